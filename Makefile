@@ -1,0 +1,77 @@
+# Every target works on a fresh clone: it makes .venv, installs what it needs there and builds the package.
+# Needed: Python >= 3.9 (another one than python3: make PYTHON=python3.12 …), a C compiler, Rust >= 1.88.
+
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+PIP    := $(PY) -m pip --disable-pip-version-check --quiet
+STAMPS := $(VENV)/stamps
+
+BINDGEN_VERSION := 0.73.2
+BINDGEN  := target/tools/bin/bindgen
+BINDINGS := src/ca_sys/bindings.rs
+
+RUST_SOURCES := $(shell find src -name '*.rs') Cargo.toml $(wildcard Cargo.lock)
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test check bindings check-bindings build clean rust
+
+help:            ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+demo: build $(STAMPS)/demo            ## do the main job on a real IOC, and draw demo.png
+	@$(PY) demo/demo.py
+
+test: build $(STAMPS)/test            ## run all tests
+	cargo test --no-default-features
+	$(PY) -m pytest
+
+check: build check-bindings $(STAMPS)/check $(STAMPS)/test            ## rustfmt, clippy, ruff, mypy, stubtest, bindings
+	cargo fmt --check
+	PYO3_PYTHON=$(CURDIR)/$(PY) cargo clippy --all-targets -- -D warnings
+	cargo clippy --all-targets --no-default-features -- -D warnings
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	$(PY) -m mypy.stubtest cachannel._ca cachannel
+
+bindings: $(BINDGEN) $(STAMPS)/bindings            ## make src/ca_sys/bindings.rs again
+	tools/bindings.sh $(PY) $(BINDGEN) $(BINDINGS)
+
+check-bindings: $(BINDGEN) $(STAMPS)/bindings            ## fail where the bindings are not those of the headers
+	tools/bindings.sh $(PY) $(BINDGEN) target/bindings.rs
+	@diff -u $(BINDINGS) target/bindings.rs || { echo "$(BINDINGS) is not what bindgen makes of the headers: make bindings" >&2; exit 1; }
+
+build: $(STAMPS)/package            ## build the package and install it into .venv; edits of Python files need no new build
+
+clean:           ## remove what the targets made
+	rm -rf $(VENV) target demo.png .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -f python/cachannel/_ca.*.so
+
+# The package, editable: .venv gets a link to python/, and python/cachannel/ the library built from src/.
+$(STAMPS)/package: $(RUST_SOURCES) pyproject.toml $(STAMPS)/build | rust
+	@echo "== building cachannel"
+	@env -u CONDA_PREFIX VIRTUAL_ENV=$(CURDIR)/$(VENV) $(PY) -m maturin develop --release
+	@touch $@
+
+# One dependency group of pyproject.toml.
+$(STAMPS)/%: pyproject.toml | $(STAMPS)/venv
+	@echo "== installing what '$*' needs"
+	@$(PIP) install --group $*
+	@touch $@
+
+$(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9))' || { echo "cachannel needs Python 3.9 or newer; $(PYTHON) is not: make PYTHON=/path/to/python3 …" >&2; exit 1; }
+	@echo "== making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make virtual environments (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@$(PIP) install --upgrade pip
+	@mkdir -p $(STAMPS)
+	@touch $@
+
+$(BINDGEN): | rust
+	cargo install bindgen-cli --version $(BINDGEN_VERSION) --locked --root target/tools
+
+rust:
+	@command -v cc >/dev/null || { echo "cachannel needs a C compiler to build; there is no cc (on Debian and Ubuntu: apt install gcc libc6-dev)" >&2; exit 1; }
+	@command -v cargo >/dev/null || { echo "cachannel needs Rust 1.88 or newer to build; there is no cargo (see https://rustup.rs)" >&2; exit 1; }
+	@rustc --version | awk '{ split($$2, v, "."); exit v[1] * 1000 + v[2] < 1088 }' || { echo "cachannel needs Rust 1.88 or newer to build; this is $$(rustc --version)" >&2; exit 1; }

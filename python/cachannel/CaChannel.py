@@ -1,0 +1,479 @@
+"""The class :class:`CaChannel`: one PV as an object, with a method for each function of Channel Access."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, ClassVar
+
+from . import _ca, ca
+from ._constants import (
+    DBF_CHAR,
+    DBR_CHAR,
+    DBR_CTRL_CHAR,
+    DBR_CTRL_STRING,
+    DBR_GR_CHAR,
+    DBR_GR_STRING,
+    DBR_STRING,
+    DBR_STS_CHAR,
+    DBR_STS_STRING,
+    DBR_TIME_CHAR,
+    DBR_TIME_STRING,
+    ECA_BADCHID,
+    ECA_NORMAL,
+)
+from ._enums import CA_OP, CA_PRIORITY, DBF, ECA, ChannelState
+from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError
+from ._version import __version__
+
+__all__ = ["CaChannel", "CaChannelException", "CaChannelTypeError", "CaChannelValueError"]
+
+EventCallback = Callable[[dict[str, Any], tuple[Any, ...]], object]
+"""A callback of a get, put or subscription: ``callback(epics_args, user_args)``."""
+
+ConnectionCallback = Callable[[tuple[ca.chid, CA_OP], tuple[Any, ...]], object]
+"""A callback of a connection: ``callback((chid, op), user_args)``."""
+
+# A text in a CHAR array is asked for as numbers: as DBR_STRING a server sends it in pieces of 39 bytes at most.
+_CHAR_FOR_STRING = {
+    DBR_STRING: DBR_CHAR,
+    DBR_STS_STRING: DBR_STS_CHAR,
+    DBR_TIME_STRING: DBR_TIME_CHAR,
+    DBR_GR_STRING: DBR_GR_CHAR,
+    DBR_CTRL_STRING: DBR_CTRL_CHAR,
+}
+
+
+def _use_numpy(keywords: dict[str, Any]) -> bool:
+    """The ``use_numpy`` keyword, or the package's USE_NUMPY."""
+    if not keywords:
+        import cachannel
+
+        return bool(cachannel.USE_NUMPY)
+    unknown = keywords.keys() - {"use_numpy"}
+    if unknown:
+        raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
+    return bool(keywords["use_numpy"])
+
+
+def _text(elements: Any) -> str | bytes:
+    """The text in the elements of a CHAR PV, up to its NUL; bytes where it is not UTF-8."""
+    raw = bytes([elements]) if isinstance(elements, int) else bytes(elements)
+    raw = raw.partition(b"\0")[0]
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
+
+
+class CaChannel:
+    """A process variable.
+
+    Methods that end in "w" wait until what they do is done. The others only ask; :meth:`pend_io`, :meth:`flush_io`,
+    :meth:`pend_event` or :meth:`poll` send what was asked for, many requests in one message.
+
+    Every method raises :class:`CaChannelException`, with the PV's name and the status of libca, where it fails. Values and
+    arguments that do not convert or fit raise :class:`CaChannelValueError` or :class:`CaChannelTypeError`, which are
+    CaChannelExceptions too, before anything is sent.
+
+    As a context manager it connects (unless it has been searched for) and is cleared at the end:
+
+    >>> with CaChannel("catest") as chan:
+    ...     chan.putw(1)
+    ...     chan.getw()
+    1.0
+
+    :param pvName: name of the PV; it may also be given to the search methods.
+    """
+
+    ca_timeout: ClassVar[float] = 3.0
+    """Timeout of the waiting methods in seconds, for channels that have none of their own (:meth:`setTimeout`)."""
+
+    def __init__(self, pvName: str | bytes | None = None) -> None:
+        self._pvname = pvName
+        self._chid: ca.chid | None = None
+        self._evid: ca.evid | None = None
+        self._timeout: float | None = None
+        self._dbrvalue: ca.DBRValue | None = None
+
+    def __enter__(self) -> CaChannel:
+        if self._chid is None:
+            self.searchw()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.clear_channel()
+
+    def __repr__(self) -> str:
+        if self._chid is None:
+            return f"<CaChannel {self._name()!r} not searched>"
+        state = ca.state(self._chid)
+        if state != ChannelState.CONN:
+            return f"<CaChannel {self._name()!r} {state.name.lower()}>"
+        kind = f"{self.field_type().name}[{self.element_count()}]"
+        return f"<CaChannel {self._name()!r} connected to {self.host_name()} {kind}>"
+
+    @staticmethod
+    def version() -> str:
+        """The package's version."""
+        return __version__
+
+    def _name(self) -> str | None:
+        name = self._pvname
+        return name.decode(errors="replace") if isinstance(name, bytes) else name
+
+    def _check(self, status: int) -> None:
+        if status != ECA_NORMAL:
+            raise CaChannelException(status, self._name())
+
+    def _channel(self) -> ca.chid:
+        if self._chid is None:
+            raise CaChannelException(ECA_BADCHID, self._name(), "search for the PV first")
+        return self._chid
+
+    #
+    # Timeouts
+    #
+    def setTimeout(self, timeout: float | None) -> None:
+        """Sets this channel's timeout, in seconds; None goes back to the class's :attr:`ca_timeout`.
+
+        :raises ValueError: for a negative number or NaN.
+        """
+        if timeout is not None:
+            timeout = float(timeout)
+            if math.isnan(timeout) or timeout < 0:
+                detail = f"a timeout is a number of seconds, 0 or more, not {timeout}"
+                raise CaChannelValueError(ca.ECA_TIMEOUT, self._name(), detail)
+        self._timeout = timeout
+
+    def getTimeout(self) -> float:
+        """This channel's timeout in seconds, or the class's where it has none of its own."""
+        return self.ca_timeout if self._timeout is None else self._timeout
+
+    #
+    # Context-wide handlers
+    #
+    @classmethod
+    def replace_printf_handler(
+        cls, callback: Callable[[str, Any], object] | None = None, user_args: Any = None
+    ) -> None:
+        """Has libca's diagnostics given to ``callback(message, user_args)`` instead of the logger ``cachannel.libca``.
+
+        Anything that is not callable restores the logger. See ca_replace_printf_handler.
+        """
+        if callable(callback):
+            ca.replace_printf_handler(_with_user_args(callback, user_args))
+        else:
+            ca.replace_printf_handler(None)
+
+    @classmethod
+    def add_exception_event(
+        cls, callback: Callable[[dict[str, Any], Any], object] | None = None, user_args: Any = None
+    ) -> None:
+        """Has errors that belong to no callback given to ``callback(epics_args, user_args)`` instead of the logger
+        ``cachannel.libca``: a write that the server refuses, for one.
+
+        ``epics_args`` is a dict: chid (or None), type, count, state (ECA), op (CA_OP), ctx, file, lineNo.
+        Anything that is not callable restores the logger. See ca_add_exception_event.
+        """
+        if callable(callback):
+            ca.add_exception_event(_with_user_args(callback, user_args))
+        else:
+            ca.add_exception_event(None)
+
+    def replace_access_rights_event(
+        self, callback: Callable[[dict[str, Any], Any], object] | None = None, user_args: Any = None
+    ) -> None:
+        """Has changes of the access rights given to ``callback(epics_args, user_args)``.
+
+        It is called at once where the channel is connected, then whenever it connects and whenever the rights change.
+        ``epics_args`` is a dict: chid, read_access, write_access (bool). Anything that is not callable removes the
+        callback. See ca_replace_access_rights_event.
+        """
+        function = _with_user_args(callback, user_args) if callable(callback) else None
+        self._check(ca.replace_access_rights_event(self._channel(), function))
+
+    #
+    # Connection
+    #
+    def _create(
+        self,
+        pvName: str | bytes | None,
+        callback: ConnectionCallback | None,
+        user_args: tuple[Any, ...],
+        priority: int,
+    ) -> None:
+        if self._chid is not None:
+            self.clear_channel()
+        if pvName is not None:
+            self._pvname = pvName
+        if self._pvname is None:
+            raise CaChannelTypeError(ca.ECA_BADSTR, None, "a PV name is needed, and None was given")
+        status, chid = ca.create_channel(self._pvname, callback, priority, user_args=user_args)
+        self._check(status)
+        self._chid = chid
+
+    def search(self, pvName: str | bytes | None = None, *, priority: int = CA_PRIORITY.DEFAULT) -> None:
+        """Starts to connect to the PV; :meth:`pend_io` waits for it. See ca_create_channel.
+
+        :param pvName: name of the PV; the constructor's where None.
+        :param priority: 0 to 99; servers serve the circuits of higher ones first.
+        """
+        self._create(pvName, None, (), priority)
+
+    def search_and_connect(
+        self,
+        pvName: str | bytes | None,
+        callback: ConnectionCallback,
+        *user_args: Any,
+        priority: int = CA_PRIORITY.DEFAULT,
+    ) -> None:
+        """Starts to connect to the PV, and tells the callback of its connection whenever that changes.
+
+        ``callback((chid, op), user_args)``, with op ``ca.CA_OP_CONN_UP`` or ``ca.CA_OP_CONN_DOWN``.
+        :meth:`pend_io` does not wait for it. See ca_create_channel.
+        """
+        self._create(pvName, callback, user_args, priority)
+
+    def searchw(self, pvName: str | bytes | None = None, *, priority: int = CA_PRIORITY.DEFAULT) -> None:
+        """Connects to the PV: :meth:`search`, then waits, at most this channel's timeout."""
+        self.search(pvName, priority=priority)
+        self._wait()
+
+    def clear_channel(self) -> None:
+        """Closes the channel, with its subscriptions; no callback of it starts after this. See ca_clear_channel."""
+        if self._chid is not None:
+            chid, self._chid = self._chid, None
+            self._evid = None
+            self._dbrvalue = None
+            ca.clear_channel(chid)
+
+    def change_connection_event(self, callback: ConnectionCallback | None, *user_args: Any) -> None:
+        """Replaces the connection callback; what is not callable removes it. See ca_change_connection_event."""
+        function = callback if callable(callback) else None
+        self._check(ca.change_connection_event(self._channel(), function, user_args=user_args))
+
+    #
+    # Write
+    #
+    def array_put(self, value: Any, req_type: int | None = None, count: int | None = None) -> None:
+        """Writes; sent with the next flush. See ca_array_put.
+
+        :param value: a number, str, bytes, a sequence, or a numpy array of any dtype and shape (sent flat, in C order).
+            It is sent exactly or not at all; only floats are rounded to the precision of the type. A sequence is cut to
+            the PV's element count. A str to an ENUM goes as the name of its state, to a CHAR array as its bytes with a
+            trailing 0.
+        :param req_type: request type (``ca.DBR_XXXX``); the native type where None.
+        :param count: elements to write at most; all where None.
+        """
+        status = ca.put(self._chid, value, req_type, count)
+        if status != ECA_NORMAL:
+            self._check(status)
+
+    def array_put_callback(
+        self,
+        value: Any,
+        req_type: int | None,
+        count: int | None,
+        callback: EventCallback,
+        *user_args: Any,
+    ) -> None:
+        """Writes, and calls back when the write, and the processing that it started, is complete.
+
+        ``callback(epics_args, user_args)``, with the dict chid, type, count, status (ECA). Any number may be under way.
+        See :meth:`array_put` for the parameters, and ca_array_put_callback.
+        """
+        self._check(ca.put(self._chid, value, req_type, count, callback, user_args=user_args))
+
+    def putw(self, value: Any, req_type: int | None = None) -> None:
+        """Writes and flushes, without waiting for the record to process. See :meth:`array_put` for the parameters.
+
+        For an ENUM it waits, at most this channel's timeout, for the server to accept the state: one that the PV does not
+        have raises.
+        """
+        self._check(_ca.put_checked(self._chid, value, req_type, self.getTimeout()))
+
+    #
+    # Read
+    #
+    def array_get(self, req_type: int | None = None, count: int | None = None, **keywords: Any) -> None:
+        """Asks for the value: :meth:`getValue` has it once :meth:`pend_io` has succeeded. See ca_array_get.
+
+        :param req_type: request type (``ca.DBR_XXXX``); the native type where None.
+        :param count: elements to read at most; the PV's element count where None, as many as it holds now where 0.
+        :param use_numpy: whether more than one element come as a numpy array; the package's ``USE_NUMPY`` by default.
+        """
+        status, self._dbrvalue = ca.get(self._chid, req_type, count, None, _use_numpy(keywords), user_args=())
+        if status != ECA_NORMAL:
+            self._check(status)
+
+    def getValue(self) -> Any:
+        """The value that the last :meth:`array_get` brought; None where there was none.
+
+        A plain type gives the value itself (int, float or str; a list or numpy array of more than one element), the others
+        a dict as for :meth:`array_get_callback`.
+
+        :raises CaChannelException: where it has not arrived, or the server could not read it.
+        """
+        return None if self._dbrvalue is None else self._dbrvalue.get()
+
+    def array_get_callback(
+        self,
+        req_type: int | None,
+        count: int | None,
+        callback: EventCallback,
+        *user_args: Any,
+        **keywords: Any,
+    ) -> None:
+        """Asks for the value and has it given to ``callback(epics_args, user_args)``. Any number may be under way.
+
+        ``epics_args`` is a dict: chid, type (DBR), count, status (ECA), pv_value (None where the read failed), and
+
+        * STS, TIME, GR, CTRL: pv_status (AlarmCondition), pv_severity (AlarmSeverity)
+        * TIME: pv_seconds (since the EPICS epoch, 1990), pv_nseconds
+        * GR, CTRL of an ENUM: pv_nostrings, pv_statestrings (tuple)
+        * GR, CTRL of a number: pv_units, pv_updislim, pv_lodislim, pv_upalarmlim, pv_upwarnlim, pv_loalarmlim,
+          pv_lowarnlim (in these units), FLOAT and DOUBLE also pv_precision (decimal places)
+        * CTRL of a number: pv_upctrllim, pv_loctrllim
+        * STSACK_STRING: pv_ackt (bool), pv_acks (AlarmSeverity)
+
+        See :meth:`array_get` for the parameters, and ca_array_get_callback.
+        """
+        status, _ = ca.get(self._chid, req_type, count, callback, _use_numpy(keywords), user_args=user_args)
+        self._check(status)
+
+    def getw(self, req_type: int | None = None, count: int | None = None, **keywords: Any) -> Any:
+        """Reads the value: :meth:`array_get`, then waits for it, at most this channel's timeout.
+
+        A CHAR array asked for as DBR_STRING (or DBR_STS_STRING, …) comes as the text it holds, up to its NUL.
+        Parameters as for :meth:`array_get`; result as for :meth:`getValue`.
+        """
+        as_text = req_type in _CHAR_FOR_STRING and ca.field_type(self._channel()) == DBF_CHAR
+        if as_text and req_type is not None:
+            req_type = _CHAR_FOR_STRING[req_type]
+        self.array_get(req_type, count, **keywords)
+        self._wait()
+        value = self.getValue()
+        if as_text:
+            if isinstance(value, dict):
+                value["pv_value"] = _text(value["pv_value"])
+            else:
+                value = _text(value)
+        return value
+
+    #
+    # Monitor
+    #
+    def add_masked_array_event(
+        self,
+        req_type: int | None,
+        count: int | None,
+        mask: int | None,
+        callback: EventCallback,
+        *user_args: Any,
+        **keywords: Any,
+    ) -> None:
+        """Calls ``callback(epics_args, user_args)`` with the value now, and whenever it changes.
+
+        A channel has one such subscription: the one before is cleared. It goes on after a reconnect by itself. Where the
+        callback does not keep up the oldest updates are dropped, never the newest (:meth:`dropped_events`).
+        See ca_create_subscription.
+
+        :param req_type: request type (``ca.DBR_XXXX``); the native type where None.
+        :param count: elements at most; the PV's element count where None, as many as it holds at each update where 0.
+        :param mask: what to tell of: ``ca.DBE_VALUE | ca.DBE_ALARM`` where None; also ``ca.DBE_LOG``, ``ca.DBE_PROPERTY``.
+        :param callback: gets a dict as for :meth:`array_get_callback`.
+        :param use_numpy: as for :meth:`array_get`.
+        """
+        if self._evid is not None:
+            self.clear_event()
+        status, self._evid = ca.create_subscription(
+            self._chid, callback, req_type, count, mask, _use_numpy(keywords), user_args=user_args
+        )
+        self._check(status)
+
+    def clear_event(self) -> None:
+        """Ends the subscription; its callback does not start after this. See ca_clear_subscription."""
+        if self._evid is not None:
+            evid, self._evid = self._evid, None
+            self._check(ca.clear_subscription(evid))
+
+    def dropped_events(self) -> int:
+        """Updates of the present subscription that were dropped because its callback did not keep up."""
+        return 0 if self._evid is None else ca.dropped(self._evid)
+
+    #
+    # Execute
+    #
+    def _wait(self) -> None:
+        """:meth:`pend_io`, but in a callback it delivers no others meanwhile."""
+        _ca.wait_io(self.getTimeout(), self._chid, deliver=False)
+
+    def pend_io(self, timeout: float | None = None) -> None:
+        """Flushes, and waits until what was searched for and asked for has come.
+
+        It waits for requests of the calling thread, through whichever channel, and for those of other threads that wait
+        for nothing themselves. What has not come in time is not waited for again. See ca_pend_io.
+
+        :param timeout: seconds, 0 for ever; this channel's timeout where None.
+        :raises CaChannelException: ECA_TIMEOUT, with the PVs that did not answer; or what the first failed read came to.
+        """
+        _ca.wait_io(float(self.getTimeout() if timeout is None else timeout), self._chid)
+
+    def pend_event(self, timeout: float | None = None) -> ECA:
+        """Flushes, waits out the timeout, and returns when every callback due by then has run. See ca_pend_event.
+
+        :param timeout: seconds, 0 for ever; 0.1 where None.
+        :returns: ``ca.ECA_TIMEOUT``
+        """
+        return ca.pend_event(0.1 if timeout is None else timeout)
+
+    def poll(self) -> ECA:
+        """Flushes, and returns when every callback due by now has run. See ca_poll.
+
+        :returns: ``ca.ECA_TIMEOUT``
+        """
+        return ca.poll()
+
+    def flush_io(self) -> None:
+        """Sends what was asked for, and does not wait. See ca_flush_io."""
+        self._check(ca.flush_io())
+
+    #
+    # Information
+    #
+    def field_type(self) -> DBF:
+        """The PV's native type; DBF.NOTCONN while it is not connected. See ca_field_type."""
+        return ca.field_type(self._channel())
+
+    def element_count(self) -> int:
+        """Elements that the PV can hold; 0 while it is not connected. See ca_element_count."""
+        return ca.element_count(self._channel())
+
+    def name(self) -> str:
+        """The name that was searched for. See ca_name."""
+        return ca.name(self._channel())
+
+    def state(self) -> ChannelState:
+        """The state of the connection. See ca_state."""
+        return ca.state(self._chid)
+
+    def host_name(self) -> str:
+        """Name and port of the server; ``<disconnected>`` where there is none. See ca_host_name."""
+        return ca.host_name(self._channel())
+
+    def read_access(self) -> bool:
+        """Whether the PV can be read; False while it is not connected. See ca_read_access."""
+        return ca.read_access(self._channel())
+
+    def write_access(self) -> bool:
+        """Whether the PV can be written; False while it is not connected. See ca_write_access."""
+        return ca.write_access(self._channel())
+
+
+def _with_user_args(callback: Callable[[Any, Any], object], user_args: Any) -> Callable[[Any], object]:
+    """A callback of one argument that hands on ``user_args`` as they are, None included."""
+    return lambda args: callback(args, user_args)

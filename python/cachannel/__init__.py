@@ -1,0 +1,44 @@
+"""EPICS Channel Access for Python: connect to process variables (PVs), read, write and monitor them.
+
+>>> from cachannel import CaChannel
+>>> chan = CaChannel("catest")
+>>> chan.searchw()
+>>> chan.putw(12.5)
+>>> chan.getw()
+12.5
+
+:class:`CaChannel` is the class to work with; :mod:`cachannel.ca` has libca's functions beneath it. Programs written for
+CaChannel 3.x go on with ``import CaChannel``, which gives this very package.
+"""
+
+from __future__ import annotations
+
+import atexit
+
+from . import _ca, _libca
+
+_libca.load()
+
+from . import ca  # noqa: E402 (what follows needs libca)
+from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError  # noqa: E402
+from ._libca import libca_path  # noqa: E402
+from ._version import __version__, version_info  # noqa: E402
+from .CaChannel import CaChannel  # noqa: E402
+
+USE_NUMPY = False
+"""Whether values of more than one element come as numpy arrays where a call does not say (``use_numpy=``)."""
+
+__all__ = [
+    "USE_NUMPY",
+    "CaChannel",
+    "CaChannelException",
+    "CaChannelTypeError",
+    "CaChannelValueError",
+    "__version__",
+    "ca",
+    "libca_path",
+    "version_info",
+]
+
+# Registered early, so that it runs late: what a program does at its exit may still use channels.
+atexit.register(_ca.shutdown)

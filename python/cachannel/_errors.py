@@ -1,0 +1,47 @@
+"""The exceptions of the package."""
+
+from __future__ import annotations
+
+from . import _ca
+from ._enums import ECA
+
+
+def _status(status: int) -> ECA | int:
+    try:
+        return ECA(status)
+    except ValueError:
+        return status
+
+
+class CaChannelException(Exception):
+    """A Channel Access operation failed.
+
+    :ivar status: what it came to (:class:`ca.ECA`); also ``int(exception)``.
+    :ivar pvname: the PV it was about, or None.
+    """
+
+    status: ECA | int
+    pvname: str | None
+
+    def __init__(self, status: int, pvname: str | None = None, detail: str = "") -> None:
+        super().__init__(status, pvname, detail)
+        self.status = _status(status)
+        self.pvname = pvname
+        self._detail = detail
+
+    def __int__(self) -> int:
+        return int(self.status)
+
+    def __str__(self) -> str:
+        text = _ca.message(int(self.status))
+        if self.pvname:
+            text = f"{self.pvname}: {text}"
+        return f"{text}: {self._detail}" if self._detail else text
+
+
+class CaChannelValueError(CaChannelException, ValueError):
+    """A value, or another argument, that does not convert or fit. Nothing was sent."""
+
+
+class CaChannelTypeError(CaChannelException, TypeError):
+    """An object of a type that does not convert. Nothing was sent."""

@@ -1,0 +1,260 @@
+//! What is outstanding: searches and gets that some `pend_io` will wait for.
+//!
+//! Every thread gathers its requests in a batch of its own, so that one thread's slow PV does not time out another
+//! thread's get. `pend_io` waits for the calling thread's batch, and for the batches of threads that wait for nothing
+//! themselves: requests made in one thread may be waited for in another.
+
+use super::error::Error;
+use super::lock;
+use super::queue::EventQueue;
+use super::status::Status;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often a wait looks whether it shall be interrupted.
+pub const INTERRUPT_CHECK: Duration = Duration::from_millis(100);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    Done,
+    Timeout,
+    /// `check` said so.
+    Interrupted,
+}
+
+/// Asked about every [`INTERRUPT_CHECK`] while waiting; `true` ends the wait.
+pub type Check<'a> = &'a mut dyn FnMut() -> bool;
+
+/// Where waiters of a context sleep.
+pub struct Completion {
+    mutex: Mutex<()>,
+    done: Condvar,
+    /// Threads that deliver events while they wait sleep at the queue instead.
+    queue: Arc<EventQueue>,
+    delivering: AtomicUsize,
+}
+
+impl Completion {
+    pub fn new(queue: &Arc<EventQueue>) -> Arc<Completion> {
+        Arc::new(Completion {
+            mutex: Mutex::default(),
+            done: Condvar::new(),
+            queue: queue.clone(),
+            delivering: AtomicUsize::new(0),
+        })
+    }
+
+    fn notify(&self) {
+        drop(lock(&self.mutex));
+        self.done.notify_all();
+        if self.delivering.load(Ordering::SeqCst) > 0 {
+            self.queue.wake();
+        }
+    }
+}
+
+pub struct Batch {
+    completion: Arc<Completion>,
+    pending: AtomicUsize,
+    waiters: AtomicUsize,
+    /// Somebody other than its owner has waited for it in vain: others do not try again.
+    given_up: AtomicBool,
+    failure: Mutex<Option<Error>>,
+}
+
+impl Batch {
+    pub fn new(completion: &Arc<Completion>) -> Arc<Batch> {
+        Arc::new(Batch {
+            completion: completion.clone(),
+            pending: AtomicUsize::new(0),
+            waiters: AtomicUsize::new(0),
+            given_up: AtomicBool::new(false),
+            failure: Mutex::new(None),
+        })
+    }
+
+    pub fn ticket(self: &Arc<Batch>) -> Ticket {
+        self.pending.fetch_add(1, Ordering::SeqCst);
+        Ticket {
+            batch: self.clone(),
+        }
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.pending.load(Ordering::SeqCst) == 0
+    }
+
+    /// Another thread than the owner's may wait for it.
+    pub fn is_orphan(&self) -> bool {
+        !self.is_done()
+            && self.waiters.load(Ordering::SeqCst) == 0
+            && !self.given_up.load(Ordering::Relaxed)
+    }
+
+    pub fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+
+    /// The first failure among its requests since this was last asked.
+    pub fn take_failure(&self) -> Option<Error> {
+        lock(&self.failure).take()
+    }
+}
+
+/// One outstanding request; dropped, it counts as answered.
+pub struct Ticket {
+    batch: Arc<Batch>,
+}
+
+impl Ticket {
+    pub fn belongs_to(&self, batch: &Arc<Batch>) -> bool {
+        Arc::ptr_eq(&self.batch, batch)
+    }
+
+    pub fn failed(self, status: Status, pv: &str) {
+        lock(&self.batch.failure).get_or_insert_with(|| Error::new(status, pv));
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let batch = &self.batch;
+        if batch.pending.fetch_sub(1, Ordering::SeqCst) == 1
+            && batch.waiters.load(Ordering::SeqCst) > 0
+        {
+            batch.completion.notify();
+        }
+    }
+}
+
+/// Sleeps until all of `batches` are done.
+pub fn wait(
+    completion: &Completion,
+    batches: &[Arc<Batch>],
+    deadline: Option<Instant>,
+    check: Check<'_>,
+) -> Waited {
+    let all_done = || batches.iter().all(|batch| batch.is_done());
+    let _watch = Watch::new(batches);
+    loop {
+        let slice = match remaining(deadline) {
+            Some(left) => left.min(INTERRUPT_CHECK),
+            None => INTERRUPT_CHECK,
+        };
+        let guard = lock(&completion.mutex);
+        let (guard, timeout) = completion
+            .done
+            .wait_timeout_while(guard, slice, |()| !all_done())
+            .unwrap_or_else(PoisonError::into_inner);
+        drop(guard);
+        if !timeout.timed_out() || all_done() {
+            break Waited::Done;
+        }
+        if check() {
+            break Waited::Interrupted;
+        }
+        if remaining(deadline) == Some(Duration::ZERO) {
+            break Waited::Timeout;
+        }
+    }
+}
+
+/// While it lives, its batches have a waiter.
+pub struct Watch<'b> {
+    batches: &'b [Arc<Batch>],
+    /// The waiter sleeps at the queue.
+    at_queue: Option<&'b Completion>,
+}
+
+impl<'b> Watch<'b> {
+    fn new(batches: &'b [Arc<Batch>]) -> Watch<'b> {
+        for batch in batches {
+            batch.waiters.fetch_add(1, Ordering::SeqCst);
+        }
+        Watch {
+            batches,
+            at_queue: None,
+        }
+    }
+
+    /// For a thread that delivers events while it waits: the queue wakes when a batch is done.
+    pub fn at_queue(completion: &'b Completion, batches: &'b [Arc<Batch>]) -> Watch<'b> {
+        completion.delivering.fetch_add(1, Ordering::SeqCst);
+        let mut watch = Watch::new(batches);
+        watch.at_queue = Some(completion);
+        watch
+    }
+
+    pub fn all_done(&self) -> bool {
+        self.batches.iter().all(|batch| batch.is_done())
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        for batch in self.batches {
+            batch.waiters.fetch_sub(1, Ordering::SeqCst);
+        }
+        if let Some(completion) = self.at_queue {
+            completion.delivering.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// The time left, never negative; `None` where there is no deadline.
+pub fn remaining(deadline: Option<Instant>) -> Option<Duration> {
+    deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn soon() -> Option<Instant> {
+        Some(Instant::now() + Duration::from_secs(10))
+    }
+
+    #[test]
+    fn a_wait_ends_with_the_last_ticket() {
+        let completion = Completion::new(&Arc::default());
+        let batch = Batch::new(&completion);
+        let tickets: Vec<Ticket> = (0..3).map(|_| batch.ticket()).collect();
+        let waiting = {
+            let (completion, batch) = (completion.clone(), batch.clone());
+            std::thread::spawn(move || wait(&completion, &[batch], soon(), &mut || false))
+        };
+        assert!(!batch.is_done());
+        drop(tickets);
+        assert_eq!(waiting.join().unwrap(), Waited::Done);
+    }
+
+    #[test]
+    fn a_wait_times_out_and_can_be_interrupted() {
+        let completion = Completion::new(&Arc::default());
+        let batch = Batch::new(&completion);
+        let _ticket = batch.ticket();
+        let batches = [batch];
+        let now = Some(Instant::now());
+        assert_eq!(
+            wait(&completion, &batches, now, &mut || false),
+            Waited::Timeout
+        );
+        assert_eq!(
+            wait(&completion, &batches, None, &mut || true),
+            Waited::Interrupted
+        );
+    }
+
+    #[test]
+    fn the_first_failure_is_kept() {
+        let completion = Completion::new(&Arc::default());
+        let batch = Batch::new(&completion);
+        let (first, second) = (batch.ticket(), batch.ticket());
+        first.failed(Status::GETFAIL, "one");
+        second.failed(Status::DISCONN, "two");
+        assert!(batch.is_done());
+        assert_eq!(batch.take_failure().unwrap().pv.as_deref(), Some("one"));
+        assert!(batch.take_failure().is_none());
+    }
+}

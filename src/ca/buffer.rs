@@ -1,0 +1,239 @@
+//! Memory that an event owns: small values inline, large ones from a pool.
+//!
+//! A camera's frame is tens of megabytes: memory fresh from the system costs a page fault for each 4 KiB of it, which
+//! takes longer than the copy. The pool keeps what Python lets go of and hands it to the next frame of that size.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::collections::HashMap;
+use std::ptr::NonNull;
+use std::sync::{Mutex, TryLockError};
+
+/// What fits into an event itself: every scalar of a STS or TIME type.
+pub const INLINE: usize = 48;
+/// From here on buffers come from the pool.
+const POOLED: usize = 64 * 1024;
+/// Memory that the pool keeps at most while nobody uses it.
+const POOL_LIMIT: usize = 256 * 1024 * 1024;
+/// Aligned for every element type, and to a cache line.
+const ALIGN: usize = 64;
+
+/// The bytes of one DBR structure.
+pub enum Bytes {
+    Inline {
+        words: [u64; INLINE / 8],
+        len: usize,
+    },
+    Heap(Buffer),
+}
+
+impl Bytes {
+    /// Copies `len` bytes from `source`.
+    ///
+    /// # Safety
+    /// `source` must be readable for `len` bytes.
+    pub unsafe fn copy_from(source: *const u8, len: usize) -> Bytes {
+        if len <= INLINE {
+            let mut words = [0u64; INLINE / 8];
+            // SAFETY: the caller vouches for `source`; `words` holds INLINE bytes and len <= INLINE.
+            unsafe { std::ptr::copy_nonoverlapping(source, words.as_mut_ptr().cast(), len) };
+            Bytes::Inline { words, len }
+        } else {
+            // SAFETY: as above, the caller's promise is handed on.
+            Bytes::Heap(unsafe { Buffer::copy_from(source, len) })
+        }
+    }
+
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            // SAFETY: any u64 is eight initialised bytes, and len <= INLINE by construction.
+            Bytes::Inline { words, len } => unsafe {
+                std::slice::from_raw_parts(words.as_ptr().cast(), *len)
+            },
+            Bytes::Heap(buffer) => buffer.as_slice(),
+        }
+    }
+
+    /// Bytes held outside of the event, for limits on memory.
+    pub fn heap_len(&self) -> usize {
+        match self {
+            Bytes::Inline { .. } => 0,
+            Bytes::Heap(buffer) => buffer.len,
+        }
+    }
+}
+
+/// An owned, aligned piece of memory, every byte initialised; large ones return to the pool when dropped.
+pub struct Buffer {
+    block: Option<Block>,
+    len: usize,
+}
+
+/// An allocation of `size` bytes.
+struct Block {
+    start: NonNull<u8>,
+    size: usize,
+}
+
+// SAFETY: a block is plain memory that one owner frees; nothing in it belongs to a thread.
+unsafe impl Send for Block {}
+// SAFETY: shared references to a block or buffer only read it.
+unsafe impl Sync for Block {}
+
+impl Block {
+    fn layout(size: usize) -> Layout {
+        Layout::from_size_align(size, ALIGN).expect("size below isize::MAX")
+    }
+
+    fn new(size: usize) -> Block {
+        let layout = Block::layout(size);
+        // SAFETY: size is never zero (`Buffer::copy_from` rounds it up).
+        let start = unsafe { alloc(layout) };
+        match NonNull::new(start) {
+            Some(start) => Block { start, size },
+            None => handle_alloc_error(layout),
+        }
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        // SAFETY: `start` came from `alloc` with this layout and is freed once, here.
+        unsafe { dealloc(self.start.as_ptr(), Block::layout(self.size)) };
+    }
+}
+
+impl Buffer {
+    /// # Safety
+    /// `source` must be readable for `len` bytes.
+    unsafe fn copy_from(source: *const u8, len: usize) -> Buffer {
+        let block = if len >= POOLED {
+            take(len.next_multiple_of(POOLED))
+        } else {
+            Block::new(len.next_multiple_of(ALIGN).max(ALIGN))
+        };
+        // SAFETY: the block is at least `len` bytes, ours alone, and so cannot overlap `source`.
+        unsafe { std::ptr::copy_nonoverlapping(source, block.start.as_ptr(), len) };
+        Buffer {
+            block: Some(block),
+            len,
+        }
+    }
+
+    pub fn as_slice(&self) -> &[u8] {
+        // SAFETY: the first `len` bytes were initialised by `copy_from`, and the borrow of self keeps the block.
+        unsafe { std::slice::from_raw_parts(self.as_ptr(), self.len) }
+    }
+
+    /// The first byte; aligned to 64.
+    pub fn as_ptr(&self) -> *const u8 {
+        self.block
+            .as_ref()
+            .map_or(std::ptr::null(), |block| block.start.as_ptr())
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let Some(block) = self.block.take()
+            && block.size >= POOLED
+        {
+            give_back(block);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Pool {
+    free: HashMap<usize, Vec<Block>>,
+    bytes: usize,
+}
+
+static POOL: Mutex<Option<Pool>> = Mutex::new(None);
+
+/// The pool, unless somebody else is at it: then it is quicker to do without. (In a child after fork the lock may never
+/// come free: the thread that held it does not exist there.)
+fn with_pool<T>(work: impl FnOnce(&mut Pool) -> T) -> Option<T> {
+    let mut pool = match POOL.try_lock() {
+        Ok(pool) => pool,
+        Err(TryLockError::Poisoned(pool)) => pool.into_inner(),
+        Err(TryLockError::WouldBlock) => return None,
+    };
+    Some(work(pool.get_or_insert_default()))
+}
+
+fn take(size: usize) -> Block {
+    let kept = with_pool(|pool| {
+        let kept = pool.free.get_mut(&size).and_then(Vec::pop)?;
+        pool.bytes -= size;
+        Some(kept)
+    });
+    kept.flatten().unwrap_or_else(|| Block::new(size))
+}
+
+fn give_back(block: Block) {
+    let size = block.size;
+    let surplus = with_pool(|pool| {
+        let mut surplus = Vec::new();
+        // Sizes that nobody asks for any more give way to the one in use now.
+        while pool.bytes + size > POOL_LIMIT {
+            let others = pool.free.iter_mut().filter(|(other, _)| **other != size);
+            let Some(other) = others.map(|(_, blocks)| blocks).find_map(Vec::pop) else {
+                break;
+            };
+            pool.bytes -= other.size;
+            surplus.push(other);
+        }
+        if pool.bytes + size <= POOL_LIMIT {
+            pool.bytes += size;
+            pool.free.entry(size).or_default().push(block);
+        }
+        surplus
+    });
+    // The system takes its time to free large blocks: after the lock.
+    drop(surplus);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn copied(source: &[u8]) -> Bytes {
+        // SAFETY: the slice is readable for its length.
+        unsafe { Bytes::copy_from(source.as_ptr(), source.len()) }
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_in_comes_out(source in prop::collection::vec(any::<u8>(), 0..300)) {
+            let bytes = copied(&source);
+            prop_assert_eq!(bytes.as_slice(), &source[..]);
+            prop_assert_eq!(bytes.heap_len() > 0, source.len() > INLINE);
+        }
+    }
+
+    // One test, because the pool is one for the process.
+    #[test]
+    fn large_buffers_are_used_again_never_shared_and_bounded() {
+        let source = vec![7u8; 300_001];
+        let heap = |bytes: Bytes| match bytes {
+            Bytes::Heap(buffer) => buffer,
+            Bytes::Inline { .. } => panic!("inline"),
+        };
+        let first = heap(copied(&source));
+        let second = heap(copied(&source));
+        assert_ne!(first.as_ptr(), second.as_ptr());
+        let place = first.as_ptr();
+        drop(first);
+        let other = vec![9u8; 300_002];
+        let third = heap(copied(&other));
+        assert_eq!(third.as_ptr(), place);
+        assert_eq!(third.as_slice(), &other[..]);
+        assert_eq!(second.as_slice(), &source[..]);
+
+        let source = vec![1u8; 40 * 1024 * 1024];
+        let many: Vec<Bytes> = (0..10).map(|_| copied(&source)).collect();
+        drop(many);
+        assert!(with_pool(|pool| pool.bytes).unwrap() <= POOL_LIMIT);
+    }
+}

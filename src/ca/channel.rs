@@ -1,0 +1,554 @@
+//! A channel: the connection to one PV, and all that is asked of it.
+
+use super::batch::{Batch, Ticket};
+use super::context::{Context, ContextPass};
+use super::dbr::{Base, DbrType};
+use super::error::{Error, Result};
+use super::event::Handler;
+use super::gate::Gate;
+use super::request::{InFlight, Op, Order, Request, abandon};
+use super::status::Status;
+use super::subscription::Subscription;
+use super::{lock, trampoline};
+use crate::ca_sys::{self, LibCa};
+use std::ffi::{CStr, CString, c_long, c_ulong, c_void};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Longest PV name, in bytes.
+pub const MAX_NAME: usize = 500;
+/// Highest priority of a channel (CA_PRIORITY_MAX).
+pub const MAX_PRIORITY: u32 = 99;
+
+/// The native type of a channel that is not connected (TYPENOTCONN).
+const NOT_CONNECTED: i32 = -1;
+
+/// libca holds a pointer to it from creation until it is cleared: so long its context keeps it alive.
+pub struct Channel {
+    context: Arc<Context>,
+    name: CString,
+    /// What the layer above wants to find again by a channel.
+    user: Handler,
+    raw: AtomicPtr<ca_sys::oldChannelNotify>,
+    gate: Gate,
+    native_type: AtomicI32,
+    element_count: AtomicUsize,
+    connection: Mutex<Connection>,
+    access_handler: Mutex<Option<Handler>>,
+    requests: Mutex<InFlight>,
+    subscriptions: Mutex<Vec<Arc<Subscription>>>,
+    refused: Mutex<Refused>,
+}
+
+#[derive(Default)]
+struct Connection {
+    handler: Option<Handler>,
+    /// Counts the search as outstanding until the first connection.
+    ticket: Option<Ticket>,
+}
+
+/// Writes that the server refused after the fact.
+#[derive(Default)]
+struct Refused {
+    waiting: usize,
+    status: Option<Status>,
+}
+
+/// Permission to call libca with a channel's id: while it lives, the channel is not freed.
+pub struct ChannelPass<'c> {
+    channel: &'c Channel,
+    context: ContextPass<'c>,
+}
+
+impl ChannelPass<'_> {
+    pub fn api(&self) -> &'static LibCa {
+        self.context.api()
+    }
+
+    fn raw(&self) -> ca_sys::chid {
+        self.channel.raw.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for ChannelPass<'_> {
+    fn drop(&mut self) {
+        if self.channel.gate.leave() {
+            self.channel.free(&self.context);
+        }
+    }
+}
+
+impl Channel {
+    /// Starts a search (ca_create_channel). Without a handler the search is outstanding for `pend_io`.
+    pub fn create(
+        context: &Arc<Context>,
+        name: &str,
+        priority: u32,
+        user: Handler,
+        handler: Option<Handler>,
+    ) -> Result<Arc<Channel>> {
+        let failed = |status, detail: &str| Err(Error::with_detail(status, name, detail));
+        if name.is_empty() {
+            return failed(Status::BADSTR, "a PV name must not be empty");
+        }
+        if name.len() > MAX_NAME {
+            return failed(Status::STRTOBIG, "a PV name has at most 500 bytes");
+        }
+        let Ok(c_name) = CString::new(name) else {
+            return failed(Status::BADSTR, "a PV name must not contain NUL");
+        };
+        if priority > MAX_PRIORITY {
+            return failed(Status::BADPRIORITY, "priorities are 0 to 99");
+        }
+        let ticket = handler.is_none().then(|| context.ticket());
+        let channel = Arc::new(Channel {
+            context: context.clone(),
+            name: c_name,
+            user,
+            raw: AtomicPtr::default(),
+            gate: Gate::default(),
+            native_type: AtomicI32::new(NOT_CONNECTED),
+            element_count: AtomicUsize::new(0),
+            connection: Mutex::new(Connection { handler, ticket }),
+            access_handler: Mutex::default(),
+            requests: Mutex::default(),
+            subscriptions: Mutex::default(),
+            refused: Mutex::default(),
+        });
+        context.adopt(&channel);
+        let made = context.attached(|api| {
+            let mut chid = std::ptr::null_mut();
+            let user: *mut c_void = Arc::as_ptr(&channel).cast_mut().cast();
+            // SAFETY: the thread is in the context; the name ends with NUL and libca copies it; `user` stays good until
+            // the channel is cleared, because the context keeps it; `chid` outlives the call.
+            let status = unsafe {
+                api.ca_create_channel(
+                    channel.name.as_ptr(),
+                    Some(trampoline::connection),
+                    user,
+                    priority,
+                    &raw mut chid,
+                )
+            };
+            channel.raw.store(chid, Ordering::Release);
+            Status(status)
+        });
+        match made {
+            Ok(Status::NORMAL) => Ok(channel),
+            Ok(status) => {
+                channel.give_up();
+                Err(Error::new(status, name))
+            }
+            Err(error) => {
+                channel.give_up();
+                Err(error)
+            }
+        }
+    }
+
+    /// libca knows nothing of it.
+    fn give_up(&self) {
+        self.gate.close();
+        self.abandon(Status::CHANDESTROY);
+        self.context.release(self);
+    }
+
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    pub fn user(&self) -> &Handler {
+        &self.user
+    }
+
+    /// The name that was searched for.
+    pub fn name(&self) -> &str {
+        // It was made from a str.
+        self.name.to_str().unwrap_or_default()
+    }
+
+    pub fn enter(&self) -> Option<ChannelPass<'_>> {
+        let context = self.context.enter()?;
+        self.gate.enter().then_some(ChannelPass {
+            channel: self,
+            context,
+        })
+    }
+
+    fn pass(&self) -> Result<ChannelPass<'_>> {
+        self.enter()
+            .ok_or_else(|| Error::new(Status::BADCHID, self.name()))
+    }
+
+    /// Cleared, or gone with its context.
+    pub fn is_closed(&self) -> bool {
+        self.gate.is_closed() || !self.context.is_alive()
+    }
+
+    /// The server's type for the PV; `None` while not connected.
+    pub fn native_type(&self) -> Option<Base> {
+        let number = self.native_type.load(Ordering::Acquire);
+        DbrType::new(number.into()).map(DbrType::base)
+    }
+
+    /// Elements that the PV can hold; 0 while not connected.
+    pub fn element_count(&self) -> usize {
+        self.element_count.load(Ordering::Acquire)
+    }
+
+    /// libca's channel_state; `None` for a channel that is closed.
+    pub fn state(&self) -> Option<u32> {
+        let pass = self.enter()?;
+        // SAFETY: the pass keeps the id alive.
+        Some(unsafe { pass.api().ca_state(pass.raw()) })
+    }
+
+    /// May be read, may be written.
+    pub fn access(&self) -> (bool, bool) {
+        let Some(pass) = self.enter() else {
+            return (false, false);
+        };
+        // SAFETY: the pass keeps the id alive.
+        unsafe {
+            let (api, raw) = (pass.api(), pass.raw());
+            (api.ca_read_access(raw) != 0, api.ca_write_access(raw) != 0)
+        }
+    }
+
+    /// The server's name and port, `<disconnected>` where there is none.
+    pub fn host_name(&self) -> Result<String> {
+        let pass = self.pass()?;
+        let mut buffer = [0 as std::ffi::c_char; 512];
+        // SAFETY: libca writes at most the given length, with its NUL; the pass keeps the id alive.
+        let text = unsafe {
+            let length = u32::try_from(buffer.len()).unwrap_or(0);
+            pass.api()
+                .ca_get_host_name(pass.raw(), buffer.as_mut_ptr(), length);
+            buffer[buffer.len() - 1] = 0;
+            CStr::from_ptr(buffer.as_ptr())
+        };
+        Ok(text.to_string_lossy().into_owned())
+    }
+
+    pub fn connection_handler(&self) -> Option<Handler> {
+        lock(&self.connection).handler.clone()
+    }
+
+    /// Replaces the connection handler (ca_change_connection_event); with one, `pend_io` waits for the search no more.
+    pub fn set_connection_handler(&self, handler: Option<Handler>) -> Result<()> {
+        let _pass = self.pass()?;
+        let ticket = {
+            let mut connection = lock(&self.connection);
+            connection.handler = handler;
+            let answered = connection.handler.is_some();
+            if answered {
+                connection.ticket.take()
+            } else {
+                None
+            }
+        };
+        drop(ticket);
+        Ok(())
+    }
+
+    pub fn access_handler(&self) -> Option<Handler> {
+        lock(&self.access_handler).clone()
+    }
+
+    /// Replaces the access rights handler (ca_replace_access_rights_event), which hears of the rights at once where the
+    /// channel is connected.
+    pub fn set_access_handler(&self, handler: Option<Handler>) -> Result<()> {
+        let pass = self.pass()?;
+        let wanted = handler.is_some();
+        *lock(&self.access_handler) = handler;
+        let function: ca_sys::caArh = if wanted {
+            Some(trampoline::access_rights)
+        } else {
+            None
+        };
+        // SAFETY: the pass keeps the id alive; the function finds the channel by the id's user pointer.
+        let status = Status(unsafe {
+            pass.api()
+                .ca_replace_access_rights_event(pass.raw(), function)
+        });
+        self.normal(status)
+    }
+
+    /// Called by libca's thread: the circuit is up or down.
+    pub(super) fn connection_changed(&self, up: bool, native_type: i32, count: usize) -> bool {
+        if up {
+            self.element_count.store(count, Ordering::Release);
+            self.native_type.store(native_type, Ordering::Release);
+        } else {
+            self.native_type.store(NOT_CONNECTED, Ordering::Release);
+            self.element_count.store(0, Ordering::Release);
+        }
+        let (ticket, handled) = {
+            let mut connection = lock(&self.connection);
+            let ticket = if up { connection.ticket.take() } else { None };
+            (ticket, connection.handler.is_some())
+        };
+        drop(ticket);
+        handled
+    }
+
+    /// The native type, or an error where there is none.
+    pub fn connected_type(&self) -> Result<Base> {
+        if self.is_closed() {
+            return Err(Error::new(Status::BADCHID, self.name()));
+        }
+        self.native_type().ok_or_else(|| {
+            Error::with_detail(Status::DISCONN, self.name(), "the PV is not connected")
+        })
+    }
+
+    /// Asks for the value (ca_array_get_callback). `count` 0 means as many elements as there are now.
+    pub fn get(
+        self: &Arc<Channel>,
+        dbr_type: DbrType,
+        count: usize,
+        handler: Option<Handler>,
+        ticket: Option<Ticket>,
+    ) -> Result<Arc<Request>> {
+        self.connected_type()?;
+        let pass = self.pass()?;
+        let request = self.new_request(Op::Get, dbr_type, count, handler, ticket);
+        let user: *mut c_void = Arc::as_ptr(&request).cast_mut().cast();
+        // SAFETY: the pass keeps the id alive; `user` stays good until the answer or until the channel is cleared,
+        // because `requests` keeps it.
+        let status = Status(unsafe {
+            pass.api().ca_array_get_callback(
+                c_long::from(dbr_type.number()),
+                self.c_count(count)?,
+                pass.raw(),
+                Some(trampoline::get),
+                user,
+            )
+        });
+        self.started(request, status)
+    }
+
+    /// Writes (ca_array_put): `data` must hold `count` elements of the type.
+    pub fn put(&self, dbr_type: DbrType, count: usize, data: &[u8]) -> Result<()> {
+        self.connected_type()?;
+        self.check_data(dbr_type, count, data)?;
+        let pass = self.pass()?;
+        // SAFETY: the pass keeps the id alive; libca reads `count` elements, which `check_data` has seen are there, and
+        // keeps no pointer to them.
+        let status = Status(unsafe {
+            pass.api().ca_array_put(
+                c_long::from(dbr_type.number()),
+                self.c_count(count)?,
+                pass.raw(),
+                data.as_ptr().cast(),
+            )
+        });
+        self.normal(status)
+    }
+
+    /// Writes and hears of the completion (ca_array_put_callback).
+    pub fn put_notify(
+        self: &Arc<Channel>,
+        dbr_type: DbrType,
+        count: usize,
+        data: &[u8],
+        handler: Option<Handler>,
+        ticket: Option<Ticket>,
+    ) -> Result<Arc<Request>> {
+        self.connected_type()?;
+        self.check_data(dbr_type, count, data)?;
+        let pass = self.pass()?;
+        let request = self.new_request(Op::Put, dbr_type, count, handler, ticket);
+        let user: *mut c_void = Arc::as_ptr(&request).cast_mut().cast();
+        // SAFETY: as for `put`, and for `user` as for `get`.
+        let status = Status(unsafe {
+            pass.api().ca_array_put_callback(
+                c_long::from(dbr_type.number()),
+                self.c_count(count)?,
+                pass.raw(),
+                data.as_ptr().cast(),
+                Some(trampoline::put),
+                user,
+            )
+        });
+        self.started(request, status)
+    }
+
+    /// Starts a subscription (ca_create_subscription). `count` 0 means as many elements as there are at each update.
+    pub fn subscribe(
+        self: &Arc<Channel>,
+        dbr_type: DbrType,
+        count: usize,
+        mask: u32,
+        handler: Handler,
+    ) -> Result<Arc<Subscription>> {
+        let pass = self.pass()?;
+        let subscription = Subscription::new(self, dbr_type, handler);
+        lock(&self.subscriptions).push(subscription.clone());
+        let mut evid = std::ptr::null_mut();
+        let user: *mut c_void = Arc::as_ptr(&subscription).cast_mut().cast();
+        // SAFETY: the pass keeps the id alive; `user` stays good until the subscription or the channel is cleared,
+        // because `subscriptions` keeps it; `evid` outlives the call.
+        let status = Status(unsafe {
+            pass.api().ca_create_subscription(
+                c_long::from(dbr_type.number()),
+                self.c_count(count)?,
+                pass.raw(),
+                c_long::from(mask.cast_signed()),
+                Some(trampoline::update),
+                user,
+                &raw mut evid,
+            )
+        });
+        if !status.is_normal() {
+            subscription.mark_closed();
+            self.forget_subscription(&subscription);
+            return Err(Error::new(status, self.name()));
+        }
+        subscription.set_raw(evid);
+        Ok(subscription)
+    }
+
+    pub(super) fn forget_subscription(&self, subscription: &Arc<Subscription>) {
+        lock(&self.subscriptions).retain(|other| !Arc::ptr_eq(other, subscription));
+    }
+
+    pub(super) fn finish(&self, request: &Request) -> Option<Arc<Request>> {
+        lock(&self.requests).remove(request)
+    }
+
+    /// Somebody's `pend_io` on this batch waits for this channel.
+    pub(super) fn is_awaited(&self, batch: &Arc<Batch>) -> bool {
+        let searching = lock(&self.connection)
+            .ticket
+            .as_ref()
+            .is_some_and(|ticket| ticket.belongs_to(batch));
+        searching || lock(&self.requests).iter().any(|r| r.waits_in(batch))
+    }
+
+    /// Closes the channel (ca_clear_channel). No callback of it is delivered after this returns.
+    pub fn clear(&self) -> bool {
+        let Some(alone) = self.gate.close() else {
+            return false;
+        };
+        for subscription in lock(&self.subscriptions).iter() {
+            subscription.mark_closed();
+        }
+        if alone && let Some(context) = self.context.enter() {
+            self.free(&context);
+        }
+        true
+    }
+
+    /// As [`clear`](Channel::clear), but from a thread that cannot wait.
+    pub fn dispose(self: &Arc<Channel>) {
+        if self.context.is_alive() && !self.gate.is_closed() {
+            self.context.janitor.dispose(&self.context, self.clone());
+        }
+    }
+
+    /// Frees libca's side. The gate is closed and empty: this happens once.
+    fn free(&self, context: &ContextPass<'_>) {
+        let raw = self.raw.swap(std::ptr::null_mut(), Ordering::AcqRel);
+        if !raw.is_null() {
+            // SAFETY: nobody is inside the gate or comes in any more, and the id is swapped out: it is freed once.
+            unsafe { context.api().ca_clear_channel(raw) };
+        }
+        // libca has no pointer into this channel any more.
+        self.abandon(Status::CHANDESTROY);
+        lock(&self.subscriptions).clear();
+        drop(self.context.release(self));
+    }
+
+    /// Answers everything outstanding with `status`.
+    pub(super) fn abandon(&self, status: Status) {
+        let ticket = lock(&self.connection).ticket.take();
+        if let Some(ticket) = ticket {
+            ticket.failed(status, self.name());
+        }
+        let requests = lock(&self.requests).drain();
+        abandon(requests, status);
+    }
+
+    /// Runs `write` so that a refusal which the server reports until [`Refusal::status`] is asked is told to the caller
+    /// instead of the exception handler.
+    pub fn watch_refusal(&self) -> Refusal<'_> {
+        let mut refused = lock(&self.refused);
+        refused.waiting += 1;
+        refused.status = None;
+        Refusal { channel: self }
+    }
+
+    /// A server's refusal of a write; `true` where somebody waits to hear it.
+    pub(super) fn write_refused(&self, status: Status) -> bool {
+        let mut refused = lock(&self.refused);
+        refused.status = Some(status);
+        refused.waiting > 0
+    }
+
+    fn new_request(
+        self: &Arc<Channel>,
+        op: Op,
+        dbr_type: DbrType,
+        count: usize,
+        handler: Option<Handler>,
+        ticket: Option<Ticket>,
+    ) -> Arc<Request> {
+        let order = Order {
+            op,
+            dbr_type,
+            count,
+            handler,
+            ticket,
+        };
+        lock(&self.requests).add(self, order)
+    }
+
+    fn started(&self, request: Arc<Request>, status: Status) -> Result<Arc<Request>> {
+        if status.is_normal() {
+            return Ok(request);
+        }
+        // libca did not take it, and will not call back.
+        self.finish(&request);
+        Err(Error::new(status, self.name()))
+    }
+
+    fn normal(&self, status: Status) -> Result<()> {
+        if status.is_normal() {
+            Ok(())
+        } else {
+            Err(Error::new(status, self.name()))
+        }
+    }
+
+    fn c_count(&self, count: usize) -> Result<c_ulong> {
+        c_ulong::try_from(count).map_err(|_| Error::new(Status::BADCOUNT, self.name()))
+    }
+
+    fn check_data(&self, dbr_type: DbrType, count: usize, data: &[u8]) -> Result<()> {
+        if !dbr_type.is_writable() {
+            return Err(Error::new(Status::BADTYPE, self.name()));
+        }
+        if count == 0 || dbr_type.size(count).is_none_or(|size| size > data.len()) {
+            return Err(Error::new(Status::BADCOUNT, self.name()));
+        }
+        Ok(())
+    }
+}
+
+/// See [`Channel::watch_refusal`].
+pub struct Refusal<'c> {
+    channel: &'c Channel,
+}
+
+impl Refusal<'_> {
+    pub fn status(&self) -> Option<Status> {
+        lock(&self.channel.refused).status
+    }
+}
+
+impl Drop for Refusal<'_> {
+    fn drop(&mut self) {
+        lock(&self.channel.refused).waiting -= 1;
+    }
+}

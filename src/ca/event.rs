@@ -1,0 +1,104 @@
+//! What libca told us, in memory of our own.
+
+use super::buffer::Bytes;
+use super::channel::Channel;
+use super::dbr::{DbrType, View};
+use super::request::Request;
+use super::status::Status;
+use super::subscription::Subscription;
+use std::any::Any;
+use std::sync::Arc;
+
+/// Whatever the layer above wants back with an event: its callback.
+pub type Handler = Arc<dyn Any + Send + Sync>;
+
+/// One DBR structure, copied out of libca.
+pub struct Dbr {
+    pub dbr_type: DbrType,
+    pub count: usize,
+    bytes: Bytes,
+}
+
+impl Dbr {
+    /// Copies what libca lends to a callback.
+    ///
+    /// # Safety
+    /// `source` must be null or point to a structure of type `dbr_type` with `count` elements.
+    pub unsafe fn copy_from(
+        dbr_type: DbrType,
+        count: usize,
+        source: *const std::ffi::c_void,
+    ) -> Option<Dbr> {
+        if source.is_null() {
+            return None;
+        }
+        let len = dbr_type.size(count)?;
+        // SAFETY: `size` is never more than the structure that the caller promises.
+        let bytes = unsafe { Bytes::copy_from(source.cast(), len) };
+        Some(Dbr {
+            dbr_type,
+            count,
+            bytes,
+        })
+    }
+
+    pub fn view(&self) -> View<'_> {
+        View::new(self.dbr_type, self.count, self.bytes.as_slice())
+    }
+
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    pub fn heap_len(&self) -> usize {
+        self.bytes.heap_len()
+    }
+}
+
+/// The answer to a request, or an update of a subscription: a value where the status is normal.
+#[derive(Clone)]
+pub struct Answer {
+    pub status: Status,
+    pub dbr: Option<Arc<Dbr>>,
+}
+
+impl Answer {
+    pub fn failed(status: Status) -> Answer {
+        Answer { status, dbr: None }
+    }
+}
+
+/// An error that a server reported for no request in particular, or a fault of a circuit.
+pub struct Exception {
+    pub channel: Option<Arc<Channel>>,
+    pub dbr_type: i64,
+    pub count: usize,
+    pub status: Status,
+    pub op: i64,
+    pub context: String,
+    pub file: String,
+    pub line: u32,
+}
+
+pub enum Event {
+    Connection {
+        channel: Arc<Channel>,
+        up: bool,
+    },
+    AccessRights {
+        channel: Arc<Channel>,
+        read: bool,
+        write: bool,
+    },
+    Update {
+        subscription: Arc<Subscription>,
+        answer: Answer,
+    },
+    Reply {
+        request: Arc<Request>,
+        answer: Answer,
+    },
+    Exception(Box<Exception>),
+    /// A diagnostic that libca would have printed.
+    Message(String),
+}

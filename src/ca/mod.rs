@@ -1,0 +1,28 @@
+//! Safe Rust over libca. It knows no Python.
+//!
+//! A value's way: libca's thread calls [`trampoline`], which copies it into an owned [`event::Dbr`] and either fills the
+//! [`request::Request`] that somebody waits for or puts an [`event::Event`] on its context's [`queue::EventQueue`].
+
+pub mod batch;
+pub mod buffer;
+pub mod channel;
+pub mod context;
+pub mod dbr;
+pub mod error;
+pub mod event;
+pub mod fork;
+pub mod gate;
+pub mod group;
+pub mod janitor;
+pub mod queue;
+pub mod request;
+pub mod status;
+pub mod subscription;
+mod trampoline;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks; a panic elsewhere does not make the data unusable, as every critical section here leaves it whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

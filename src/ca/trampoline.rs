@@ -1,0 +1,225 @@
+//! Every function that libca calls, on its own threads.
+//!
+//! None of them takes the interpreter's lock, waits for anything but a short critical section, or lets a panic out.
+
+use super::channel::Channel;
+use super::context::Context;
+use super::dbr::DbrType;
+use super::event::{Answer, Dbr, Event, Exception};
+use super::request::Request;
+use super::status::Status;
+use super::subscription::Subscription;
+use crate::ca_sys::{
+    self, access_rights_handler_args, connection_handler_args, event_handler_args,
+    exception_handler_args,
+};
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// A panic must not unwind into C.
+fn contained(work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        eprintln!("cachannel: a callback of libca failed; this is a bug");
+    }
+}
+
+/// One more reference to what libca holds a pointer to.
+///
+/// # Safety
+/// `user` must come from `Arc::as_ptr` of an `Arc<T>` that is alive.
+unsafe fn borrowed<T>(user: *const c_void) -> Arc<T> {
+    let pointer: *const T = user.cast();
+    // SAFETY: the caller's promise; the count is raised for the reference that is made.
+    unsafe {
+        Arc::increment_strong_count(pointer);
+        Arc::from_raw(pointer)
+    }
+}
+
+/// The channel behind libca's id.
+///
+/// # Safety
+/// `chid` must be an id that libca hands to a callback.
+unsafe fn channel(chid: ca_sys::chid) -> Option<Arc<Channel>> {
+    let api = ca_sys::loaded()?.api();
+    // SAFETY: in a callback the id is alive, and its user pointer is the one that `Channel::create` gave: a channel which
+    // its context keeps until ca_clear_channel has returned, which waits for this callback.
+    unsafe {
+        let user = api.ca_puser(chid);
+        (!user.is_null()).then(|| borrowed::<Channel>(user))
+    }
+}
+
+pub unsafe extern "C" fn connection(args: connection_handler_args) {
+    contained(|| {
+        // SAFETY: libca calls this with a living id.
+        let Some(channel) = (unsafe { channel(args.chid) }) else {
+            return;
+        };
+        let up = u32::try_from(args.op) == Ok(ca_sys::CA_OP_CONN_UP);
+        let Some(loaded) = ca_sys::loaded() else {
+            return;
+        };
+        // SAFETY: as above.
+        let (native, count) = unsafe {
+            let api = loaded.api();
+            (
+                i32::from(api.ca_field_type(args.chid)),
+                api.ca_element_count(args.chid),
+            )
+        };
+        let count = usize::try_from(count).unwrap_or(0);
+        if channel.connection_changed(up, native, count) {
+            let queue = channel.context().clone();
+            queue.queue.push(Event::Connection { channel, up });
+        }
+    });
+}
+
+pub unsafe extern "C" fn access_rights(args: access_rights_handler_args) {
+    contained(|| {
+        // SAFETY: libca calls this with a living id.
+        let Some(channel) = (unsafe { channel(args.chid) }) else {
+            return;
+        };
+        let context = channel.context().clone();
+        context.queue.push(Event::AccessRights {
+            channel,
+            read: args.ar.read_access() != 0,
+            write: args.ar.write_access() != 0,
+        });
+    });
+}
+
+/// Copies what libca lends.
+///
+/// # Safety
+/// `args` must be what libca handed to a callback: `dbr` null, or a structure of the type and count it names.
+unsafe fn answer(args: &event_handler_args) -> Answer {
+    let status = Status(args.status);
+    if !status.is_normal() {
+        return Answer::failed(status);
+    }
+    let count = usize::try_from(args.count).unwrap_or(0);
+    #[allow(clippy::useless_conversion)] // c_long has 32 bits on Windows
+    let dbr_type = DbrType::new(i64::from(args.type_));
+    // SAFETY: the caller's promise.
+    match dbr_type.and_then(|dbr_type| unsafe { Dbr::copy_from(dbr_type, count, args.dbr) }) {
+        Some(dbr) => Answer {
+            status,
+            dbr: Some(Arc::new(dbr)),
+        },
+        None => Answer::failed(Status::BADTYPE),
+    }
+}
+
+pub unsafe extern "C" fn update(args: event_handler_args) {
+    contained(|| {
+        // SAFETY: libca hands back the pointer given to ca_create_subscription, whose subscription is kept until
+        // ca_clear_subscription or ca_clear_channel has returned, which wait for this callback; `args` is libca's.
+        let (subscription, answer) = unsafe { (borrowed::<Subscription>(args.usr), answer(&args)) };
+        if subscription.is_closed() {
+            return;
+        }
+        if let Some(channel) = subscription.channel() {
+            channel.context().queue.push_update(subscription, answer);
+        }
+    });
+}
+
+pub unsafe extern "C" fn get(args: event_handler_args) {
+    contained(|| {
+        // SAFETY: libca hands back the pointer given to ca_array_get_callback, once; the channel keeps the request until
+        // `finish` here, or until ca_clear_channel has returned, which waits for this callback.
+        let (request, answer) = unsafe { (borrowed::<Request>(args.usr), answer(&args)) };
+        if let Some(request) = request.channel.finish(&request) {
+            request.complete(answer);
+        }
+    });
+}
+
+pub unsafe extern "C" fn put(args: event_handler_args) {
+    contained(|| {
+        // SAFETY: as for `get`.
+        let request = unsafe { borrowed::<Request>(args.usr) };
+        if let Some(request) = request.channel.finish(&request) {
+            request.complete(Answer::failed(Status(args.status)));
+        }
+    });
+}
+
+pub unsafe extern "C" fn exception(args: exception_handler_args) {
+    contained(|| {
+        // SAFETY: libca hands back the pointer given to ca_add_exception_event; the context is destroyed before it is
+        // dropped. The id, where there is one, is alive.
+        let (context, channel) = unsafe {
+            let context = borrowed::<Context>(args.usr);
+            let channel = (!args.chid.is_null()).then(|| channel(args.chid)).flatten();
+            (context, channel)
+        };
+        // A long in the header; codes are small.
+        let status = Status(i32::try_from(args.stat).unwrap_or(Status::INTERNAL.0));
+        let is_put = i64::from(args.op) == i64::from(ca_sys::CA_OP_PUT);
+        let told = is_put && channel.as_ref().is_some_and(|c| c.write_refused(status));
+        if told && context.exception_handler().is_none() {
+            return;
+        }
+        #[allow(clippy::useless_conversion)] // c_long has 32 bits on Windows
+        let (dbr_type, op) = (i64::from(args.type_), i64::from(args.op));
+        // SAFETY: texts of libca, null or with their NUL.
+        let (text, file) = unsafe { (string(args.ctx), string(args.pFile)) };
+        let exception = Exception {
+            channel,
+            dbr_type,
+            count: usize::try_from(args.count).unwrap_or(0),
+            status,
+            op,
+            context: text,
+            file,
+            line: args.lineNo,
+        };
+        context.queue.push(Event::Exception(Box::new(exception)));
+    });
+}
+
+/// libca's diagnostics. It does not say of which context they are: the first that wants them gets them.
+pub unsafe extern "C" fn message(format: *const c_char, args: *mut c_void) -> c_int {
+    let mut length = 0;
+    contained(|| {
+        let mut buffer = [0 as c_char; 1024];
+        // SAFETY: the format and the arguments are libca's and fit; vsnprintf writes at most the given length with NUL.
+        let text = unsafe {
+            length = vsnprintf(buffer.as_mut_ptr(), buffer.len(), format, args);
+            string(buffer.as_ptr())
+        };
+        let contexts = Context::living();
+        let wanting = contexts.iter().find(|c| c.message_handler().is_some());
+        if let Some(context) = wanting.or(contexts.first()) {
+            context.queue.push(Event::Message(text));
+        }
+    });
+    length
+}
+
+#[cfg_attr(windows, link(name = "legacy_stdio_definitions"))]
+unsafe extern "C" {
+    fn vsnprintf(
+        buffer: *mut c_char,
+        size: usize,
+        format: *const c_char,
+        args: *mut c_void,
+    ) -> c_int;
+}
+
+/// # Safety
+/// `text` must be null or end with a NUL.
+unsafe fn string(text: *const c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: the caller's promise.
+    unsafe { CStr::from_ptr(text) }
+        .to_string_lossy()
+        .into_owned()
+}

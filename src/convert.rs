@@ -1,0 +1,14 @@
+//! DBR buffers to Python and numpy values, and back. Nothing else knows how a value looks on either side.
+
+mod elements;
+#[cfg(feature = "python")]
+mod incoming;
+#[cfg(feature = "python")]
+pub mod names;
+#[cfg(feature = "python")]
+mod outgoing;
+
+#[cfg(feature = "python")]
+pub use incoming::{ArrayCache, Style, fill, value};
+#[cfg(feature = "python")]
+pub use outgoing::{Outgoing, outgoing};

@@ -1,0 +1,355 @@
+//! Hands events from libca's threads to Python, in libca's order.
+
+use crate::ca::batch::{Batch, remaining};
+use crate::ca::channel::Channel;
+use crate::ca::context::Context;
+use crate::ca::dbr::DbrType;
+use crate::ca::event::{Answer, Event, Exception};
+use crate::ca::queue::{Delivery, Wake};
+use crate::ca::request::{Op, Request};
+use crate::ca::subscription::Subscription;
+use crate::convert::names::names;
+use crate::convert::{Style, fill};
+use crate::py::callback::{Callback, callback, chid_of};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The dispatcher gives way to other threads at least so often while events stream in.
+const TURN: Duration = Duration::from_millis(5);
+/// Callbacks that poll deliver others within themselves, up to this depth.
+const MAX_DEPTH: usize = 16;
+/// How often a wait that delivers looks for signals.
+const SLICE: Duration = Duration::from_millis(50);
+
+thread_local! {
+    /// The context whose events this thread is delivering, and how deep.
+    static DELIVERING: Cell<(u64, usize)> = const { Cell::new((0, 0)) };
+}
+
+/// The dispatcher's life: until the context's queue is stopped.
+pub fn run(py: Python<'_>, context: &Context) {
+    loop {
+        match py.detach(|| context.queue.wait(None)) {
+            Wake::Stopped => return,
+            Wake::Idle => {}
+            Wake::Events => {
+                let turn_ends = Instant::now() + TURN;
+                while let Some(delivery) = context.queue.pop() {
+                    deliver(py, context, delivery);
+                    if Instant::now() >= turn_ends {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The calling thread is in a callback of this context.
+pub fn is_delivering(context: &Context) -> bool {
+    DELIVERING.get().0 == context.id()
+}
+
+/// The calling thread's waits deliver events: it is in a callback, or polls a non-preemptive context.
+pub fn delivers_while_waiting(context: &Context) -> bool {
+    if is_delivering(context) {
+        return DELIVERING.get().1 < MAX_DEPTH;
+    }
+    !context.is_preemptive() && context.owner() == std::thread::current().id()
+}
+
+/// How a wait that delivers ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Pumped {
+    Done,
+    Timeout,
+}
+
+/// Delivers events until all of `batches` are done, or until the deadline; without batches until the deadline. At the
+/// end everything that had come by then is delivered.
+pub fn pump(
+    py: Python<'_>,
+    context: &Context,
+    batches: Option<&[Arc<Batch>]>,
+    deadline: Option<Instant>,
+) -> PyResult<Pumped> {
+    let watch = context.watch(batches.unwrap_or(&[]));
+    loop {
+        let mark = context.queue.mark();
+        while let Some(delivery) = context.queue.pop() {
+            deliver(py, context, delivery);
+            py.check_signals()?;
+            // What came after the deadline is for the next wait.
+            if context.queue.is_settled(mark) && remaining(deadline) == Some(Duration::ZERO) {
+                break;
+            }
+        }
+        if batches.is_some() && watch.all_done() {
+            return Ok(Pumped::Done);
+        }
+        let slice = match remaining(deadline) {
+            Some(Duration::ZERO) => return Ok(Pumped::Timeout),
+            Some(left) => left.min(SLICE),
+            None => SLICE,
+        };
+        if py.detach(|| context.queue.wait(Some(slice))) == Wake::Stopped {
+            return Ok(Pumped::Timeout);
+        }
+        py.check_signals()?;
+    }
+}
+
+fn deliver(py: Python<'_>, context: &Context, delivery: Delivery<'_>) {
+    let before = DELIVERING.get();
+    let depth = if before.0 == context.id() {
+        before.1
+    } else {
+        0
+    };
+    DELIVERING.set((context.id(), depth + 1));
+    let called = call(py, context, &delivery.event);
+    DELIVERING.set(before);
+    if let Err(error) = called {
+        report(py, &delivery.event, error);
+    }
+}
+
+/// Calls the user's function, if the event is still wanted.
+fn call(py: Python<'_>, context: &Context, event: &Event) -> PyResult<()> {
+    match event {
+        Event::Update {
+            subscription,
+            answer,
+        } => update(py, subscription, answer),
+        Event::Reply { request, answer } => reply(py, request, answer),
+        Event::Connection { channel, up } => connection(py, channel, *up),
+        Event::AccessRights {
+            channel,
+            read,
+            write,
+        } => access_rights(py, channel, *read, *write),
+        Event::Exception(exception) => self::exception(py, context, exception),
+        Event::Message(text) => message(py, context, text),
+    }
+}
+
+fn update(py: Python<'_>, subscription: &Arc<Subscription>, answer: &Answer) -> PyResult<()> {
+    if subscription.is_closed() {
+        return Ok(());
+    }
+    let (Some(channel), Some(callback)) = (subscription.channel(), callback(&subscription.handler))
+    else {
+        return Ok(());
+    };
+    let Some(args) = value_args(py, &channel, subscription.dbr_type, 0, answer, &callback)? else {
+        return Ok(());
+    };
+    // Making the arguments may have run other Python code, which may have cleared it.
+    if subscription.is_closed() {
+        return Ok(());
+    }
+    callback.call(args.into_any())
+}
+
+fn reply(py: Python<'_>, request: &Arc<Request>, answer: &Answer) -> PyResult<()> {
+    let channel = &request.channel;
+    let Some(callback) = request.handler.as_ref().and_then(callback) else {
+        return Ok(());
+    };
+    if channel.is_closed() {
+        return Ok(());
+    }
+    let args = match request.op {
+        Op::Get => value_args(
+            py,
+            channel,
+            request.dbr_type,
+            request.count,
+            answer,
+            &callback,
+        )?,
+        Op::Put => base_args(py, channel, request.dbr_type, request.count, answer)?,
+    };
+    match args {
+        Some(args) if !channel.is_closed() => callback.call(args.into_any()),
+        _ => Ok(()),
+    }
+}
+
+/// chid, type, count, status: what every answer tells. `None` where the channel's object is gone.
+fn base_args<'py>(
+    py: Python<'py>,
+    channel: &Channel,
+    dbr_type: DbrType,
+    count: usize,
+    answer: &Answer,
+) -> PyResult<Option<Bound<'py, PyDict>>> {
+    let Some(chid) = chid_of(py, channel) else {
+        return Ok(None);
+    };
+    let names = names(py)?;
+    let args = PyDict::new(py);
+    args.set_item(intern!(py, "chid"), chid)?;
+    args.set_item(
+        intern!(py, "type"),
+        names.dbr.get(py, dbr_type.number().into())?,
+    )?;
+    args.set_item(intern!(py, "count"), count)?;
+    args.set_item(
+        intern!(py, "status"),
+        names.eca.get(py, answer.status.0.into())?,
+    )?;
+    Ok(Some(args))
+}
+
+fn value_args<'py>(
+    py: Python<'py>,
+    channel: &Channel,
+    dbr_type: DbrType,
+    count: usize,
+    answer: &Answer,
+    callback: &Callback,
+) -> PyResult<Option<Bound<'py, PyDict>>> {
+    let dbr = answer.dbr.as_ref();
+    let (dbr_type, count) = dbr.map_or((dbr_type, count), |dbr| (dbr.dbr_type, dbr.count));
+    let args = base_args(py, channel, dbr_type, count, answer)?;
+    if let Some(args) = &args {
+        fill(args, dbr, callback.style, callback.use_numpy)?;
+    }
+    Ok(args)
+}
+
+fn connection(py: Python<'_>, channel: &Arc<Channel>, up: bool) -> PyResult<()> {
+    let Some(callback) = channel.connection_handler().as_ref().and_then(callback) else {
+        return Ok(());
+    };
+    let Some(chid) = chid_of(py, channel).filter(|_| !channel.is_closed()) else {
+        return Ok(());
+    };
+    let number = if up {
+        crate::ca_sys::CA_OP_CONN_UP
+    } else {
+        crate::ca_sys::CA_OP_CONN_DOWN
+    };
+    let op = names(py)?.op.get(py, number.into())?;
+    if callback.style == Style::Pv {
+        return callback.call((chid, op).into_pyobject(py)?.into_any());
+    }
+    let args = PyDict::new(py);
+    args.set_item(intern!(py, "chid"), chid)?;
+    args.set_item(intern!(py, "op"), op)?;
+    callback.call(args.into_any())
+}
+
+fn access_rights(py: Python<'_>, channel: &Arc<Channel>, read: bool, write: bool) -> PyResult<()> {
+    let Some(callback) = channel.access_handler().as_ref().and_then(callback) else {
+        return Ok(());
+    };
+    let Some(chid) = chid_of(py, channel).filter(|_| !channel.is_closed()) else {
+        return Ok(());
+    };
+    let args = PyDict::new(py);
+    args.set_item(intern!(py, "chid"), chid)?;
+    args.set_item(intern!(py, "read_access"), read)?;
+    args.set_item(intern!(py, "write_access"), write)?;
+    callback.call(args.into_any())
+}
+
+fn exception(py: Python<'_>, context: &Context, exception: &Exception) -> PyResult<()> {
+    let names = names(py)?;
+    let op = names.op.get(py, exception.op)?;
+    let Some(callback) = context.exception_handler().as_ref().and_then(callback) else {
+        let mut text = exception.status.message().to_owned();
+        if let Some(channel) = &exception.channel {
+            text = format!("{}: {text}", channel.name());
+        }
+        text.push_str(&format!(
+            " ({}; {})",
+            op.getattr("name")?,
+            exception.context
+        ));
+        return log(py, "cachannel.libca", "warning", &text, None);
+    };
+    let args = PyDict::new(py);
+    let chid = exception
+        .channel
+        .as_ref()
+        .and_then(|channel| chid_of(py, channel));
+    args.set_item("chid", chid)?;
+    args.set_item("type", names.dbr.get(py, exception.dbr_type)?)?;
+    args.set_item("count", exception.count)?;
+    args.set_item("state", names.eca.get(py, exception.status.0.into())?)?;
+    args.set_item("op", op)?;
+    args.set_item("ctx", &exception.context)?;
+    args.set_item("file", &exception.file)?;
+    args.set_item("lineNo", exception.line)?;
+    callback.call(args.into_any())
+}
+
+fn message(py: Python<'_>, context: &Context, text: &str) -> PyResult<()> {
+    match context.message_handler().as_ref().and_then(callback) {
+        Some(callback) => callback.call(text.into_pyobject(py)?.into_any()),
+        None => log(py, "cachannel.libca", "warning", text.trim_end(), None),
+    }
+}
+
+/// An exception in a callback is logged, and the next callback runs.
+fn report(py: Python<'_>, event: &Event, error: PyErr) {
+    let (pv, kind, handler) = match event {
+        Event::Update { subscription, .. } => (
+            subscription.channel(),
+            "subscription",
+            Some(subscription.handler.clone()),
+        ),
+        Event::Reply { request, .. } => {
+            let kind = if request.op == Op::Get { "get" } else { "put" };
+            (Some(request.channel.clone()), kind, request.handler.clone())
+        }
+        Event::Connection { channel, .. } => (
+            Some(channel.clone()),
+            "connection",
+            channel.connection_handler(),
+        ),
+        Event::AccessRights { channel, .. } => (
+            Some(channel.clone()),
+            "access rights",
+            channel.access_handler(),
+        ),
+        Event::Exception(exception) => (exception.channel.clone(), "exception", None),
+        Event::Message(_) => (None, "printf", None),
+    };
+    let mut text = format!("exception in a {kind} callback");
+    if let Some(pv) = pv {
+        text.push_str(&format!(" of {}", pv.name()));
+    }
+    if let Some(callback) = handler.as_ref().and_then(callback) {
+        text.push_str(&format!(": {}", callback.describe(py)));
+    }
+    let logged = log(py, "cachannel", "error", &text, Some(&error));
+    if let Err(failed) = logged {
+        error.write_unraisable(py, None);
+        failed.write_unraisable(py, None);
+    }
+}
+
+/// Logs through Python's logging.
+pub fn log(
+    py: Python<'_>,
+    logger: &str,
+    level: &str,
+    text: &str,
+    error: Option<&PyErr>,
+) -> PyResult<()> {
+    let logger = py.import("logging")?.call_method1("getLogger", (logger,))?;
+    let kwargs = PyDict::new(py);
+    if let Some(error) = error {
+        kwargs.set_item("exc_info", error.value(py))?;
+    }
+    logger
+        .call_method(level, ("%s", text), Some(&kwargs))
+        .map(drop)
+}

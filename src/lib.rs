@@ -1,0 +1,35 @@
+//! The Python module `cachannel._ca`, and the safe Rust over libca that it stands on.
+
+pub mod ca;
+pub mod ca_sys;
+pub mod convert;
+#[cfg(feature = "python")]
+mod dispatch;
+#[cfg(feature = "python")]
+mod py;
+
+#[cfg(feature = "python")]
+#[pyo3::pymodule(name = "_ca")]
+mod module {
+    #[pymodule_export]
+    use crate::py::chid::{
+        Chid, Evid, change_connection_event, clear_channel, clear_subscription, create_channel,
+        dropped, replace_access_rights_event, state,
+    };
+    #[pymodule_export]
+    use crate::py::context::{
+        PyContext, add_exception_event, attach_context, create_context, current_context,
+        destroy_context, detach_context, replace_printf_handler, show_context, shutdown,
+    };
+    #[pymodule_export]
+    use crate::py::groups::{sg_block, sg_create, sg_delete, sg_get, sg_put, sg_reset, sg_test};
+    #[pymodule_export]
+    use crate::py::info::{
+        element_count, field_type, host_name, load_libca, loaded_libca, message, name, read_access,
+        version, write_access,
+    };
+    #[pymodule_export]
+    use crate::py::transfer::{DBRValue, create_subscription, get, put, put_checked};
+    #[pymodule_export]
+    use crate::py::wait::{flush_io, pend, pend_event, pend_io, poll, test_io, wait_io};
+}

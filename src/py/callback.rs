@@ -1,0 +1,119 @@
+//! A user's function, reachable from libca's side and visible to Python's garbage collector.
+
+use crate::ca::channel::Channel;
+use crate::ca::event::Handler;
+use crate::ca::status::Status;
+use crate::convert::Style;
+use crate::py::chid::Chid;
+use crate::py::errors::bad_type;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyTuple, PyWeakrefMethods, PyWeakrefReference};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Shared by the Python object that owns it (which shows it to the collector) and the events on their way.
+pub struct Callback {
+    call: Mutex<Option<Call>>,
+    pub style: Style,
+    pub use_numpy: bool,
+}
+
+struct Call {
+    function: Py<PyAny>,
+    user_args: Option<Py<PyAny>>,
+}
+
+impl Callback {
+    /// `user_args`, where given, come second in the call, and the first argument then has CaChannel's names.
+    pub fn new(
+        function: &Bound<'_, PyAny>,
+        user_args: Option<&Bound<'_, PyAny>>,
+        use_numpy: bool,
+    ) -> PyResult<Arc<Callback>> {
+        if !function.is_callable() {
+            let detail = format!(
+                "a callback must be callable, and {} is not",
+                function.repr()?.to_string_lossy()
+            );
+            return Err(bad_type(Status::BADFUNCPTR, detail));
+        }
+        Ok(Arc::new(Callback {
+            call: Mutex::new(Some(Call {
+                function: function.clone().unbind(),
+                user_args: user_args.map(|args| args.clone().unbind()),
+            })),
+            style: if user_args.is_some() {
+                Style::Pv
+            } else {
+                Style::Plain
+            },
+            use_numpy,
+        }))
+    }
+
+    pub fn handler(self: &Arc<Callback>) -> Handler {
+        self.clone()
+    }
+
+    /// Calls the function, unless it was let go.
+    pub fn call(&self, args: Bound<'_, PyAny>) -> PyResult<()> {
+        let py = args.py();
+        let (function, user_args) = {
+            let call = self.call.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(call) = &*call else { return Ok(()) };
+            let user_args = call.user_args.as_ref().map(|args| args.clone_ref(py));
+            (call.function.clone_ref(py), user_args)
+        };
+        let function = function.bind(py);
+        match user_args {
+            Some(user_args) => {
+                function.call1(PyTuple::new(py, [args, user_args.into_bound(py)])?)?
+            }
+            None => function.call1((args,))?,
+        };
+        Ok(())
+    }
+
+    /// The function, for messages.
+    pub fn describe(&self, py: Python<'_>) -> String {
+        let call = self.call.lock().unwrap_or_else(PoisonError::into_inner);
+        let function = call.as_ref().map(|call| call.function.bind(py).clone());
+        drop(call);
+        let shown = function.and_then(|f| f.repr().ok().map(|r| r.to_string_lossy().into_owned()));
+        shown.unwrap_or_else(|| "a callback".to_owned())
+    }
+
+    pub fn let_go(&self) {
+        let call = self
+            .call
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        drop(call);
+    }
+
+    pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // Whoever has the lock now holds the function: then it is in use, which not visiting says too.
+        if let Ok(call) = self.call.try_lock()
+            && let Some(call) = &*call
+        {
+            visit.call(&call.function)?;
+            visit.call(&call.user_args)?;
+        }
+        Ok(())
+    }
+}
+
+/// The callback behind a handler of the safe layer.
+pub fn callback(handler: &Handler) -> Option<Arc<Callback>> {
+    handler.clone().downcast::<Callback>().ok()
+}
+
+/// What a channel knows of its Python object; a weak reference, so that the channel does not keep it.
+pub struct Owner(pub Py<PyWeakrefReference>);
+
+/// The Python object of a channel, while it lives.
+pub fn chid_of<'py>(py: Python<'py>, channel: &Channel) -> Option<Bound<'py, Chid>> {
+    let owner = channel.user().downcast_ref::<Owner>()?;
+    owner.0.bind(py).upgrade()?.cast_into::<Chid>().ok()
+}

@@ -1,0 +1,297 @@
+//! `chid` and `evid`: the opaque handles of module `ca`.
+
+use super::callback::{Callback, Owner, callback};
+use super::context::current;
+use super::errors::{bad_type, eca, outcome, status};
+use crate::ca::channel::Channel;
+use crate::ca::error::Error;
+use crate::ca::status::Status;
+use crate::ca::subscription::Subscription;
+use crate::convert::names::names;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString, PyWeakrefReference};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// A channel. Dropping the last reference clears it.
+#[pyclass(frozen, weakref, name = "chid", module = "cachannel.ca")]
+pub struct Chid {
+    channel: OnceLock<Arc<Channel>>,
+    callbacks: Mutex<Callbacks>,
+}
+
+#[derive(Default)]
+struct Callbacks {
+    connection: Option<Arc<Callback>>,
+    access: Option<Arc<Callback>>,
+    subscriptions: Vec<Arc<Callback>>,
+}
+
+impl Chid {
+    pub fn channel(&self) -> Result<&Arc<Channel>, Error> {
+        self.channel.get().ok_or(Status::BADCHID.into())
+    }
+
+    fn callbacks(&self) -> MutexGuard<'_, Callbacks> {
+        self.callbacks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn add_subscription(&self, callback: Arc<Callback>) {
+        self.callbacks().subscriptions.push(callback);
+    }
+
+    fn remove_subscription(&self, callback: &Arc<Callback>) {
+        let mut callbacks = self.callbacks();
+        callbacks
+            .subscriptions
+            .retain(|c| !Arc::ptr_eq(c, callback));
+    }
+
+    /// Lets go of all callbacks, so that what they refer to is free.
+    fn let_go(&self) {
+        let callbacks = std::mem::take(&mut *self.callbacks());
+        let rest = [callbacks.connection, callbacks.access];
+        for callback in rest.into_iter().flatten().chain(callbacks.subscriptions) {
+            callback.let_go();
+        }
+    }
+}
+
+impl Drop for Chid {
+    fn drop(&mut self) {
+        if let Some(channel) = self.channel.get() {
+            channel.dispose();
+        }
+    }
+}
+
+#[pymethods]
+impl Chid {
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let channel = self.channel()?;
+        let state = names(py)?
+            .state
+            .get(py, channel.state().unwrap_or(CLOSED).into())?;
+        Ok(format!(
+            "<chid {:?} {}>",
+            channel.name(),
+            state.getattr("name")?
+        ))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Ok(callbacks) = self.callbacks.try_lock() {
+            let rest = [&callbacks.connection, &callbacks.access];
+            for callback in rest.into_iter().flatten().chain(&callbacks.subscriptions) {
+                callback.traverse(&visit)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        self.let_go();
+    }
+}
+
+/// cs_closed.
+const CLOSED: u32 = 3;
+/// cs_never_search.
+const NEVER_SEARCH: i64 = 4;
+
+/// A subscription. It ends with `clear_subscription` or with its channel, not with this object.
+#[pyclass(frozen, name = "evid", module = "cachannel.ca")]
+pub struct Evid {
+    pub subscription: Arc<Subscription>,
+    pub chid: Py<Chid>,
+}
+
+#[pymethods]
+impl Evid {
+    fn __repr__(&self) -> String {
+        let channel = self.subscription.channel();
+        let name = channel.as_ref().map_or("", |channel| channel.name());
+        let state = if self.subscription.is_closed() {
+            " cleared"
+        } else {
+            ""
+        };
+        format!("<evid of {name:?}{state}>")
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.chid)
+    }
+}
+
+/// The name of a PV, given as str or bytes.
+fn pv_name(name: &Bound<'_, PyAny>) -> PyResult<String> {
+    if let Ok(text) = name.cast::<PyString>() {
+        return Ok(text.to_cow()?.into_owned());
+    }
+    if let Ok(bytes) = name.cast::<PyBytes>() {
+        let text = std::str::from_utf8(bytes.as_bytes());
+        return text
+            .map(str::to_owned)
+            .map_err(|_| bad_type(Status::BADSTR, "a PV name in bytes must be UTF-8"));
+    }
+    let detail = format!("a PV name is a str, not {}", name.repr()?.to_string_lossy());
+    Err(bad_type(Status::BADSTR, detail))
+}
+
+/// An optional callback argument; None means none.
+pub fn optional_callback(
+    function: Option<&Bound<'_, PyAny>>,
+    user_args: Option<&Bound<'_, PyAny>>,
+    use_numpy: bool,
+) -> PyResult<Option<Arc<Callback>>> {
+    function
+        .map(|f| Callback::new(f, user_args, use_numpy))
+        .transpose()
+}
+
+#[pyfunction]
+#[pyo3(signature = (name, callback=None, priority=0, *, user_args=None))]
+pub fn create_channel<'py>(
+    py: Python<'py>,
+    name: &Bound<'py, PyAny>,
+    callback: Option<&Bound<'py, PyAny>>,
+    priority: i64,
+    user_args: Option<&Bound<'py, PyAny>>,
+) -> PyResult<(Bound<'py, PyAny>, Option<Bound<'py, Chid>>)> {
+    let name = pv_name(name)?;
+    let callback = optional_callback(callback, user_args, false)?;
+    let context = match current(py)? {
+        Ok(context) => context,
+        Err(error) => return Ok((eca(py, error.status)?, None)),
+    };
+    // The object comes first, because the channel's first event may come before `create` returns.
+    let chid = Bound::new(
+        py,
+        Chid {
+            channel: OnceLock::new(),
+            callbacks: Mutex::new(Callbacks {
+                connection: callback.clone(),
+                ..Callbacks::default()
+            }),
+        },
+    )?;
+    let owner = Arc::new(Owner(PyWeakrefReference::new(&chid)?.unbind()));
+    let handler = callback.map(|callback| callback.handler());
+    let priority = u32::try_from(priority).unwrap_or(u32::MAX);
+    let made = py.detach(|| Channel::create(&context, &name, priority, owner, handler));
+    let (status, channel) = outcome(made)?;
+    let chid = channel.map(|channel| {
+        // Nobody else has set it: the object is new.
+        chid.get().channel.set(channel).ok();
+        chid
+    });
+    Ok((eca(py, status)?, chid))
+}
+
+#[pyfunction]
+pub fn clear_channel<'py>(
+    py: Python<'py>,
+    chid: Option<&Bound<'py, Chid>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let Some(chid) = chid else {
+        return eca(py, Status::BADCHID);
+    };
+    let chid = chid.get();
+    let channel = match chid.channel() {
+        Ok(channel) => channel,
+        Err(error) => return eca(py, error.status),
+    };
+    let cleared = py.detach(|| !channel.is_closed() && channel.clear());
+    chid.let_go();
+    eca(
+        py,
+        if cleared {
+            Status::NORMAL
+        } else {
+            Status::BADCHID
+        },
+    )
+}
+
+#[pyfunction]
+#[pyo3(signature = (chid, callback=None, *, user_args=None))]
+pub fn change_connection_event<'py>(
+    py: Python<'py>,
+    chid: Option<&Bound<'py, Chid>>,
+    callback: Option<&Bound<'py, PyAny>>,
+    user_args: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let callback = optional_callback(callback, user_args, false)?;
+    let Some(chid) = chid else {
+        return eca(py, Status::BADCHID);
+    };
+    let chid = chid.get();
+    let handler = callback.as_ref().map(|callback| callback.handler());
+    let set = chid
+        .channel()
+        .and_then(|c| py.detach(|| c.set_connection_handler(handler)));
+    if set.is_ok() {
+        let old = std::mem::replace(&mut chid.callbacks().connection, callback);
+        drop(old);
+    }
+    status(py, set)
+}
+
+#[pyfunction]
+#[pyo3(signature = (chid, callback=None, *, user_args=None))]
+pub fn replace_access_rights_event<'py>(
+    py: Python<'py>,
+    chid: Option<&Bound<'py, Chid>>,
+    callback: Option<&Bound<'py, PyAny>>,
+    user_args: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let callback = optional_callback(callback, user_args, false)?;
+    let Some(chid) = chid else {
+        return eca(py, Status::BADCHID);
+    };
+    let chid = chid.get();
+    let handler = callback.as_ref().map(|callback| callback.handler());
+    let set = chid
+        .channel()
+        .and_then(|c| py.detach(|| c.set_access_handler(handler)));
+    if set.is_ok() {
+        let old = std::mem::replace(&mut chid.callbacks().access, callback);
+        drop(old);
+    }
+    status(py, set)
+}
+
+#[pyfunction]
+pub fn clear_subscription<'py>(
+    py: Python<'py>,
+    evid: Option<&Bound<'py, Evid>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let Some(evid) = evid else {
+        return eca(py, Status::BADMONID);
+    };
+    let evid = evid.get();
+    let cleared = py.detach(|| evid.subscription.clear());
+    if let Some(callback) = callback(&evid.subscription.handler) {
+        evid.chid.get().remove_subscription(&callback);
+        callback.let_go();
+    }
+    status(py, cleared)
+}
+
+#[pyfunction]
+pub fn dropped(evid: &Bound<'_, Evid>) -> u64 {
+    evid.get().subscription.dropped()
+}
+
+#[pyfunction]
+#[pyo3(signature = (chid))]
+pub fn state<'py>(py: Python<'py>, chid: Option<&Bound<'py, Chid>>) -> PyResult<Bound<'py, PyAny>> {
+    let number = match chid {
+        None => NEVER_SEARCH,
+        Some(chid) => chid.get().channel()?.state().unwrap_or(CLOSED).into(),
+    };
+    names(py)?.state.get(py, number)
+}

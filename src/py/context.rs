@@ -1,0 +1,321 @@
+//! Contexts for Python's threads: which one a thread is in, their dispatchers, and their end.
+
+use super::callback::Callback;
+use super::chid::optional_callback;
+use super::errors::{eca, status};
+use crate::ca::context::Context;
+use crate::ca::error::{Error, Result};
+use crate::ca::fork::PerProcess;
+use crate::ca::status::Status;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
+use pyo3::types::PyDict;
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long the end of a dispatcher, and of a context, may take at exit.
+const EXIT_PATIENCE: Duration = Duration::from_millis(800);
+/// The same for a program that asks for a context's end and waits for it.
+const DESTROY_PATIENCE: Duration = Duration::from_secs(5);
+
+thread_local! {
+    /// The context that this thread is in.
+    static CURRENT: RefCell<Option<Arc<Context>>> = const { RefCell::new(None) };
+}
+
+#[derive(Default)]
+struct Contexts {
+    /// The one that threads join by themselves.
+    shared: Option<Arc<Context>>,
+    dispatchers: Vec<Dispatcher>,
+}
+
+struct Dispatcher {
+    context: Arc<Context>,
+    /// The `threading.Thread`; none for a non-preemptive context.
+    thread: Option<Py<PyAny>>,
+}
+
+static CONTEXTS: PerProcess<Mutex<Contexts>> = PerProcess::new();
+static EXITED: AtomicBool = AtomicBool::new(false);
+
+/// A context of libca, opaque.
+#[pyclass(frozen, name = "ca_client_context", module = "cachannel.ca")]
+pub struct PyContext {
+    pub context: Arc<Context>,
+    /// Shown to the garbage collector by nobody: handlers of a context live as long as the context.
+    _private: (),
+}
+
+impl PyContext {
+    fn new(context: Arc<Context>) -> PyContext {
+        PyContext {
+            context,
+            _private: (),
+        }
+    }
+}
+
+#[pymethods]
+impl PyContext {
+    fn __repr__(&self) -> String {
+        let kind = if self.context.is_preemptive() {
+            "preemptive"
+        } else {
+            "non-preemptive"
+        };
+        let state = if self.context.is_alive() {
+            ""
+        } else {
+            ", destroyed"
+        };
+        format!("<ca_client_context {} {kind}{state}>", self.context.id())
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        let other = other.cast::<PyContext>();
+        other.is_ok_and(|other| other.get().context.id() == self.context.id())
+    }
+
+    fn __hash__(&self) -> u64 {
+        self.context.id()
+    }
+
+    fn __traverse__(&self, _visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        Ok(())
+    }
+}
+
+fn thread_context() -> Option<Arc<Context>> {
+    CURRENT.with_borrow(|current| current.as_ref().filter(|c| c.is_alive()).cloned())
+}
+
+fn set_thread_context(context: Option<Arc<Context>>) {
+    let old = CURRENT.with_borrow_mut(|current| std::mem::replace(current, context));
+    drop(old);
+}
+
+/// The calling thread's context. A thread that is in none joins the process's, which is made where there is none yet.
+pub fn current(py: Python<'_>) -> PyResult<Result<Arc<Context>>> {
+    if let Some(context) = thread_context() {
+        return Ok(Ok(context));
+    }
+    create(py, true, true)
+}
+
+fn create(py: Python<'_>, preemptive: bool, share: bool) -> PyResult<Result<Arc<Context>>> {
+    if EXITED.load(Ordering::SeqCst) {
+        let mut error = Error::from(Status::NOCACTX);
+        error.detail = "the interpreter is shutting down".to_owned();
+        return Ok(Err(error));
+    }
+    let mut contexts = CONTEXTS
+        .get()
+        .lock_py_attached(py)
+        .unwrap_or_else(PoisonError::into_inner);
+    if share && let Some(shared) = contexts.shared.as_ref().filter(|c| c.is_alive()) {
+        let shared = shared.clone();
+        set_thread_context(Some(shared.clone()));
+        return Ok(Ok(shared));
+    }
+    let context = match py.detach(|| Context::create(preemptive)) {
+        Ok(context) => context,
+        Err(error) => return Ok(Err(error)),
+    };
+    let thread = preemptive
+        .then(|| start_dispatcher(py, &context))
+        .transpose()?;
+    contexts
+        .dispatchers
+        .retain(|other| other.context.is_alive());
+    contexts.dispatchers.push(Dispatcher {
+        context: context.clone(),
+        thread,
+    });
+    if preemptive && contexts.shared.as_ref().is_none_or(|c| !c.is_alive()) {
+        contexts.shared = Some(context.clone());
+    }
+    set_thread_context(Some(context.clone()));
+    Ok(Ok(context))
+}
+
+/// A Python thread, so that it is named, seen by debuggers, and keeps its thread state between callbacks.
+fn start_dispatcher(py: Python<'_>, context: &Arc<Context>) -> PyResult<Py<PyAny>> {
+    let run = wrap_pyfunction!(run_dispatcher, py)?;
+    let kwargs = PyDict::new(py);
+    kwargs.set_item("target", run)?;
+    kwargs.set_item("args", (PyContext::new(context.clone()),))?;
+    kwargs.set_item("name", "cachannel dispatcher")?;
+    kwargs.set_item("daemon", true)?;
+    let thread = py
+        .import("threading")?
+        .getattr("Thread")?
+        .call((), Some(&kwargs))?;
+    thread.call_method0("start")?;
+    Ok(thread.unbind())
+}
+
+#[pyfunction]
+fn run_dispatcher(py: Python<'_>, context: &Bound<'_, PyContext>) {
+    let context = context.get().context.clone();
+    set_thread_context(Some(context.clone()));
+    crate::dispatch::run(py, &context);
+    set_thread_context(None);
+}
+
+/// Stops the delivery of a context's events, then ends the context; each in bounded time.
+fn finish(py: Python<'_>, dispatcher: &Dispatcher, patience: Duration) {
+    let context = &dispatcher.context;
+    context.queue.stop();
+    if let Some(thread) = &dispatcher.thread
+        && !crate::dispatch::is_delivering(context)
+        && let Err(error) = thread
+            .bind(py)
+            .call_method1("join", (patience.as_secs_f64(),))
+    {
+        // Ctrl-C while waiting: the end goes on.
+        error.write_unraisable(py, None);
+    }
+    py.detach(|| context.destroy(patience));
+}
+
+/// Ends all contexts, at exit.
+#[pyfunction]
+pub fn shutdown(py: Python<'_>) {
+    EXITED.store(true, Ordering::SeqCst);
+    let dispatchers = {
+        let contexts = CONTEXTS.get().lock_py_attached(py);
+        let mut contexts = contexts.unwrap_or_else(PoisonError::into_inner);
+        contexts.shared = None;
+        std::mem::take(&mut contexts.dispatchers)
+    };
+    for dispatcher in &dispatchers {
+        dispatcher.context.queue.stop();
+    }
+    for dispatcher in &dispatchers {
+        finish(py, dispatcher, EXIT_PATIENCE);
+    }
+}
+
+#[pyfunction]
+#[pyo3(signature = (preemptive_callback=true))]
+pub fn create_context(py: Python<'_>, preemptive_callback: bool) -> PyResult<Bound<'_, PyAny>> {
+    if let Some(context) = thread_context() {
+        // As libca: the thread's context serves, unless it lacks what is asked for.
+        let lacks = preemptive_callback && !context.is_preemptive();
+        return eca(
+            py,
+            if lacks {
+                Status::NOTTHREADED
+            } else {
+                Status::NORMAL
+            },
+        );
+    }
+    let made = create(py, preemptive_callback, false)?;
+    status(py, made)
+}
+
+#[pyfunction]
+pub fn destroy_context(py: Python<'_>) -> PyResult<()> {
+    let Some(context) = thread_context() else {
+        return Ok(());
+    };
+    set_thread_context(None);
+    let dispatcher = {
+        let contexts = CONTEXTS.get().lock_py_attached(py);
+        let mut contexts = contexts.unwrap_or_else(PoisonError::into_inner);
+        let shared = &mut contexts.shared;
+        if shared.as_ref().is_some_and(|c| Arc::ptr_eq(c, &context)) {
+            *shared = None;
+        }
+        let mut dispatchers = contexts.dispatchers.iter();
+        let place = dispatchers.position(|d| Arc::ptr_eq(&d.context, &context));
+        place.map(|place| contexts.dispatchers.swap_remove(place))
+    };
+    if let Some(dispatcher) = dispatcher {
+        finish(py, &dispatcher, DESTROY_PATIENCE);
+    }
+    Ok(())
+}
+
+#[pyfunction]
+pub fn attach_context<'py>(
+    py: Python<'py>,
+    context: &Bound<'py, PyContext>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let context = &context.get().context;
+    let status = if thread_context().is_some() {
+        Status::ISATTACHED
+    } else if !context.is_alive() {
+        Status::NOCACTX
+    } else if !context.is_preemptive() {
+        Status::NOTTHREADED
+    } else {
+        set_thread_context(Some(context.clone()));
+        Status::NORMAL
+    };
+    eca(py, status)
+}
+
+#[pyfunction]
+pub fn detach_context() {
+    set_thread_context(None);
+}
+
+#[pyfunction]
+pub fn current_context() -> Option<PyContext> {
+    thread_context().map(PyContext::new)
+}
+
+#[pyfunction]
+#[pyo3(signature = (context=None, level=0))]
+pub fn show_context(
+    py: Python<'_>,
+    context: Option<&Bound<'_, PyContext>>,
+    level: u32,
+) -> PyResult<()> {
+    let context = match context {
+        Some(context) => context.get().context.clone(),
+        None => current(py)??,
+    };
+    // What Python has written so far comes out first.
+    py.import("sys")?.getattr("stdout")?.call_method0("flush")?;
+    Ok(py.detach(|| context.show(level))?)
+}
+
+/// A handler of the whole context; the context keeps it until it is replaced.
+fn context_handler(
+    callback: Option<&Bound<'_, PyAny>>,
+    user_args: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Option<crate::ca::event::Handler>> {
+    let callback = optional_callback(callback, user_args, false)?;
+    Ok(callback.as_ref().map(Callback::handler))
+}
+
+#[pyfunction]
+#[pyo3(signature = (callback=None, *, user_args=None))]
+pub fn add_exception_event<'py>(
+    py: Python<'py>,
+    callback: Option<&Bound<'py, PyAny>>,
+    user_args: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let handler = context_handler(callback, user_args)?;
+    let set = current(py)?.map(|context| context.set_exception_handler(handler));
+    status(py, set)
+}
+
+#[pyfunction]
+#[pyo3(signature = (callback=None, *, user_args=None))]
+pub fn replace_printf_handler<'py>(
+    py: Python<'py>,
+    callback: Option<&Bound<'py, PyAny>>,
+    user_args: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let handler = context_handler(callback, user_args)?;
+    let set = current(py)?.map(|context| context.set_message_handler(handler));
+    status(py, set)
+}

@@ -1,0 +1,91 @@
+//! The one way from the safe layer's errors to Python's.
+
+use crate::ca::error::{Error, Kind};
+use crate::ca::status::Status;
+use crate::convert::names::names;
+use pyo3::prelude::*;
+
+/// The class of `cachannel._errors` for each kind of error.
+fn class_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Access => "CaChannelException",
+        Kind::Value => "CaChannelValueError",
+        Kind::Type => "CaChannelTypeError",
+    }
+}
+
+impl From<Error> for PyErr {
+    fn from(error: Error) -> PyErr {
+        Python::attach(|py| {
+            let made = py
+                .import("cachannel._errors")
+                .and_then(|module| module.getattr(class_name(error.kind)))
+                .and_then(|class| class.call1((error.status.0, error.pv, error.detail)));
+            match made {
+                Ok(exception) => PyErr::from_value(exception),
+                Err(other) => other,
+            }
+        })
+    }
+}
+
+/// An argument that does not do.
+pub fn bad_argument(detail: impl Into<String>) -> PyErr {
+    Error {
+        kind: Kind::Value,
+        status: Status::BADCOUNT,
+        pv: None,
+        detail: detail.into(),
+    }
+    .into()
+}
+
+/// An argument of the wrong type.
+pub fn bad_type(status: Status, detail: impl Into<String>) -> PyErr {
+    Error {
+        kind: Kind::Type,
+        status,
+        pv: None,
+        detail: detail.into(),
+    }
+    .into()
+}
+
+/// A status as member of `ECA`.
+pub fn eca(py: Python<'_>, status: Status) -> PyResult<Bound<'_, PyAny>> {
+    names(py)?.eca.get(py, status.0.into())
+}
+
+/// What the functions of module `ca` return: the status of what libca did, or an exception for a value that the caller
+/// got wrong, so that it cannot go unnoticed.
+pub fn outcome<T>(result: Result<T, Error>) -> PyResult<(Status, Option<T>)> {
+    match result {
+        Ok(value) => Ok((Status::NORMAL, Some(value))),
+        Err(error) if error.kind == Kind::Access => Ok((error.status, None)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// As [`outcome`], for functions that return the status alone.
+pub fn status<T>(py: Python<'_>, result: Result<T, Error>) -> PyResult<Bound<'_, PyAny>> {
+    eca(py, outcome(result)?.0)
+}
+
+/// A timeout in seconds; zero means for ever, as for libca.
+pub fn deadline(seconds: f64) -> PyResult<Option<std::time::Instant>> {
+    if seconds.is_nan() || seconds < 0.0 {
+        return Err(Error {
+            kind: Kind::Value,
+            status: Status::TIMEOUT,
+            pv: None,
+            detail: format!("a timeout is a number of seconds, 0 or more, not {seconds}"),
+        }
+        .into());
+    }
+    if seconds == 0.0 {
+        return Ok(None);
+    }
+    let duration = std::time::Duration::try_from_secs_f64(seconds).ok();
+    // A time that the clock cannot reach is for ever.
+    Ok(duration.and_then(|duration| std::time::Instant::now().checked_add(duration)))
+}

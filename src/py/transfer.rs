@@ -1,0 +1,343 @@
+//! get, put, create_subscription, and DBRValue.
+
+use super::callback::Callback;
+use super::chid::{Chid, Evid, optional_callback};
+use super::errors::{bad_argument, bad_type, deadline, eca, outcome};
+use super::wait::wait_for;
+use crate::ca::batch::Ticket;
+use crate::ca::channel::Channel;
+use crate::ca::dbr::{Base, DbrType};
+use crate::ca::error::Error;
+use crate::ca::request::Request;
+use crate::ca::status::Status;
+use crate::convert::{ArrayCache, Style, outgoing, value};
+use pyo3::exceptions::PyOverflowError;
+use pyo3::prelude::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// DBE_VALUE | DBE_ALARM.
+const DEFAULT_MASK: u32 = crate::ca_sys::DBE_VALUE | crate::ca_sys::DBE_ALARM;
+
+/// The value that a get will have brought once `pend_io` has succeeded.
+#[pyclass(frozen, module = "cachannel.ca")]
+pub struct DBRValue {
+    request: Arc<Request>,
+    use_numpy: AtomicBool,
+    style: Style,
+    array: ArrayCache,
+}
+
+#[pymethods]
+impl DBRValue {
+    fn get<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let name = self.request.channel.name();
+        let Some(answer) = self.request.answer() else {
+            let detail = "the value has not arrived: wait for it with pend_io";
+            return Err(Error::with_detail(Status::IOINPROGRESS, name, detail).into());
+        };
+        match &answer.dbr {
+            Some(dbr) => value(py, dbr, self.style, self.use_numpy(), &self.array),
+            None => Err(Error::new(answer.status, name).into()),
+        }
+    }
+
+    #[getter]
+    fn use_numpy(&self) -> bool {
+        self.use_numpy.load(Ordering::Relaxed)
+    }
+
+    #[setter]
+    fn set_use_numpy(&self, use_numpy: bool) {
+        self.use_numpy.store(use_numpy, Ordering::Relaxed);
+    }
+}
+
+/// A request type: None for the native one, `Err` for what is no type.
+pub fn request_type(
+    pv: &str,
+    chtype: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Result<Option<DbrType>, Error>> {
+    let Some(chtype) = chtype else {
+        return Ok(Ok(None));
+    };
+    let number = match chtype.extract::<i64>() {
+        Ok(number) => number,
+        Err(error) if error.is_instance_of::<PyOverflowError>(chtype.py()) => -1,
+        Err(_) => {
+            let shown = chtype.repr()?.to_string_lossy().into_owned();
+            let detail =
+                format!("{pv}: a request type is a number such as DBR_DOUBLE, not {shown}");
+            return Err(bad_type(Status::BADTYPE, detail));
+        }
+    };
+    Ok(DbrType::new(number)
+        .map(Some)
+        .ok_or_else(|| Error::new(Status::BADTYPE, pv)))
+}
+
+/// An element count: None for the default.
+pub fn element_count(pv: &str, count: Option<&Bound<'_, PyAny>>) -> PyResult<Option<usize>> {
+    let Some(count) = count else {
+        return Ok(None);
+    };
+    let shown = || count.repr().map(|repr| repr.to_string_lossy().into_owned());
+    match count.extract::<i64>() {
+        Ok(number) => usize::try_from(number).map(Some).map_err(|_| {
+            bad_argument(format!("{pv}: an element count is 0 or more, not {number}"))
+        }),
+        Err(error) if error.is_instance_of::<PyOverflowError>(count.py()) => Err(bad_argument(
+            format!("{pv}: {} is no element count", shown()?),
+        )),
+        Err(_) => {
+            let detail = format!("{pv}: an element count is a number, not {}", shown()?);
+            Err(bad_type(Status::BADCOUNT, detail))
+        }
+    }
+}
+
+/// A read, as its caller asks for it.
+pub struct Read<'a, 'py> {
+    pub chid: Option<&'a Bound<'py, Chid>>,
+    pub chtype: Option<&'a Bound<'py, PyAny>>,
+    pub count: Option<&'a Bound<'py, PyAny>>,
+    pub use_numpy: bool,
+    pub style: Style,
+}
+
+impl<'py> Read<'_, 'py> {
+    /// Sends the request; `ticket` gives what counts it as outstanding.
+    pub fn start(
+        &self,
+        py: Python<'py>,
+        callback: Option<&Arc<Callback>>,
+        ticket: impl FnOnce(&Channel) -> Option<Ticket>,
+    ) -> PyResult<(Bound<'py, PyAny>, Option<DBRValue>)> {
+        let Some(chid) = self.chid else {
+            return Ok((eca(py, Status::BADCHID)?, None));
+        };
+        let channel = match chid.get().channel() {
+            Ok(channel) => channel,
+            Err(error) => return Ok((eca(py, error.status)?, None)),
+        };
+        let requested = request_type(channel.name(), self.chtype)?;
+        let count = element_count(channel.name(), self.count)?;
+        let handler = callback.map(Callback::handler);
+        let started = channel.connected_type().and_then(|native| {
+            let dbr_type = requested?.unwrap_or(DbrType::plain(native));
+            let held = channel.element_count();
+            let count = count.map_or(held, |count| count.min(held));
+            let ticket = ticket(channel);
+            py.detach(|| channel.get(dbr_type, count, handler, ticket))
+        });
+        let (status, request) = outcome(started)?;
+        let value = request
+            .filter(|_| callback.is_none())
+            .map(|request| DBRValue {
+                request,
+                use_numpy: AtomicBool::new(self.use_numpy),
+                style: self.style,
+                array: ArrayCache::new(),
+            });
+        Ok((eca(py, status)?, value))
+    }
+}
+
+fn style_of(user_args: Option<&Bound<'_, PyAny>>) -> Style {
+    if user_args.is_some() {
+        Style::Pv
+    } else {
+        Style::Plain
+    }
+}
+
+#[pyfunction]
+#[pyo3(signature = (chid, chtype=None, count=None, callback=None, use_numpy=false, *, user_args=None))]
+pub fn get<'py>(
+    py: Python<'py>,
+    chid: Option<&Bound<'py, Chid>>,
+    chtype: Option<&Bound<'py, PyAny>>,
+    count: Option<&Bound<'py, PyAny>>,
+    callback: Option<&Bound<'py, PyAny>>,
+    use_numpy: bool,
+    user_args: Option<&Bound<'py, PyAny>>,
+) -> PyResult<(Bound<'py, PyAny>, Option<DBRValue>)> {
+    let callback = optional_callback(callback, user_args, use_numpy)?;
+    let read = Read {
+        chid,
+        chtype,
+        count,
+        use_numpy,
+        style: style_of(user_args),
+    };
+    let waited_for = callback.is_none();
+    read.start(py, callback.as_ref(), |channel| {
+        waited_for.then(|| channel.context().ticket())
+    })
+}
+
+/// A write, as its caller asks for it.
+pub struct Write<'a, 'py> {
+    pub chid: Option<&'a Bound<'py, Chid>>,
+    pub value: &'a Bound<'py, PyAny>,
+    pub chtype: Option<&'a Bound<'py, PyAny>>,
+    pub count: Option<&'a Bound<'py, PyAny>>,
+}
+
+impl<'py> Write<'_, 'py> {
+    /// Converts the value and hands it to `send`, which runs without the interpreter's lock.
+    pub fn send(
+        &self,
+        py: Python<'py>,
+        send: impl FnOnce(&Arc<Channel>, DbrType, usize, &[u8]) -> Result<(), Error> + Send,
+    ) -> PyResult<Status> {
+        let Some(chid) = self.chid else {
+            return Ok(Status::BADCHID);
+        };
+        let channel = match chid.get().channel() {
+            Ok(channel) => channel,
+            Err(error) => return Ok(error.status),
+        };
+        let requested = match request_type(channel.name(), self.chtype)? {
+            Ok(requested) if requested.is_none_or(DbrType::is_writable) => requested,
+            _ => return Ok(Status::BADTYPE),
+        };
+        let count = element_count(channel.name(), self.count)?;
+        let native = match channel.connected_type() {
+            Ok(native) => native,
+            Err(error) => return Ok(error.status),
+        };
+        let name = channel.name();
+        let held = channel.element_count();
+        let out = outgoing(self.value, name, native, held, requested, count)?;
+        let (dbr_type, count, bytes) = (out.dbr_type, out.count, out.bytes());
+        let sent = py.detach(|| send(channel, dbr_type, count, bytes));
+        Ok(outcome(sent)?.0)
+    }
+}
+
+#[pyfunction]
+#[pyo3(signature = (chid, value, chtype=None, count=None, callback=None, *, user_args=None))]
+pub fn put<'py>(
+    py: Python<'py>,
+    chid: Option<&Bound<'py, Chid>>,
+    value: &Bound<'py, PyAny>,
+    chtype: Option<&Bound<'py, PyAny>>,
+    count: Option<&Bound<'py, PyAny>>,
+    callback: Option<&Bound<'py, PyAny>>,
+    user_args: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let handler = optional_callback(callback, user_args, false)?.map(|callback| callback.handler());
+    let write = Write {
+        chid,
+        value,
+        chtype,
+        count,
+    };
+    let status = write.send(py, |channel, dbr_type, count, bytes| match handler {
+        None => channel.put(dbr_type, count, bytes),
+        Some(handler) => channel
+            .put_notify(dbr_type, count, bytes, Some(handler), None)
+            .map(drop),
+    })?;
+    eca(py, status)
+}
+
+/// Writes, and where the server may refuse what was written (a state that an enum does not have), waits for its verdict:
+/// a server answers in order, so a read sent behind the write comes back after any complaint about it.
+#[pyfunction]
+#[pyo3(signature = (chid, value, chtype, timeout))]
+pub fn put_checked<'py>(
+    py: Python<'py>,
+    chid: Option<&Bound<'py, Chid>>,
+    value: &Bound<'py, PyAny>,
+    chtype: Option<&Bound<'py, PyAny>>,
+    timeout: f64,
+) -> PyResult<Bound<'py, PyAny>> {
+    let deadline = deadline(timeout)?;
+    let write = Write {
+        chid,
+        value,
+        chtype,
+        count: None,
+    };
+    let channel = chid.and_then(|chid| chid.get().channel().ok());
+    let Some(channel) = channel.filter(|c| c.native_type() == Some(Base::Enum)) else {
+        let status = write.send(py, |channel, dbr_type, count, bytes| {
+            channel.put(dbr_type, count, bytes)?;
+            channel.context().flush()
+        })?;
+        return eca(py, status);
+    };
+    let refusal = channel.watch_refusal();
+    let batch = channel.context().batch();
+    let ticket = batch.ticket();
+    let status = write.send(py, |channel, dbr_type, count, bytes| {
+        channel.put(dbr_type, count, bytes)?;
+        // Where reading is not allowed, the verdict goes to the exception handler.
+        drop(channel.get(DbrType::ENUM, 1, None, Some(ticket)));
+        channel.context().flush()
+    })?;
+    if status != Status::NORMAL {
+        return eca(py, status);
+    }
+    let batches = [batch];
+    let answered = wait_for(py, channel.context(), &batches, deadline, false)?;
+    match (refusal.status(), answered) {
+        (Some(refused), _) => eca(py, refused),
+        (None, Err(error)) if matches!(error.status, Status::TIMEOUT | Status::DISCONN) => {
+            eca(py, error.status)
+        }
+        (None, _) => eca(py, Status::NORMAL),
+    }
+}
+
+#[pyfunction]
+#[pyo3(signature = (chid, callback, chtype=None, count=None, mask=None, use_numpy=false, *, user_args=None))]
+#[allow(clippy::too_many_arguments)] // ca_create_subscription has them
+pub fn create_subscription<'py>(
+    py: Python<'py>,
+    chid: Option<&Bound<'py, Chid>>,
+    callback: &Bound<'py, PyAny>,
+    chtype: Option<&Bound<'py, PyAny>>,
+    count: Option<&Bound<'py, PyAny>>,
+    mask: Option<u32>,
+    use_numpy: bool,
+    user_args: Option<&Bound<'py, PyAny>>,
+) -> PyResult<(Bound<'py, PyAny>, Option<Evid>)> {
+    let callback = Callback::new(callback, user_args, use_numpy)?;
+    let Some(chid) = chid else {
+        return Ok((eca(py, Status::BADCHID)?, None));
+    };
+    let channel = match chid.get().channel() {
+        Ok(channel) => channel,
+        Err(error) => return Ok((eca(py, error.status)?, None)),
+    };
+    let requested = request_type(channel.name(), chtype)?;
+    let count = element_count(channel.name(), count)?;
+    let mask = mask.unwrap_or(DEFAULT_MASK);
+    let started = requested.and_then(|requested| {
+        // With a type of its own, a subscription may be made before the PV is found.
+        let dbr_type = match requested {
+            Some(dbr_type) => dbr_type,
+            None => DbrType::plain(channel.connected_type()?),
+        };
+        let held = channel.element_count();
+        let count = match count {
+            Some(count) if held > 0 => count.min(held),
+            Some(count) => count,
+            None => held,
+        };
+        let handler = callback.handler();
+        py.detach(|| channel.subscribe(dbr_type, count, mask, handler))
+    });
+    let (status, subscription) = outcome(started)?;
+    let evid = subscription.map(|subscription| {
+        chid.get().add_subscription(callback);
+        Evid {
+            subscription,
+            chid: chid.clone().unbind(),
+        }
+    });
+    Ok((eca(py, status)?, evid))
+}

@@ -1,0 +1,195 @@
+//! pend_io, pend_event, poll, flush_io, test_io.
+
+use super::chid::Chid;
+use super::context::current;
+use super::errors::{deadline, eca, outcome, status};
+use crate::ca::batch::{Batch, INTERRUPT_CHECK, Waited, remaining};
+use crate::ca::context::Context;
+use crate::ca::error::Error;
+use crate::ca::status::Status;
+use crate::dispatch::{Pumped, delivers_while_waiting, is_delivering, log, pump};
+use pyo3::prelude::*;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A wait for callbacks goes on while they return; if none does for so long, one is stuck, maybe on what this very wait
+/// holds.
+const STUCK: Duration = Duration::from_secs(5);
+
+/// Looks for signals while detached; keeps what their handlers raise.
+struct Signals(Option<PyErr>);
+
+impl Signals {
+    fn check(&mut self) -> bool {
+        self.0 = Python::attach(|py| py.check_signals().err());
+        self.0.is_some()
+    }
+}
+
+/// Waits for `batches`, interruptibly, without the interpreter's lock. With `deliver`, in a callback or for a
+/// non-preemptive context, events are delivered meanwhile.
+pub fn wait_for(
+    py: Python<'_>,
+    context: &Context,
+    batches: &[Arc<Batch>],
+    deadline: Option<Instant>,
+    deliver: bool,
+) -> PyResult<Result<(), Error>> {
+    if deliver && delivers_while_waiting(context) {
+        return Ok(match pump(py, context, Some(batches), deadline)? {
+            Pumped::Done => context.collect(batches),
+            Pumped::Timeout => Err(context.timed_out(batches)),
+        });
+    }
+    let mut signals = Signals(None);
+    let waited = py.detach(|| context.wait_for(batches, deadline, &mut || signals.check()));
+    match (waited, signals.0) {
+        (_, Some(raised)) => Err(raised),
+        (Ok(result), None) => Ok(result),
+        (Err(Waited::Done), None) => Ok(context.collect(batches)),
+        (Err(_), None) => Ok(Err(context.timed_out(batches))),
+    }
+}
+
+/// Flushes and waits for what is outstanding; afterwards nothing is, whatever the outcome.
+fn pend_outstanding(
+    py: Python<'_>,
+    context: &Context,
+    timeout: f64,
+    deliver: bool,
+) -> PyResult<Result<(), Error>> {
+    let deadline = deadline(timeout)?;
+    let batches = context.outstanding();
+    if let Err(error) = py.detach(|| context.flush()) {
+        return Ok(Err(error));
+    }
+    let waited = wait_for(py, context, &batches, deadline, deliver);
+    let answered = matches!(&waited, Ok(Ok(()))) || batches.iter().all(|batch| batch.is_done());
+    if !answered {
+        context.forget(&batches);
+    }
+    waited
+}
+
+#[pyfunction]
+pub fn pend_io(py: Python<'_>, timeout: f64) -> PyResult<Bound<'_, PyAny>> {
+    let result = match current(py)? {
+        Ok(context) => pend_outstanding(py, &context, timeout, true)?,
+        Err(error) => Err(error),
+    };
+    status(py, result)
+}
+
+/// As `pend_io` in the channel's context, but raises, with the PVs that did not answer.
+#[pyfunction]
+#[pyo3(signature = (timeout, chid=None, *, deliver=true))]
+pub fn wait_io(
+    py: Python<'_>,
+    timeout: f64,
+    chid: Option<&Bound<'_, Chid>>,
+    deliver: bool,
+) -> PyResult<()> {
+    let own = chid
+        .and_then(|chid| chid.get().channel().ok())
+        .map(|c| c.context().clone());
+    let context = match own.filter(|context| context.is_alive()) {
+        Some(context) => context,
+        None => current(py)??,
+    };
+    Ok(pend_outstanding(py, &context, timeout, deliver)??)
+}
+
+fn sleep(py: Python<'_>, deadline: Option<Instant>) -> PyResult<()> {
+    loop {
+        let slice = match remaining(deadline) {
+            Some(Duration::ZERO) => return Ok(()),
+            Some(left) => left.min(INTERRUPT_CHECK),
+            None => INTERRUPT_CHECK,
+        };
+        py.detach(|| std::thread::sleep(slice));
+        py.check_signals()?;
+    }
+}
+
+/// Flushes, waits out the time, and returns when every callback due by then has run.
+fn run_events(
+    py: Python<'_>,
+    context: &Context,
+    deadline: Option<Instant>,
+) -> PyResult<Result<(), Error>> {
+    if let Err(error) = py.detach(|| context.flush()) {
+        return Ok(Err(error));
+    }
+    if delivers_while_waiting(context) {
+        pump(py, context, None, deadline)?;
+        return Ok(Ok(()));
+    }
+    sleep(py, deadline)?;
+    if is_delivering(context) || !context.is_preemptive() {
+        // Nobody else delivers: neither while this callback runs, nor where another thread polls.
+        return Ok(Ok(()));
+    }
+    let mark = context.queue.mark();
+    let mut signals = Signals(None);
+    let settled = py.detach(|| context.queue.settle(mark, STUCK, &mut || signals.check()));
+    match signals.0 {
+        Some(raised) => Err(raised),
+        None => {
+            if !settled && context.is_alive() {
+                let text = "a callback has been running for 5 s: pend_event returns before it does";
+                log(py, "cachannel", "warning", text, None)?;
+            }
+            Ok(Ok(()))
+        }
+    }
+}
+
+#[pyfunction]
+pub fn pend_event(py: Python<'_>, timeout: f64) -> PyResult<Bound<'_, PyAny>> {
+    let deadline = deadline(timeout)?;
+    pend_until(py, deadline)
+}
+
+fn pend_until(py: Python<'_>, deadline: Option<Instant>) -> PyResult<Bound<'_, PyAny>> {
+    let result = match current(py)? {
+        Ok(context) => run_events(py, &context, deadline)?,
+        Err(error) => Err(error),
+    };
+    match outcome(result)?.0 {
+        Status::NORMAL => eca(py, Status::TIMEOUT),
+        other => eca(py, other),
+    }
+}
+
+#[pyfunction]
+pub fn poll(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    pend_until(py, Some(Instant::now()))
+}
+
+#[pyfunction]
+pub fn pend(py: Python<'_>, timeout: f64, early: bool) -> PyResult<Bound<'_, PyAny>> {
+    if early {
+        pend_io(py, timeout)
+    } else {
+        pend_event(py, timeout)
+    }
+}
+
+#[pyfunction]
+pub fn flush_io(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let result = match current(py)? {
+        Ok(context) => py.detach(|| context.flush()),
+        Err(error) => Err(error),
+    };
+    status(py, result)
+}
+
+#[pyfunction]
+pub fn test_io(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let status = match current(py)? {
+        Ok(context) if context.outstanding().iter().all(|batch| batch.is_done()) => Status::IODONE,
+        Ok(_) => Status::IOINPROGRESS,
+        Err(error) => error.status,
+    };
+    eca(py, status)
+}

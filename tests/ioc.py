@@ -1,0 +1,214 @@
+"""A real EPICS IOC in a process of its own.
+
+``Ioc`` starts, stops, kills and restarts it and knows when it answers.  Run as a program this file *is* the IOC: the
+record processing and the Channel Access server of epicscorelibs, which ends when its standard input closes or when its
+time is over, whichever comes first, so that nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Callable
+
+HERE = Path(__file__).resolve().parent
+RECORDS = HERE / "records.db"
+MANUAL = HERE / "manual.db"
+BUNCH = HERE / "bunch.db"
+ACCESS = HERE / "access.acf"
+BUNCHES = 15  # bunch.db holds 10 records and is loaded so many times
+
+_SEARCH = 6
+_DOREPLY = 10
+_MINOR_VERSION = 13
+
+
+def wait_for(condition: Callable[[], object], timeout: float = 10.0, what: str = "") -> None:
+    """Return once ``condition()`` is true; fail when it is not within ``timeout`` seconds."""
+    end = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {timeout} s: {what or condition}")
+        time.sleep(0.005)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that is free for UDP and for TCP, and that the system gives to nobody by itself."""
+    for _ in range(1000):
+        port = random.SystemRandom().randrange(10000, 32000)
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.bind(("127.0.0.1", port))
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp:
+                tcp.bind(("127.0.0.1", port))
+                return port
+    raise RuntimeError("no free port")
+
+
+def udp_port_is_free(port: int) -> bool:
+    """Whether nobody listens on UDP port ``port`` of 127.0.0.1."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        try:
+            udp.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def search(name: str, port: int, timeout: float = 0.2) -> int | None:
+    """Ask the server on 127.0.0.1:``port`` for a PV, as a client does over UDP: the server's TCP port, or None."""
+    padded = name.encode() + b"\0"
+    padded += b"\0" * (-len(padded) % 8)
+    version = struct.pack(">HHHHII", 0, 0, 0, _MINOR_VERSION, 0, 0)
+    request = struct.pack(">HHHHII", _SEARCH, len(padded), _DOREPLY, _MINOR_VERSION, 1, 1) + padded
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.settimeout(timeout)
+        udp.connect(("127.0.0.1", port))
+        udp.send(version + request)
+        answer = udp.recv(1024)
+        while len(answer) >= 16:
+            command, size, tcp_port = struct.unpack(">HHH", answer[:6])
+            if command == _SEARCH:
+                return int(tcp_port)
+            answer = answer[16 + size :]
+    return None
+
+
+class Ioc:
+    """An IOC with the records of manual.db (bare names too, where ``bare``) and, where ``full``, all of records.db."""
+
+    def __init__(self, prefix: str, port: int, *, full: bool = True, bare: bool = True, limit: int = 600) -> None:
+        self.prefix = prefix
+        self.port = port
+        self.limit = limit
+        self.full = full
+        self.bare = bare
+        self.process: subprocess.Popen[bytes] | None = None
+        self._folder = tempfile.TemporaryDirectory()
+        self._log = Path(self._folder.name) / "log"
+
+    @property
+    def output(self) -> str:
+        """What the IOC has printed so far."""
+        return self._log.read_text(errors="replace")
+
+    def _command(self) -> list[str]:
+        databases = [(MANUAL, f"P={self.prefix}")]
+        if self.bare:
+            databases.append((MANUAL, "P="))
+        if self.full:
+            databases.append((RECORDS, f"P={self.prefix}"))
+            databases += [(BUNCH, f"P={self.prefix},D={tens}") for tens in range(BUNCHES)]
+        arguments = [sys.executable, str(Path(__file__).resolve()), "--limit", str(self.limit)]
+        arguments += ["--access", str(ACCESS), "--prefix", self.prefix]
+        for path, macros in databases:
+            arguments += ["--database", str(path), macros]
+        return arguments
+
+    def start(self) -> None:
+        """Start the IOC and return when it answers searches and takes connections."""
+        assert self.process is None, "runs already"
+        environment = dict(os.environ)
+        environment["EPICS_CAS_SERVER_PORT"] = str(self.port)
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command(), stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment
+            )
+        try:
+            wait_for(self._answers, 30, "the IOC answers")
+        except AssertionError:
+            self.kill()
+            raise AssertionError(f"the IOC does not answer; it printed:\n{self.output}") from None
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError("the IOC has ended")
+        port = search(f"{self.prefix}catest", self.port)
+        if port is None:
+            return False
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+        return False
+
+    def stop(self) -> None:
+        """End the IOC in good order, or by force where it takes too long."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+
+    def kill(self) -> None:
+        """End the IOC at once, as a crash does."""
+        process, self.process = self.process, None
+        if process is not None:
+            process.kill()
+            process.wait(10)
+            assert process.stdin is not None
+            process.stdin.close()
+
+    def restart(self) -> None:
+        """Stop and start again, on the same port."""
+        self.stop()
+        self.start()
+
+    def shell(self, line: str) -> None:
+        """Have the IOC run one command of its shell (it runs some time later)."""
+        assert self.process is not None
+        assert self.process.stdin is not None
+        self.process.stdin.write(line.encode() + b"\n")
+        self.process.stdin.flush()
+
+    def __enter__(self) -> Ioc:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        self._folder.cleanup()
+
+
+def serve() -> None:
+    """Be the IOC."""
+    parser = argparse.ArgumentParser(description="An IOC that ends with its standard input.")
+    parser.add_argument("--database", nargs=2, action="append", default=[], metavar=("FILE", "MACROS"))
+    parser.add_argument("--access", required=True, help="access security file")
+    parser.add_argument("--prefix", required=True)
+    parser.add_argument("--limit", type=int, required=True, help="seconds after which the process ends in any case")
+    arguments = parser.parse_args()
+
+    signal.alarm(arguments.limit)
+
+    from epicscorelibs import ioc  # only the server process loads the IOC's libraries
+
+    ioc.iocshRegisterCommon()
+    ioc.ioc(f'asSetFilename("{arguments.access}")')
+    ioc.ioc(f'asSetSubstitutions("P={arguments.prefix}")')
+    ioc.start_ioc(dbs=[(path, macros) for path, macros in arguments.database])
+    for line in sys.stdin:
+        ioc.ioc(line.strip())
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    serve()
