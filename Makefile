@@ -33,7 +33,7 @@ check: build check-bindings $(STAMPS)/check $(STAMPS)/test            ## rustfmt
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
-	$(PY) -m mypy.stubtest cachannel._ca cachannel
+	$(PY) -m mypy.stubtest cachannel
 
 bindings: $(BINDGEN) $(STAMPS)/bindings            ## make src/ca_sys/bindings.rs again
 	tools/bindings.sh $(PY) $(BINDGEN) $(BINDINGS)

@@ -1,6 +1,6 @@
 //! DBR buffers to Python and numpy values, and back. Nothing else knows how a value looks on either side.
 
-mod elements;
+pub mod elements;
 #[cfg(feature = "python")]
 mod incoming;
 #[cfg(feature = "python")]

@@ -73,9 +73,9 @@ class CaChannel:
     Methods that end in "w" wait until what they do is done. The others only ask; :meth:`pend_io`, :meth:`flush_io`,
     :meth:`pend_event` or :meth:`poll` send what was asked for, many requests in one message.
 
-    Every method raises :class:`CaChannelException`, with the PV's name and the status of libca, where it fails. Values and
-    arguments that do not convert or fit raise :class:`CaChannelValueError` or :class:`CaChannelTypeError`, which are
-    CaChannelExceptions too, before anything is sent.
+    Every method raises :class:`CaChannelException`, with the PV's name and the status of libca, where it fails.
+    Values and arguments that do not convert or fit raise :class:`CaChannelValueError` or
+    :class:`CaChannelTypeError`, which are CaChannelExceptions too, before anything is sent.
 
     As a context manager it connects (unless it has been searched for) and is cleared at the end:
 
@@ -291,8 +291,8 @@ class CaChannel:
     def putw(self, value: Any, req_type: int | None = None) -> None:
         """Writes and flushes, without waiting for the record to process. See :meth:`array_put` for the parameters.
 
-        For an ENUM it waits, at most this channel's timeout, for the server to accept the state: one that the PV does not
-        have raises.
+        For an ENUM it waits, at most this channel's timeout, for the server to accept the state: one that the PV
+        does not have raises.
         """
         self._check(_ca.put_checked(self._chid, value, req_type, self.getTimeout()))
 
@@ -313,8 +313,8 @@ class CaChannel:
     def getValue(self) -> Any:
         """The value that the last :meth:`array_get` brought; None where there was none.
 
-        A plain type gives the value itself (int, float or str; a list or numpy array of more than one element), the others
-        a dict as for :meth:`array_get_callback`.
+        A plain type gives the value itself (int, float or str; a list or numpy array of more than one element), the
+        others a dict as for :meth:`array_get_callback`.
 
         :raises CaChannelException: where it has not arrived, or the server could not read it.
         """
@@ -378,13 +378,14 @@ class CaChannel:
     ) -> None:
         """Calls ``callback(epics_args, user_args)`` with the value now, and whenever it changes.
 
-        A channel has one such subscription: the one before is cleared. It goes on after a reconnect by itself. Where the
-        callback does not keep up the oldest updates are dropped, never the newest (:meth:`dropped_events`).
+        A channel has one such subscription: the one before is cleared. It goes on after a reconnect by itself. Where
+        the callback does not keep up the oldest updates are dropped, never the newest (:meth:`dropped_events`).
         See ca_create_subscription.
 
         :param req_type: request type (``ca.DBR_XXXX``); the native type where None.
         :param count: elements at most; the PV's element count where None, as many as it holds at each update where 0.
-        :param mask: what to tell of: ``ca.DBE_VALUE | ca.DBE_ALARM`` where None; also ``ca.DBE_LOG``, ``ca.DBE_PROPERTY``.
+        :param mask: what to tell of: ``ca.DBE_VALUE | ca.DBE_ALARM`` where None; also ``ca.DBE_LOG``,
+            ``ca.DBE_PROPERTY``.
         :param callback: gets a dict as for :meth:`array_get_callback`.
         :param use_numpy: as for :meth:`array_get`.
         """
@@ -419,7 +420,8 @@ class CaChannel:
         for nothing themselves. What has not come in time is not waited for again. See ca_pend_io.
 
         :param timeout: seconds, 0 for ever; this channel's timeout where None.
-        :raises CaChannelException: ECA_TIMEOUT, with the PVs that did not answer; or what the first failed read came to.
+        :raises CaChannelException: ECA_TIMEOUT, with the PVs that did not answer; or what the first failed read came
+            to.
         """
         _ca.wait_io(float(self.getTimeout() if timeout is None else timeout), self._chid)
 

@@ -5,11 +5,13 @@ Functions return the status (:class:`ECA`) that libca gave; a value that does no
 
 Every thread may call them: a thread that is in no context joins the process's at its first call. Callbacks run on a
 dispatcher thread of their context, one at a time, in the order in which libca had the events; in a context made by
-``create_context(False)`` they run in the thread that made it, inside its calls of :func:`pend_event`, :func:`pend_io` or
+``create_context(False)`` they run in the thread that made it, inside its calls of :func:`pend_event`,
+:func:`pend_io` or
 :func:`poll`.
 
-A callback gets one argument, a dict (see the functions that take one). With ``user_args`` (a tuple, or anything but None)
-it gets two, that one second, and the first then has the names of class ``CaChannel`` (``pv_value``, ``pv_units``, …).
+A callback gets one argument, a dict (see the functions that take one). With ``user_args`` (a tuple, or anything but
+None) it gets two, that one second, and the first then has the names of class ``CaChannel`` (``pv_value``,
+``pv_units``, …).
 """
 
 from . import _constants
@@ -91,9 +93,6 @@ from ._types import (
 )
 
 __all__ = [
-    "ca_client_context",
-    "chid",
-    "evid",
     "CA_OP",
     "CA_PRIORITY",
     "DBE",
@@ -108,7 +107,9 @@ __all__ = [
     "alarmSeverityString",
     "alarmStatusString",
     "attach_context",
+    "ca_client_context",
     "change_connection_event",
+    "chid",
     "clear_channel",
     "clear_subscription",
     "create_channel",
@@ -144,6 +145,7 @@ __all__ = [
     "detach_context",
     "dropped",
     "element_count",
+    "evid",
     "field_type",
     "flush_io",
     "get",

@@ -248,11 +248,8 @@ impl Context {
 
     /// The first failure among batches that are done.
     pub fn collect(&self, batches: &[Arc<Batch>]) -> Result<()> {
-        let failures = batches.iter().map(|batch| batch.take_failure());
-        failures.fold(Ok(()), |first, failure| match (first, failure) {
-            (Ok(()), Some(failure)) => Err(failure),
-            (first, _) => first,
-        })
+        let failures: Vec<Error> = batches.iter().filter_map(|b| b.take_failure()).collect();
+        failures.into_iter().next().map_or(Ok(()), Err)
     }
 
     /// An error that names what is missing from `batches`.

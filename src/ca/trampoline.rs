@@ -160,7 +160,7 @@ pub unsafe extern "C" fn exception(args: exception_handler_args) {
         };
         // A long in the header; codes are small.
         let status = Status(i32::try_from(args.stat).unwrap_or(Status::INTERNAL.0));
-        let is_put = i64::from(args.op) == i64::from(ca_sys::CA_OP_PUT);
+        let is_put = u32::try_from(args.op) == Ok(ca_sys::CA_OP_PUT);
         let told = is_put && channel.as_ref().is_some_and(|c| c.write_refused(status));
         if told && context.exception_handler().is_none() {
             return;

@@ -152,6 +152,13 @@ pub fn optional_callback(
         .transpose()
 }
 
+/// Starts to connect to a PV (ca_create_channel).
+///
+/// `name`: str, or bytes in UTF-8, at most 500 bytes. `callback`: called with a dict `chid`, `op` (CA_OP.CONN_UP or
+/// CONN_DOWN) whenever the connection changes; without one, `pend_io` waits for the first connection. `priority`: 0 to 99.
+///
+/// Returns `(ECA, chid)`; the chid is None where the status is not NORMAL: BADSTR for an empty name or one with NUL,
+/// STRTOBIG for a longer one, BADPRIORITY. The channel is cleared when the last reference to the chid goes.
 #[pyfunction]
 #[pyo3(signature = (name, callback=None, priority=0, *, user_args=None))]
 pub fn create_channel<'py>(
@@ -191,6 +198,10 @@ pub fn create_channel<'py>(
     Ok((eca(py, status)?, chid))
 }
 
+/// Closes a channel and ends its subscriptions (ca_clear_channel).
+///
+/// No callback of it starts after this returns; what is in flight gets no answer. Returns BADCHID for a channel that was
+/// cleared before.
 #[pyfunction]
 pub fn clear_channel<'py>(
     py: Python<'py>,
@@ -216,6 +227,9 @@ pub fn clear_channel<'py>(
     )
 }
 
+/// Replaces a channel's connection callback; None removes it (ca_change_connection_event).
+///
+/// See `create_channel` for what it is called with. It is not called for a connection that is up already.
 #[pyfunction]
 #[pyo3(signature = (chid, callback=None, *, user_args=None))]
 pub fn change_connection_event<'py>(
@@ -240,6 +254,10 @@ pub fn change_connection_event<'py>(
     status(py, set)
 }
 
+/// Replaces a channel's access rights callback; None removes it (ca_replace_access_rights_event).
+///
+/// It is called with a dict `chid`, `read_access`, `write_access` (bool): at once where the channel is connected, then
+/// whenever it connects and whenever the rights change.
 #[pyfunction]
 #[pyo3(signature = (chid, callback=None, *, user_args=None))]
 pub fn replace_access_rights_event<'py>(
@@ -264,6 +282,10 @@ pub fn replace_access_rights_event<'py>(
     status(py, set)
 }
 
+/// Ends a subscription (ca_clear_subscription).
+///
+/// No callback of it starts after this returns. Returns BADMONID for one that was cleared before, by itself or with its
+/// channel.
 #[pyfunction]
 pub fn clear_subscription<'py>(
     py: Python<'py>,
@@ -281,11 +303,13 @@ pub fn clear_subscription<'py>(
     status(py, cleared)
 }
 
+/// Updates of a subscription that were dropped, oldest first, because its callback did not keep up.
 #[pyfunction]
 pub fn dropped(evid: &Bound<'_, Evid>) -> u64 {
     evid.get().subscription.dropped()
 }
 
+/// The state of a channel's connection (ca_state): NEVER_SEARCH for None, CLOSED for a cleared one.
 #[pyfunction]
 #[pyo3(signature = (chid))]
 pub fn state<'py>(py: Python<'py>, chid: Option<&Bound<'py, Chid>>) -> PyResult<Bound<'py, PyAny>> {

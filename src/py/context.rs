@@ -182,7 +182,7 @@ fn finish(py: Python<'_>, dispatcher: &Dispatcher, patience: Duration) {
     py.detach(|| context.destroy(patience));
 }
 
-/// Ends all contexts, at exit.
+/// Ends all contexts, at exit, each step in bounded time. Afterwards every call gives ECA_NOCACTX.
 #[pyfunction]
 pub fn shutdown(py: Python<'_>) {
     EXITED.store(true, Ordering::SeqCst);
@@ -200,6 +200,13 @@ pub fn shutdown(py: Python<'_>) {
     }
 }
 
+/// Makes a context for the calling thread (ca_context_create).
+///
+/// A preemptive one (the default) has a dispatcher thread that runs its callbacks. In a non-preemptive one callbacks run in
+/// the calling thread, while that is in `pend_event`, `poll`, `pend_io` or `sg_block`, and other threads cannot attach.
+///
+/// A thread that is in a context keeps it, as with libca: NORMAL, or NOTTHREADED where that one is not preemptive and a
+/// preemptive one was asked for. The first preemptive context is the one that threads without one join by themselves.
 #[pyfunction]
 #[pyo3(signature = (preemptive_callback=true))]
 pub fn create_context(py: Python<'_>, preemptive_callback: bool) -> PyResult<Bound<'_, PyAny>> {
@@ -219,6 +226,9 @@ pub fn create_context(py: Python<'_>, preemptive_callback: bool) -> PyResult<Bou
     status(py, made)
 }
 
+/// Ends the calling thread's context, with every channel in it (ca_context_destroy).
+///
+/// Handles of its channels give ECA_BADCHID from then on. It waits at most some seconds for circuits that hang.
 #[pyfunction]
 pub fn destroy_context(py: Python<'_>) -> PyResult<()> {
     let Some(context) = thread_context() else {
@@ -242,6 +252,10 @@ pub fn destroy_context(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
+/// Puts the calling thread into a context (ca_attach_context).
+///
+/// Returns ISATTACHED where the thread is in one, NOTTHREADED for a non-preemptive context, NOCACTX for one that was
+/// destroyed.
 #[pyfunction]
 pub fn attach_context<'py>(
     py: Python<'py>,
@@ -261,16 +275,19 @@ pub fn attach_context<'py>(
     eca(py, status)
 }
 
+/// Takes the calling thread out of its context (ca_detach_context); its next call joins the process's.
 #[pyfunction]
 pub fn detach_context() {
     set_thread_context(None);
 }
 
+/// The calling thread's context, or None where it is in none yet (ca_current_context).
 #[pyfunction]
 pub fn current_context() -> Option<PyContext> {
     thread_context().map(PyContext::new)
 }
 
+/// Has libca print what it knows of a context on stdout (ca_context_status); more at a higher `level`.
 #[pyfunction]
 #[pyo3(signature = (context=None, level=0))]
 pub fn show_context(
@@ -296,6 +313,11 @@ fn context_handler(
     Ok(callback.as_ref().map(Callback::handler))
 }
 
+/// Replaces the context's exception callback; None has exceptions logged (ca_add_exception_event).
+///
+/// It is called for errors that belong to no other callback, such as a write that the server refuses, with a dict `chid` (or
+/// None), `type`, `count`, `state` (ECA), `op` (CA_OP), `ctx`, `file`, `lineNo`. Without one they go to the logger
+/// `cachannel.libca`.
 #[pyfunction]
 #[pyo3(signature = (callback=None, *, user_args=None))]
 pub fn add_exception_event<'py>(
@@ -308,6 +330,9 @@ pub fn add_exception_event<'py>(
     status(py, set)
 }
 
+/// Replaces what is called with libca's diagnostics, a str each (ca_replace_printf_handler).
+///
+/// None has them logged by the logger `cachannel.libca`.
 #[pyfunction]
 #[pyo3(signature = (callback=None, *, user_args=None))]
 pub fn replace_printf_handler<'py>(

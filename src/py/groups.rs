@@ -13,13 +13,17 @@ use crate::convert::Style;
 use pyo3::prelude::*;
 use std::sync::Arc;
 
-fn group(py: Python<'_>, gid: u32) -> PyResult<Result<(Arc<Context>, Arc<Batch>), Error>> {
+/// A group and the context that it is in.
+type Group = (Arc<Context>, Arc<Batch>);
+
+fn group(py: Python<'_>, gid: u32) -> PyResult<Result<Group, Error>> {
     Ok(current(py)?.and_then(|context| {
         let batch = context.group(gid)?;
         Ok((context, batch))
     }))
 }
 
+/// Makes a synchronous group; returns `(ECA, gid)` (ca_sg_create).
 #[pyfunction]
 pub fn sg_create(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Option<u32>)> {
     match current(py)? {
@@ -28,18 +32,21 @@ pub fn sg_create(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Option<u32>)> {
     }
 }
 
+/// Deletes a synchronous group (ca_sg_delete); BADSYNCGRP where there is none.
 #[pyfunction]
 pub fn sg_delete(py: Python<'_>, gid: u32) -> PyResult<Bound<'_, PyAny>> {
     let deleted = current(py)?.and_then(|context| context.delete_group(gid));
     status(py, deleted)
 }
 
+/// Forgets what is outstanding in a group (ca_sg_reset).
 #[pyfunction]
 pub fn sg_reset(py: Python<'_>, gid: u32) -> PyResult<Bound<'_, PyAny>> {
     let reset = current(py)?.and_then(|context| context.reset_group(gid));
     status(py, reset)
 }
 
+/// IODONE, or IOINPROGRESS while something is outstanding in the group (ca_sg_test).
 #[pyfunction]
 pub fn sg_test(py: Python<'_>, gid: u32) -> PyResult<Bound<'_, PyAny>> {
     let status = match group(py, gid)? {
@@ -50,6 +57,9 @@ pub fn sg_test(py: Python<'_>, gid: u32) -> PyResult<Bound<'_, PyAny>> {
     eca(py, status)
 }
 
+/// Flushes, and waits until all of a group's gets and puts are complete (ca_sg_block).
+///
+/// `timeout`: seconds, 0 for ever. Returns NORMAL, TIMEOUT, BADSYNCGRP, or the status of the first request that failed.
 #[pyfunction]
 pub fn sg_block(py: Python<'_>, gid: u32, timeout: f64) -> PyResult<Bound<'_, PyAny>> {
     let deadline = deadline(timeout)?;
@@ -63,6 +73,7 @@ pub fn sg_block(py: Python<'_>, gid: u32, timeout: f64) -> PyResult<Bound<'_, Py
     status(py, result)
 }
 
+/// Asks for a value as part of a group; as `get` without callback (ca_sg_array_get).
 #[pyfunction]
 #[pyo3(signature = (gid, chid, chtype=None, count=None, use_numpy=false))]
 pub fn sg_get<'py>(
@@ -87,6 +98,7 @@ pub fn sg_get<'py>(
     read.start(py, None, |_| Some(batch.ticket()))
 }
 
+/// Writes a value as part of a group, which waits for its processing; as `put` (ca_sg_array_put).
 #[pyfunction]
 #[pyo3(signature = (gid, chid, value, chtype=None, count=None))]
 pub fn sg_put<'py>(

@@ -21,6 +21,7 @@ fn open<'a>(chid: &'a Bound<'_, Chid>) -> Result<&'a Arc<Channel>, Error> {
     Ok(channel)
 }
 
+/// A PV's native type (ca_field_type); DBF.NOTCONN while it is not connected.
 #[pyfunction]
 pub fn field_type<'py>(py: Python<'py>, chid: &Bound<'py, Chid>) -> PyResult<Bound<'py, PyAny>> {
     let native = open(chid)?.native_type();
@@ -29,36 +30,43 @@ pub fn field_type<'py>(py: Python<'py>, chid: &Bound<'py, Chid>) -> PyResult<Bou
         .get(py, native.map_or(-1, |base| base as i64))
 }
 
+/// Elements that a PV can hold (ca_element_count); 0 while it is not connected.
 #[pyfunction]
 pub fn element_count(chid: &Bound<'_, Chid>) -> PyResult<usize> {
     Ok(open(chid)?.element_count())
 }
 
+/// The name that a channel was created with (ca_name).
 #[pyfunction]
 pub fn name(chid: &Bound<'_, Chid>) -> PyResult<String> {
     Ok(open(chid)?.name().to_owned())
 }
 
+/// Name and port of a channel's server (ca_host_name); `<disconnected>` where there is none.
 #[pyfunction]
 pub fn host_name(chid: &Bound<'_, Chid>) -> PyResult<String> {
     Ok(open(chid)?.host_name()?)
 }
 
+/// Whether a PV can be read (ca_read_access); False while it is not connected.
 #[pyfunction]
 pub fn read_access(chid: &Bound<'_, Chid>) -> PyResult<bool> {
     Ok(open(chid)?.access().0)
 }
 
+/// Whether a PV can be written (ca_write_access); False while it is not connected.
 #[pyfunction]
 pub fn write_access(chid: &Bound<'_, Chid>) -> PyResult<bool> {
     Ok(open(chid)?.access().1)
 }
 
+/// The text of a status (ca_message).
 #[pyfunction]
 pub fn message(status: i32) -> &'static str {
     Status(status).message()
 }
 
+/// The version of Channel Access that libca speaks, such as "4.13" (ca_version).
 #[pyfunction]
 pub fn version() -> PyResult<String> {
     let api = ca_sys::loaded()

@@ -151,6 +151,14 @@ fn style_of(user_args: Option<&Bound<'_, PyAny>>) -> Style {
     }
 }
 
+/// Asks for a PV's value (ca_array_get, ca_array_get_callback).
+///
+/// `chtype`: request type; the native one where None. `count`: elements at most; the PV's element count where None, as many
+/// as it holds now where 0. `use_numpy`: more than one element come as a numpy array instead of a list.
+///
+/// Without a callback returns `(ECA, DBRValue)`, whose `get()` has the value once `pend_io` has succeeded. With one returns
+/// `(ECA, None)`, and the callback gets a dict `chid`, `type` (DBR), `count`, `status` (ECA), `value` (None where the read
+/// failed). Status: BADCHID, DISCONN, BADTYPE, NORDACCESS where nothing was asked.
 #[pyfunction]
 #[pyo3(signature = (chid, chtype=None, count=None, callback=None, use_numpy=false, *, user_args=None))]
 pub fn get<'py>(
@@ -216,6 +224,15 @@ impl<'py> Write<'_, 'py> {
     }
 }
 
+/// Writes a value (ca_array_put, ca_array_put_callback).
+///
+/// `value`: number, str, bytes, sequence, numpy array of any dtype and shape. It is sent exactly or not at all; only floats
+/// are rounded to the type's precision. A sequence is cut to the PV's element count, and to `count`. A str to an ENUM goes
+/// as DBR_STRING, to a CHAR array as its bytes with a trailing 0.
+///
+/// With a callback, that is called when the processing is complete, with a dict `chid`, `type`, `count`, `status`.
+/// Returns ECA: BADCHID, DISCONN, BADTYPE, BADCOUNT (an empty sequence), NOWTACCESS where nothing was sent. Raises
+/// CaChannelValueError or CaChannelTypeError, and sends nothing, for what does not convert or fit.
 #[pyfunction]
 #[pyo3(signature = (chid, value, chtype=None, count=None, callback=None, *, user_args=None))]
 pub fn put<'py>(
@@ -292,6 +309,13 @@ pub fn put_checked<'py>(
     }
 }
 
+/// Has a callback told of a PV's value now and at every change (ca_create_subscription).
+///
+/// `chtype`, `count`, `use_numpy`: as for `get`. `mask`: DBE_VALUE | DBE_ALARM where None. The callback gets a dict as for
+/// `get`. A channel that is not connected takes a subscription that names its type. Updates that the callback does not keep
+/// up with are dropped, the oldest first (`dropped`).
+///
+/// Returns `(ECA, evid)`. The subscription lives until `clear_subscription`, or as long as its channel.
 #[pyfunction]
 #[pyo3(signature = (chid, callback, chtype=None, count=None, mask=None, use_numpy=false, *, user_args=None))]
 #[allow(clippy::too_many_arguments)] // ca_create_subscription has them

@@ -71,6 +71,11 @@ fn pend_outstanding(
     waited
 }
 
+/// Flushes, and waits until searches without callback and gets without callback are answered (ca_pend_io).
+///
+/// It waits for the calling thread's requests and for those of threads that wait for nothing themselves. `timeout`: seconds,
+/// 0 for ever. Returns NORMAL; TIMEOUT, and what has not come is not waited for again; or the status of the first get that
+/// failed. Ctrl-C ends it.
 #[pyfunction]
 pub fn pend_io(py: Python<'_>, timeout: f64) -> PyResult<Bound<'_, PyAny>> {
     let result = match current(py)? {
@@ -144,6 +149,10 @@ fn run_events(
     }
 }
 
+/// Flushes, waits `timeout` seconds (0: for ever), and returns when every callback due by then has run (ca_pend_event).
+///
+/// Always returns TIMEOUT. In a callback, and in the thread of a non-preemptive context, it runs callbacks itself. A callback
+/// that runs for more than 5 s is not waited for.
 #[pyfunction]
 pub fn pend_event(py: Python<'_>, timeout: f64) -> PyResult<Bound<'_, PyAny>> {
     let deadline = deadline(timeout)?;
@@ -161,11 +170,13 @@ fn pend_until(py: Python<'_>, deadline: Option<Instant>) -> PyResult<Bound<'_, P
     }
 }
 
+/// Flushes, and returns TIMEOUT when every callback due by now has run (ca_poll).
 #[pyfunction]
 pub fn poll(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     pend_until(py, Some(Instant::now()))
 }
 
+/// `pend_io(timeout)` where `early`, else `pend_event(timeout)` (ca_pend).
 #[pyfunction]
 pub fn pend(py: Python<'_>, timeout: f64, early: bool) -> PyResult<Bound<'_, PyAny>> {
     if early {
@@ -175,6 +186,7 @@ pub fn pend(py: Python<'_>, timeout: f64, early: bool) -> PyResult<Bound<'_, PyA
     }
 }
 
+/// Sends what has gathered (ca_flush_io).
 #[pyfunction]
 pub fn flush_io(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let result = match current(py)? {
@@ -184,6 +196,7 @@ pub fn flush_io(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     status(py, result)
 }
 
+/// IODONE, or IOINPROGRESS while `pend_io` would wait (ca_test_io).
 #[pyfunction]
 pub fn test_io(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let status = match current(py)? {

@@ -1,0 +1,176 @@
+"""The Rust core: libca's functions, channels and values. Use it through :mod:`cachannel.ca`."""
+
+from collections.abc import Callable
+from typing import Any, final
+
+from ._enums import DBF, ECA, ChannelState
+
+__all__ = [
+    "DBRValue",
+    "add_exception_event",
+    "attach_context",
+    "ca_client_context",
+    "change_connection_event",
+    "chid",
+    "clear_channel",
+    "clear_subscription",
+    "create_channel",
+    "create_context",
+    "create_subscription",
+    "current_context",
+    "destroy_context",
+    "detach_context",
+    "dropped",
+    "element_count",
+    "evid",
+    "field_type",
+    "flush_io",
+    "get",
+    "host_name",
+    "load_libca",
+    "loaded_libca",
+    "message",
+    "name",
+    "pend",
+    "pend_event",
+    "pend_io",
+    "poll",
+    "put",
+    "put_checked",
+    "read_access",
+    "replace_access_rights_event",
+    "replace_printf_handler",
+    "sg_block",
+    "sg_create",
+    "sg_delete",
+    "sg_get",
+    "sg_put",
+    "sg_reset",
+    "sg_test",
+    "show_context",
+    "shutdown",
+    "state",
+    "test_io",
+    "version",
+    "wait_io",
+    "write_access",
+]
+
+@final
+class chid:
+    """A channel. Dropping the last reference clears it."""
+
+@final
+class evid:
+    """A subscription. It ends with clear_subscription or with its channel, not with this object."""
+
+@final
+class ca_client_context:
+    """A context of libca, opaque."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class DBRValue:
+    """The value that a get will have brought once pend_io has succeeded."""
+
+    def get(self) -> Any: ...
+    use_numpy: bool
+
+# Contexts
+def create_context(preemptive_callback: bool = True) -> ECA: ...
+def destroy_context() -> None: ...
+def attach_context(context: ca_client_context) -> ECA: ...
+def detach_context() -> None: ...
+def current_context() -> ca_client_context | None: ...
+def show_context(context: ca_client_context | None = None, level: int = 0) -> None: ...
+def add_exception_event(callback: Callable[..., object] | None = None, *, user_args: Any = None) -> ECA: ...
+def replace_printf_handler(callback: Callable[..., object] | None = None, *, user_args: Any = None) -> ECA: ...
+def shutdown() -> None: ...
+
+# Channels
+def create_channel(
+    name: str | bytes,
+    callback: Callable[..., object] | None = None,
+    priority: int = 0,
+    *,
+    user_args: Any = None,
+) -> tuple[ECA, chid | None]: ...
+def clear_channel(chid: chid | None) -> ECA: ...
+def change_connection_event(
+    chid: chid | None, callback: Callable[..., object] | None = None, *, user_args: Any = None
+) -> ECA: ...
+def replace_access_rights_event(
+    chid: chid | None, callback: Callable[..., object] | None = None, *, user_args: Any = None
+) -> ECA: ...
+def field_type(chid: chid) -> DBF: ...
+def element_count(chid: chid) -> int: ...
+def name(chid: chid) -> str: ...
+def host_name(chid: chid) -> str: ...
+def state(chid: chid | None) -> ChannelState: ...
+def read_access(chid: chid) -> bool: ...
+def write_access(chid: chid) -> bool: ...
+
+# Values
+def get(
+    chid: chid | None,
+    chtype: int | None = None,
+    count: int | None = None,
+    callback: Callable[..., object] | None = None,
+    use_numpy: bool = False,
+    *,
+    user_args: Any = None,
+) -> tuple[ECA, DBRValue | None]: ...
+def put(
+    chid: chid | None,
+    value: Any,
+    chtype: int | None = None,
+    count: int | None = None,
+    callback: Callable[..., object] | None = None,
+    *,
+    user_args: Any = None,
+) -> ECA: ...
+def put_checked(chid: chid | None, value: Any, chtype: int | None, timeout: float) -> ECA: ...
+def create_subscription(
+    chid: chid | None,
+    callback: Callable[..., object],
+    chtype: int | None = None,
+    count: int | None = None,
+    mask: int | None = None,
+    use_numpy: bool = False,
+    *,
+    user_args: Any = None,
+) -> tuple[ECA, evid | None]: ...
+def clear_subscription(evid: evid | None) -> ECA: ...
+def dropped(evid: evid) -> int: ...
+
+# Waiting
+def pend_io(timeout: float) -> ECA: ...
+def pend_event(timeout: float) -> ECA: ...
+def pend(timeout: float, early: bool) -> ECA: ...
+def poll() -> ECA: ...
+def flush_io() -> ECA: ...
+def test_io() -> ECA: ...
+def wait_io(timeout: float, chid: chid | None = None, *, deliver: bool = True) -> None: ...
+
+# Synchronous groups
+def sg_create() -> tuple[ECA, int | None]: ...
+def sg_delete(gid: int) -> ECA: ...
+def sg_block(gid: int, timeout: float) -> ECA: ...
+def sg_test(gid: int) -> ECA: ...
+def sg_reset(gid: int) -> ECA: ...
+def sg_get(
+    gid: int,
+    chid: chid | None,
+    chtype: int | None = None,
+    count: int | None = None,
+    use_numpy: bool = False,
+) -> tuple[ECA, DBRValue | None]: ...
+def sg_put(gid: int, chid: chid | None, value: Any, chtype: int | None = None, count: int | None = None) -> ECA: ...
+
+# libca
+def message(status: int) -> str: ...
+def version() -> str: ...
+def load_libca(candidates: list[tuple[str, str]]) -> None: ...
+def loaded_libca() -> tuple[str, str] | None: ...
