@@ -32,4 +32,22 @@ mod module {
     use crate::py::transfer::{DBRValue, create_subscription, get, put, put_checked};
     #[pymodule_export]
     use crate::py::wait::{flush_io, pend, pend_event, pend_io, poll, test_io, wait_io};
+
+    use pyo3::prelude::*;
+
+    /// What module `ca` takes over: all but what the package itself calls.
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let all = module.index()?;
+        for private in [
+            "load_libca",
+            "loaded_libca",
+            "put_checked",
+            "shutdown",
+            "wait_io",
+        ] {
+            all.call_method1("remove", (private,))?;
+        }
+        Ok(())
+    }
 }

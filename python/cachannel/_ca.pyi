@@ -27,8 +27,6 @@ __all__ = [
     "flush_io",
     "get",
     "host_name",
-    "load_libca",
-    "loaded_libca",
     "message",
     "name",
     "pend",
@@ -36,7 +34,6 @@ __all__ = [
     "pend_io",
     "poll",
     "put",
-    "put_checked",
     "read_access",
     "replace_access_rights_event",
     "replace_printf_handler",
@@ -48,11 +45,9 @@ __all__ = [
     "sg_reset",
     "sg_test",
     "show_context",
-    "shutdown",
     "state",
     "test_io",
     "version",
-    "wait_io",
     "write_access",
 ]
 

@@ -7,6 +7,18 @@ from enum import Enum, IntEnum
 
 from . import _ca
 
+__all__ = [
+    "CA_OP",
+    "CA_PRIORITY",
+    "DBE",
+    "DBF",
+    "DBR",
+    "ECA",
+    "AlarmCondition",
+    "AlarmSeverity",
+    "ChannelState",
+]
+
 
 class _Named(IntEnum):
     def __str__(self) -> str:

@@ -4,6 +4,36 @@ from __future__ import annotations
 
 from ._enums import DBF, DBR
 
+__all__ = [
+    "alarmSeverityString",
+    "alarmStatusString",
+    "dbf_text",
+    "dbf_text_to_type",
+    "dbf_type_is_valid",
+    "dbf_type_to_DBR",
+    "dbf_type_to_DBR_CTRL",
+    "dbf_type_to_DBR_GR",
+    "dbf_type_to_DBR_STS",
+    "dbf_type_to_DBR_TIME",
+    "dbf_type_to_text",
+    "dbr_text",
+    "dbr_text_to_type",
+    "dbr_type_is_CHAR",
+    "dbr_type_is_CTRL",
+    "dbr_type_is_DOUBLE",
+    "dbr_type_is_ENUM",
+    "dbr_type_is_FLOAT",
+    "dbr_type_is_GR",
+    "dbr_type_is_LONG",
+    "dbr_type_is_SHORT",
+    "dbr_type_is_STRING",
+    "dbr_type_is_STS",
+    "dbr_type_is_TIME",
+    "dbr_type_is_plain",
+    "dbr_type_is_valid",
+    "dbr_type_to_text",
+]
+
 _ALARM_STATUS = (
     "NO_ALARM",
     "READ",
