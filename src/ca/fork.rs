@@ -13,6 +13,30 @@ pub fn generation() -> u64 {
 #[cfg(unix)]
 extern "C" fn in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: glibc allows it in a child of fork; the handler has the type that it wants.
+    unsafe {
+        on_exit(leave_at_once, std::ptr::null_mut());
+    }
+}
+
+/// libCom's exit handlers, inherited from the parent, wait for threads that only the parent has. This one was registered
+/// after them, so it comes before them, and ends the child: Python is done by then, and output is flushed here.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+extern "C" fn leave_at_once(status: libc::c_int, _: *mut libc::c_void) {
+    // SAFETY: both may be called at any time.
+    unsafe {
+        libc::fflush(std::ptr::null_mut());
+        libc::_exit(status)
+    }
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+unsafe extern "C" {
+    fn on_exit(
+        handler: extern "C" fn(libc::c_int, *mut libc::c_void),
+        argument: *mut libc::c_void,
+    ) -> libc::c_int;
 }
 
 /// Has forks counted. Call once, before the first context.
@@ -21,7 +45,7 @@ pub fn watch() {
     {
         static ONCE: std::sync::Once = std::sync::Once::new();
         ONCE.call_once(|| {
-            // SAFETY: the handler only adds to an atomic, which is allowed in a child of a process with threads.
+            // SAFETY: the handler does only what is allowed in a child of a process with threads.
             unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
         });
     }
