@@ -41,4 +41,5 @@ def write(chid: Any, *args: Any, **kwargs: Any) -> None:
 
 def assert_quiet(result: Result, stdout: str) -> None:
     """The script ended well, printed exactly this, and complained about nothing."""
-    assert (result.returncode, result.stdout, result.stderr) == (0, stdout, "")
+    ended = (result.returncode, result.stdout, result.stderr)
+    assert ended == (0, stdout, ""), f"exit status {result.returncode}, printed:\n{result.stdout}\n{result.stderr}"

@@ -58,13 +58,15 @@ class Record:
 
 
 def waveform(kind: str, native: str, values: list[Any], strings: list[str], **more: Any) -> Record:
-    meta: dict[str, Any] = {"units": "V", "precision": 3, "limits": {"upper_disp_limit": 100, "lower_disp_limit": 0}}
+    precision = 3 if kind in ("FLOAT", "DOUBLE") else 0
+    meta: dict[str, Any] = {"units": "V", "precision": precision, "limits": {"upper_disp_limit": 100, "lower_disp_limit": 0}}
     meta.update(more)
     return Record(f"wf{kind}", native, values, values, strings, **meta)
 
 
 def one(kind: str, native: str, value: Any, string: str | None, **more: Any) -> Record:
-    meta: dict[str, Any] = {"units": "V", "precision": 3, "limits": {"upper_disp_limit": 100, "lower_disp_limit": 0}}
+    precision = 3 if kind in ("FLOAT", "DOUBLE") else 0
+    meta: dict[str, Any] = {"units": "V", "precision": precision, "limits": {"upper_disp_limit": 100, "lower_disp_limit": 0}}
     meta.update(more)
     strings = None if string is None else [string]
     return Record(f"one{kind}", native, value, [value], strings, **meta)
@@ -73,7 +75,7 @@ def one(kind: str, native: str, value: Any, string: str | None, **more: Any) -> 
 INTEGERS = [1, 2, 3, 100, 0]
 TEXTS = ["1", "2", "3", "100", "0"]
 FLOATS = [1.5, 2.0, -0.0, 100.25, 3.0]
-FLOAT_TEXTS = ["1.500", "2.000", "-0.000", "100.250", "3.000"]
+FLOAT_TEXTS = ["1.500", "2.000", "0.000", "100.250", "3.000"]
 BARE: dict[str, Any] = {"units": "", "precision": 0, "limits": {}}
 
 RECORDS = [
@@ -133,7 +135,7 @@ RECORDS = [
     waveform("FLOAT", "FLOAT", FLOATS, FLOAT_TEXTS),
     waveform("DOUBLE", "DOUBLE", FLOATS, FLOAT_TEXTS),
     Record("wfENUM", "ENUM", INTEGERS, INTEGERS, None),
-    Record("wfSTRING", "STRING", ["1", "2", "3", "4", "5"], [1, 2, 3, 4, 5], ["1", "2", "3", "4", "5"], to_enum=False),
+    Record("wfSTRING", "STRING", ["1", "2", "3", "4", "5"], [1, 2, 3, 4, 5], ["1", "2", "3", "4", "5"]),
 ]
 BY_NAME = {record.name: record for record in RECORDS}
 
@@ -618,10 +620,15 @@ def test_mask(connect: Connect, mask: Any, updates: list[float]) -> None:
     write(chid, 0)
 
 
-@pytest.mark.parametrize("mask", [0, -1, 1 << 16])
+@pytest.mark.parametrize("mask", [0, 1 << 16])
 def test_bad_mask(connect: Connect, mask: int) -> None:
     status, evid = ca.create_subscription(connect("catest"), lambda args: None, mask=mask)
     assert (status, evid) == (ca.ECA_BADMASK, None)
+
+
+def test_negative_mask(connect: Connect) -> None:
+    with pytest.raises((OverflowError, ValueError)):
+        ca.create_subscription(connect("catest"), lambda args: None, mask=-1)
 
 
 def test_property_change(connect: Connect) -> None:

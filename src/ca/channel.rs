@@ -462,10 +462,9 @@ impl Channel {
 
     /// Answers everything outstanding with `status`.
     pub(super) fn abandon(&self, status: Status) {
+        // Whoever waits for the search of a channel that is closed has nothing to wait for.
         let ticket = lock(&self.connection).ticket.take();
-        if let Some(ticket) = ticket {
-            ticket.failed(status, self.name());
-        }
+        drop(ticket);
         let requests = lock(&self.requests).drain();
         abandon(requests, status);
     }

@@ -53,7 +53,8 @@ impl Request {
             state.ticket.take()
         };
         if let Some(ticket) = ticket {
-            if answer.status.is_normal() {
+            // That the program closed the channel itself is no failure of its next pend_io.
+            if answer.status.is_normal() || answer.status == Status::CHANDESTROY {
                 drop(ticket);
             } else {
                 ticket.failed(answer.status, self.channel.name());

@@ -8,10 +8,7 @@ use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{
-    PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PySequence, PyString,
-    PyTuple,
-};
+use pyo3::types::{PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 
 /// What goes over the wire: `count` elements of `dbr_type`. None at all where there was none in the value.
 pub struct Outgoing<'py> {
@@ -148,7 +145,8 @@ fn items<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Vec<Bound<'py, PyAny
     if let Ok(tuple) = value.cast::<PyTuple>() {
         return Ok(Some(tuple.iter().collect()));
     }
-    if value.is_instance_of::<PyDict>() || value.cast::<PySequence>().is_err() {
+    let has = |name| value.hasattr(name);
+    if !has("__len__")? || !has("__getitem__")? || has("keys")? {
         return Ok(None);
     }
     value.try_iter()?.collect::<PyResult<_>>().map(Some)
@@ -156,7 +154,6 @@ fn items<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Vec<Bound<'py, PyAny
 
 fn from_items<'py>(target: &Target<'_>, items: &[Bound<'py, PyAny>]) -> PyResult<Outgoing<'py>> {
     let single = items.len() == 1;
-    let items = &items[..items.len().min(target.limit)];
     let base = target.base();
     let mut bytes = Vec::with_capacity(items.len() * base.size());
     for (index, item) in items.iter().enumerate() {
@@ -177,7 +174,9 @@ fn from_items<'py>(target: &Target<'_>, items: &[Bound<'py, PyAny>]) -> PyResult
             target.fail(Kind::Value, Status::NOCONVERT, detail)
         })?;
     }
-    Ok(owned(target.dbr_type, items.len(), &bytes))
+    // All of them had to convert; those that the PV has no room for stay behind.
+    let count = items.len().min(target.limit);
+    Ok(owned(target.dbr_type, count, &bytes[..count * base.size()]))
 }
 
 fn owned<'py>(dbr_type: DbrType, count: usize, bytes: &[u8]) -> Outgoing<'py> {
@@ -329,18 +328,17 @@ fn from_array<'py>(
         let flat = array.call_method1("reshape", (-1,))?;
         return from_sequence(target, &flat.call_method0("tolist")?.extract::<Vec<_>>()?);
     }
-    let py = array.py();
     let flat = array.call_method1("reshape", (-1,))?;
-    let length = flat.len()?.min(target.limit);
-    let flat = flat.get_item(pyo3::types::PySlice::new(py, 0, length.cast_signed(), 1))?;
     let flat = plain_layout(&flat)?;
+    let length = flat.len();
+    let count = length.min(target.limit);
     let (base, dtype) = (target.base(), flat.dtype());
     let (kind, size) = (dtype.kind(), dtype.itemsize());
     if wire_kinds(base).contains(&kind) && size == base.size() {
         return Ok(Outgoing {
             dbr_type: target.dbr_type,
-            count: length,
-            data: Data::Array(flat, length * size),
+            count,
+            data: Data::Array(flat, count * size),
         });
     }
     // SAFETY: `plain_layout` made it contiguous and of the host's byte order, and we hold a reference to it.
@@ -358,7 +356,7 @@ fn from_array<'py>(
             target.fail(Kind::Value, Status::NOCONVERT, detail)
         })?;
     }
-    Ok(owned(target.dbr_type, length, &bytes))
+    Ok(owned(target.dbr_type, count, &bytes[..count * base.size()]))
 }
 
 /// The kinds of numpy types whose memory is the wire's, given the size.

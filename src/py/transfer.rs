@@ -96,6 +96,23 @@ pub fn element_count(pv: &str, count: Option<&Bound<'_, PyAny>>) -> PyResult<Opt
     }
 }
 
+/// A subscription's mask: `Err` for a number that has no event in it.
+fn event_mask(pv: &str, mask: &Bound<'_, PyAny>) -> PyResult<Result<u32, Error>> {
+    let known = DEFAULT_MASK | crate::ca_sys::DBE_LOG | crate::ca_sys::DBE_PROPERTY;
+    match mask.extract::<u32>() {
+        Ok(mask) if mask & known != 0 && mask & !known == 0 => Ok(Ok(mask)),
+        Ok(_) => Ok(Err(Error::new(Status::BADMASK, pv))),
+        Err(error) if error.is_instance_of::<PyOverflowError>(mask.py()) => {
+            Ok(Err(Error::new(Status::BADMASK, pv)))
+        }
+        Err(_) => {
+            let shown = mask.repr()?.to_string_lossy().into_owned();
+            let detail = format!("{pv}: a mask is a number such as DBE_VALUE, not {shown}");
+            Err(bad_type(Status::BADMASK, detail))
+        }
+    }
+}
+
 /// A read, as its caller asks for it.
 pub struct Read<'a, 'py> {
     pub chid: Option<&'a Bound<'py, Chid>>,
@@ -325,7 +342,7 @@ pub fn create_subscription<'py>(
     callback: &Bound<'py, PyAny>,
     chtype: Option<&Bound<'py, PyAny>>,
     count: Option<&Bound<'py, PyAny>>,
-    mask: Option<u32>,
+    mask: Option<&Bound<'py, PyAny>>,
     use_numpy: bool,
     user_args: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<(Bound<'py, PyAny>, Option<Evid>)> {
@@ -339,7 +356,14 @@ pub fn create_subscription<'py>(
     };
     let requested = request_type(channel.name(), chtype)?;
     let count = element_count(channel.name(), count)?;
-    let mask = mask.unwrap_or(DEFAULT_MASK);
+    let mask = match mask
+        .map(|mask| event_mask(channel.name(), mask))
+        .transpose()?
+    {
+        None => DEFAULT_MASK,
+        Some(Ok(mask)) => mask,
+        Some(Err(error)) => return Ok((eca(py, error.status)?, None)),
+    };
     let started = requested.and_then(|requested| {
         // With a type of its own, a subscription may be made before the PV is found.
         let dbr_type = match requested {
