@@ -51,7 +51,7 @@ clean:           ## remove what the targets made
 # The package, editable: .venv gets a link to python/, and python/cachannel/ the library built from src/.
 $(STAMPS)/package: $(RUST_SOURCES) pyproject.toml $(STAMPS)/build | rust
 	@echo "== building cachannel"
-	@env -u CONDA_PREFIX VIRTUAL_ENV=$(CURDIR)/$(VENV) $(PY) -m maturin develop --release
+	@env -u CONDA_PREFIX VIRTUAL_ENV=$(CURDIR)/$(VENV) PIP_QUIET=1 $(PY) -m maturin develop --release
 	@touch $@
 
 # One dependency group of pyproject.toml.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import logging
 import os
 import sys
 import time
@@ -18,6 +19,7 @@ def main() -> int:
     faulthandler.dump_traceback_later(120, exit=True)  # so the demo ends, whatever happens
     begun = time.monotonic()
     stay_on_loopback()
+    logging.getLogger("cachannel").addHandler(show.LogHandler())
     try:
         with contextlib.ExitStack() as at_end:
             at_end.callback(repeater.stop)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import inspect
+import logging
 import os
 import sys
 import textwrap
@@ -47,13 +48,21 @@ class _Results:
         with self._lock:
             *lines, self._begun[me] = (self._begun.get(me, "") + text).split("\n")
             for line in lines:
-                self._out.write(f"   {green(_ARROW)} {line}\n")
+                folded = textwrap.wrap(line, 74) or [""]
+                self._out.write(f"   {green(_ARROW)} " + "\n     ".join(folded) + "\n")
                 self.lines += 1
             self._out.flush()
         return len(text)
 
     def flush(self) -> None:
         self._out.flush()
+
+
+class LogHandler(logging.Handler):
+    """Print log messages among the results."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"logged by {record.name}: {self.format(record)}")
 
 
 def run(number: int, step: Callable[[], object]) -> None:

@@ -20,11 +20,11 @@ links: list[tuple[float, bool]] = []  # changes of its connection: POSIX time, w
 
 def connect() -> None:
     """Connect to several PVs at once"""
-    names = ["temperature", "setpoint", "position", "shutter", "profile", "gains"]
+    names = "temperature", "setpoint", "position", "shutter", "profile", "gain"
     for name in names:
         pv[name] = CaChannel(f"demo:{name}")
         pv[name].search()
-    pv["gains"].pend_io()  # sends all the searches, waits for all
+    pv["gain"].pend_io()  # sends all the searches, waits for all
 
     for channel in pv.values():
         print(channel)
@@ -65,13 +65,13 @@ def write() -> None:
     pv["shutter"].putw("Closed")
     print(pv["shutter"].getw(), pv["shutter"].getw(ca.DBR_STRING))
 
-    pv["gains"].putw(np.arange(8) ** 2)
-    print(pv["gains"].getw())
+    pv["gain"].putw(np.arange(8) ** 2)
+    print(pv["gain"].getw())
     try:
-        pv["gains"].putw([1, "x", 3])
+        pv["gain"].putw([1, "x", 3])
     except CaChannelException as error:
         print(error)
-    print(pv["gains"].getw())
+    print(pv["gain"].getw())
 
 
 def wait_for_completion() -> None:
@@ -101,7 +101,7 @@ def watch() -> None:
         stamp = EPICS_EPOCH + event["pv_seconds"] + event["pv_nseconds"] * 1e-9
         seen.append((stamp, event["pv_value"], event["pv_severity"]))
         if len(seen) % 10 == 1:
-            say(f"{event['pv_value']:.2f} degC", event["pv_severity"])
+            say(f"{event['pv_value']:.2f} degC", event["pv_severity"].name)
 
     def connection(event, user_args):
         _chid, op = event
@@ -114,7 +114,8 @@ def watch() -> None:
     def say(*words):
         print(f"{time.time() - start:5.1f} s ", *words)
 
-    start, back, temperature = time.time(), threading.Event(), pv["temperature"]
+    temperature = pv["temperature"]
+    start, back = time.time(), threading.Event()
     temperature.change_connection_event(connection)
     temperature.add_masked_array_event(ca.DBR_TIME_DOUBLE, None, None, changed)
     temperature.flush_io()

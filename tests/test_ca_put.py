@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,11 @@ def test_nan_and_inf_to_a_float_type(connect: Connect, kind: str, value: float) 
 def test_an_item_that_does_not_convert(connect: Connect, prefix: str, kind: str, value: Any) -> None:
     chid = connect(f"wf{kind}")
     write(chid, [4, 5])
+    if kind == "ENUM" and all(isinstance(item, (str, bytes)) for item in value):
+        # Text to ENUM is looked up by the server, which knows none of it.
+        assert ca.put(chid, value) is ca.ECA.NORMAL
+        assert read(chid, None, 2) == [4, 5]
+        return
     with pytest.raises(CaChannelException) as caught:
         ca.put(chid, value)
     assert isinstance(caught.value, (CaChannelValueError, CaChannelTypeError))
@@ -215,8 +221,13 @@ def test_a_bad_state_is_refused_by_the_server(connect: Connect) -> None:
     assert read(chid) == 1
 
 
-@pytest.mark.parametrize("text", ["x" * 40, b"x" * 40, "x" * 1000, "é" * 20, ["ok", "x" * 40]])
-@pytest.mark.parametrize("name", ["castr", "oneSTRING", "wfSTRING"])
+TOO_LONG = ["x" * 40, b"x" * 40, "x" * 1000, "é" * 20]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [(name, text) for name in ("castr", "oneSTRING", "wfSTRING") for text in TOO_LONG] + [("wfSTRING", ["ok", "x" * 40])],
+)
 def test_a_string_of_40_bytes_or_more(connect: Connect, prefix: str, name: str, text: Any) -> None:
     chid = connect(name)
     write(chid, "before")
@@ -229,8 +240,11 @@ def test_a_string_of_40_bytes_or_more(connect: Connect, prefix: str, name: str, 
     assert read(chid) == before
 
 
-@pytest.mark.parametrize("text", ["a\0b", b"a\0b", "\0", ["ok", "a\0b"]])
-@pytest.mark.parametrize("name", ["castr", "wfSTRING", "cabo"])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [(name, text) for name in ("castr", "wfSTRING", "cabo") for text in ("a\0b", b"a\0b", "\0")]
+    + [("wfSTRING", ["ok", "a\0b"])],
+)
 def test_an_embedded_nul(connect: Connect, name: str, text: Any) -> None:
     chid = connect(name)
     write(chid, 1 if name == "cabo" else "before")
@@ -320,7 +334,7 @@ def test_every_type_to_every_kind_of_record(connect: Connect, name: str, chtype:
     assert done[0]["count"] == 1
     assert ca.name(done[0]["chid"]) == ca.name(chid)
     now = read(chid)
-    assert now in ("2", "2.000") or now == 2 if name == "note" else now == 2
+    assert float(now) == 2.0
     # The same without a callback.
     write(chid, reset)
     assert ca.put(chid, value, ca.DBR[chtype]) is ca.ECA.NORMAL
@@ -357,7 +371,6 @@ def test_a_string_type_takes_numbers_of_the_text(connect: Connect) -> None:
         range(1, 4),
         array.array("i", [1, 2, 3]),
         array.array("d", [1, 2, 3]),
-        bytearray(b"\1\2\3"),
         memoryview(array.array("h", [1, 2, 3])),
         np.array([1, 2, 3]),
         [np.float64(1), np.int8(2), True + 2],
@@ -367,13 +380,7 @@ def test_a_string_type_takes_numbers_of_the_text(connect: Connect) -> None:
 def test_sequences(connect: Connect, kind: str, value: Any) -> None:
     chid = connect(f"wf{kind}")
     write(chid, [9, 9, 9, 9, 9])
-    try:
-        write(chid, value)
-    except CaChannelException:
-        # A bytearray may count as text as bytes do; then it is not written.
-        assert isinstance(value, bytearray)
-        assert read(chid) == [9, 9, 9, 9, 9]
-        return
+    write(chid, value)
     assert read(chid, None, 0) == [1, 2, 3]
 
 
@@ -452,13 +459,13 @@ def test_exceptions_are_what_they_look_like(connect: Connect) -> None:
     assert issubclass(CaChannelTypeError, CaChannelException)
 
 
-class Sequence:
+class Mine(Sequence[int]):
     """A sequence of one's own."""
 
     def __len__(self) -> int:
         return 3
 
-    def __getitem__(self, index: int) -> int:
+    def __getitem__(self, index: Any) -> Any:
         if index >= 3:
             raise IndexError(index)
         return index + 1
@@ -487,7 +494,7 @@ class Failing:
 @pytest.mark.parametrize("kind", ["DOUBLE", "LONG"])
 def test_objects_that_convert(connect: Connect, kind: str) -> None:
     chid = connect(f"wf{kind}")
-    write(chid, Sequence())
+    write(chid, Mine())
     assert read(chid, None, 0) == [1, 2, 3]
     write(chid, [Number(), Number()])
     assert read(chid, None, 0) == [4, 4]
@@ -545,12 +552,14 @@ def test_four_million_doubles(connect: Connect) -> None:
 
 
 def test_more_than_libca_takes(connect: Connect) -> None:
-    # 160 MB as strings, where EPICS_CA_MAX_ARRAY_BYTES is 100 MB.
+    # 160 MB as strings, where EPICS_CA_MAX_ARRAY_BYTES is 100 MB: refused, by a libca that keeps to it.
     chid = connect("big")
-    status = ca.get(chid, ca.DBR_STRING)[0]
-    assert status in (ca.ECA_TOLARGE, ca.ECA_NORMAL)
+    status, value = ca.get(chid, ca.DBR_STRING)
     if status == ca.ECA_NORMAL:
-        assert ca.pend_io(20) in (ca.ECA_TOLARGE, ca.ECA_GETFAIL)
+        assert ca.pend_io(20) in (ca.ECA_NORMAL, ca.ECA_TOLARGE)
+    else:
+        assert (status, value) == (ca.ECA_TOLARGE, None)
+    assert read(connect("calong")) == 5
 
 
 def test_many_puts_in_flight(connect: Connect) -> None:

@@ -8,7 +8,7 @@ use super::event::Handler;
 use super::gate::Gate;
 use super::request::{InFlight, Op, Order, Request, abandon};
 use super::status::Status;
-use super::subscription::Subscription;
+use super::subscription::{LIMITS, Subscription};
 use super::{lock, trampoline};
 use crate::ca_sys::{self, LibCa};
 use std::ffi::{CStr, CString, c_long, c_ulong, c_void};
@@ -383,7 +383,7 @@ impl Channel {
         handler: Handler,
     ) -> Result<Arc<Subscription>> {
         let pass = self.pass()?;
-        let subscription = Subscription::new(self, dbr_type, handler);
+        let subscription = Subscription::new(Arc::downgrade(self), dbr_type, handler, LIMITS);
         lock(&self.subscriptions).push(subscription.clone());
         let mut evid = std::ptr::null_mut();
         let user: *mut c_void = Arc::as_ptr(&subscription).cast_mut().cast();

@@ -11,10 +11,19 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-/// Updates of one subscription that may wait to be delivered.
-pub const MAX_UPDATES: usize = 32_768;
-/// Their memory, in bytes beside the events themselves; the newest update is kept whatever its size.
-pub const MAX_BYTES: usize = 96 * 1024 * 1024;
+/// How much of one subscription may wait to be delivered.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub updates: usize,
+    /// Memory of values that are not kept in the events themselves; the newest is kept whatever its size.
+    pub bytes: usize,
+}
+
+pub const LIMITS: Limits = Limits {
+    updates: 32_768,
+    bytes: 96 * 1024 * 1024,
+};
+
 /// A queue that was once longer than this gives its memory back when it is empty again.
 const SHRINK: usize = 1_024;
 
@@ -23,6 +32,7 @@ pub struct Subscription {
     channel: Weak<Channel>,
     pub dbr_type: DbrType,
     pub handler: Handler,
+    limits: Limits,
     closed: AtomicBool,
     raw: Mutex<RawEvid>,
     pending: Mutex<Pending>,
@@ -43,11 +53,17 @@ struct Pending {
 }
 
 impl Subscription {
-    pub(super) fn new(channel: &Arc<Channel>, dbr_type: DbrType, handler: Handler) -> Arc<Self> {
+    pub(super) fn new(
+        channel: Weak<Channel>,
+        dbr_type: DbrType,
+        handler: Handler,
+        limits: Limits,
+    ) -> Arc<Self> {
         Arc::new(Subscription {
-            channel: Arc::downgrade(channel),
+            channel,
             dbr_type,
             handler,
+            limits,
             closed: AtomicBool::new(false),
             raw: Mutex::new(RawEvid(std::ptr::null_mut())),
             pending: Mutex::default(),
@@ -114,8 +130,8 @@ impl Subscription {
         pending.bytes += heap_len(&answer);
         pending.updates.push_back(answer);
         let mut pushed_out = 0;
-        while pending.updates.len() > MAX_UPDATES
-            || (pending.bytes > MAX_BYTES && pending.updates.len() > 1)
+        while pending.updates.len() > self.limits.updates
+            || (pending.bytes > self.limits.bytes && pending.updates.len() > 1)
         {
             pending.drop_first();
             pending.dropped += 1;
