@@ -19,7 +19,7 @@ _BAR, _ARROW = ("│", "→") if _UTF8 else ("|", ">")
 
 
 def _style(code: int) -> Callable[[str], str]:
-    return lambda text: f"\033[{code}m{text}\033[0m" if _COLOURS else text
+    return lambda text: f"\033[{code}m{text}\033[0m" if _COLOURS and text else text
 
 
 bold, dim, green, red = _style(1), _style(2), _style(32), _style(31)

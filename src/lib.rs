@@ -29,7 +29,7 @@ mod module {
         version, write_access,
     };
     #[pymodule_export]
-    use crate::py::transfer::{DBRValue, create_subscription, get, put, put_checked};
+    use crate::py::transfer::{DBRValue, create_subscription, get, put, put_checked, put_wait};
     #[pymodule_export]
     use crate::py::wait::{flush_io, pend, pend_event, pend_io, poll, test_io, wait_io};
 
@@ -43,6 +43,7 @@ mod module {
             "load_libca",
             "loaded_libca",
             "put_checked",
+            "put_wait",
             "shutdown",
             "wait_io",
         ] {

@@ -126,6 +126,14 @@ def put(
     *,
     user_args: Any = None,
 ) -> ECA: ...
+def put_wait(
+    chid: chid | None,
+    value: Any,
+    chtype: int | None = None,
+    count: int | None = None,
+    *,
+    timeout: float,
+) -> ECA: ...
 def put_checked(chid: chid | None, value: Any, chtype: int | None, timeout: float) -> ECA: ...
 def create_subscription(
     chid: chid | None,

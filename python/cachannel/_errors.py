@@ -32,16 +32,24 @@ class CaChannelException(Exception):
     def __int__(self) -> int:
         return int(self.status)
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         text = _ca.message(int(self.status))
-        if self.pvname:
-            text = f"{self.pvname}: {text}"
         return f"{text}: {self._detail}" if self._detail else text
 
+    def __str__(self) -> str:
+        return f"{self.pvname}: {self._text()}" if self.pvname else self._text()
 
-class CaChannelValueError(CaChannelException, ValueError):
+
+class _Misuse(CaChannelException):
+    """What the caller gave was wrong, which the detail tells better than the status."""
+
+    def _text(self) -> str:
+        return self._detail or super()._text()
+
+
+class CaChannelValueError(_Misuse, ValueError):
     """A value, or another argument, that does not convert or fit. Nothing was sent."""
 
 
-class CaChannelTypeError(CaChannelException, TypeError):
+class CaChannelTypeError(_Misuse, TypeError):
     """An object of a type that does not convert. Nothing was sent."""

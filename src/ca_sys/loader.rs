@@ -1,6 +1,7 @@
 //! Opens libca at run time, once for the process. Where to look is the caller's to say.
 
 use super::bindings::LibCa;
+use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -60,7 +61,13 @@ pub fn load(candidates: &[Candidate]) -> Result<&'static Loaded, LoadError> {
                 };
                 return Ok(LIBCA.get_or_init(|| found));
             }
-            Err(why) => tried.push((candidate.clone(), why.to_string())),
+            Err(why) => {
+                // The reason proper is what the system's loader said.
+                let why = why
+                    .source()
+                    .map_or_else(|| why.to_string(), ToString::to_string);
+                tried.push((candidate.clone(), why));
+            }
         }
     }
     Err(LoadError { tried })

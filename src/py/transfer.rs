@@ -326,6 +326,45 @@ pub fn put_checked<'py>(
     }
 }
 
+/// Writes and waits until the processing that it started is complete (ca_array_put_callback).
+///
+/// `timeout`: seconds, 0 for ever. Returns ECA as `put`, TIMEOUT, or what the write came to: PUTFAIL, DISCONN.
+#[pyfunction]
+#[pyo3(signature = (chid, value, chtype=None, count=None, *, timeout))]
+pub fn put_wait<'py>(
+    py: Python<'py>,
+    chid: Option<&Bound<'py, Chid>>,
+    value: &Bound<'py, PyAny>,
+    chtype: Option<&Bound<'py, PyAny>>,
+    count: Option<&Bound<'py, PyAny>>,
+    timeout: f64,
+) -> PyResult<Bound<'py, PyAny>> {
+    let deadline = deadline(timeout)?;
+    let Some(Ok(channel)) = chid.map(|chid| chid.get().channel()) else {
+        return eca(py, Status::BADCHID);
+    };
+    let write = Write {
+        chid,
+        value,
+        chtype,
+        count,
+    };
+    let batch = channel.context().batch();
+    let ticket = batch.ticket();
+    let status = write.send(py, |channel, dbr_type, count, bytes| {
+        channel.put_notify(dbr_type, count, bytes, None, Some(ticket))?;
+        channel.context().flush()
+    })?;
+    if status != Status::NORMAL {
+        return eca(py, status);
+    }
+    let waited = wait_for(py, channel.context(), &[batch], deadline, false)?;
+    eca(
+        py,
+        waited.err().map_or(Status::NORMAL, |error| error.status),
+    )
+}
+
 /// Has a callback told of a PV's value now and at every change (ca_create_subscription).
 ///
 /// `chtype`, `count`, `use_numpy`: as for `get`. `mask`: DBE_VALUE | DBE_ALARM where None. The callback gets a dict as for
