@@ -53,3 +53,7 @@ class CaChannelValueError(_Misuse, ValueError):
 
 class CaChannelTypeError(_Misuse, TypeError):
     """An object of a type that does not convert. Nothing was sent."""
+
+
+for _class in (CaChannelException, CaChannelValueError, CaChannelTypeError):
+    _class.__module__ = "cachannel"  # where they are to be imported from

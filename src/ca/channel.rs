@@ -9,7 +9,7 @@ use super::gate::Gate;
 use super::request::{InFlight, Op, Order, Request, abandon};
 use super::status::Status;
 use super::subscription::{LIMITS, Subscription};
-use super::{lock, trampoline};
+use super::{lock, replace, trampoline};
 use crate::ca_sys::{self, LibCa};
 use std::ffi::{CStr, CString, c_long, c_ulong, c_void};
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
@@ -260,7 +260,7 @@ impl Channel {
     pub fn set_access_handler(&self, handler: Option<Handler>) -> Result<()> {
         let pass = self.pass()?;
         let wanted = handler.is_some();
-        *lock(&self.access_handler) = handler;
+        replace(&self.access_handler, handler);
         let function: ca_sys::caArh = if wanted {
             Some(trampoline::access_rights)
         } else {
@@ -410,6 +410,7 @@ impl Channel {
     }
 
     pub(super) fn forget_subscription(&self, subscription: &Arc<Subscription>) {
+        // The caller has a reference too: nothing is dropped under the lock.
         lock(&self.subscriptions).retain(|other| !Arc::ptr_eq(other, subscription));
     }
 
@@ -456,11 +457,19 @@ impl Channel {
         }
         // libca has no pointer into this channel any more.
         self.abandon(Status::CHANDESTROY);
-        lock(&self.subscriptions).clear();
+        replace(&self.subscriptions, Vec::new());
         drop(self.context.release(self));
     }
 
-    /// Answers everything outstanding with `status`.
+    /// Answers everything outstanding with `status`, though libca may still answer too.
+    pub(super) fn release_waiters(&self, status: Status) {
+        let ticket = lock(&self.connection).ticket.take();
+        drop(ticket);
+        let requests: Vec<Arc<Request>> = lock(&self.requests).iter().cloned().collect();
+        abandon(requests, status);
+    }
+
+    /// Answers everything outstanding with `status`: libca has forgotten it.
     pub(super) fn abandon(&self, status: Status) {
         // Whoever waits for the search of a channel that is closed has nothing to wait for.
         let ticket = lock(&self.connection).ticket.take();

@@ -12,7 +12,7 @@ use super::group::Groups;
 use super::janitor::Janitor;
 use super::queue::EventQueue;
 use super::status::Status;
-use super::{fork, lock, trampoline};
+use super::{fork, lock, replace, trampoline};
 use crate::ca_sys::{self, LibCa, ca_client_context};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -291,7 +291,7 @@ impl Context {
     }
 
     pub fn set_exception_handler(&self, handler: Option<Handler>) {
-        *lock(&self.exception_handler) = handler;
+        replace(&self.exception_handler, handler);
     }
 
     pub fn exception_handler(&self) -> Option<Handler> {
@@ -299,7 +299,7 @@ impl Context {
     }
 
     pub fn set_message_handler(&self, handler: Option<Handler>) {
-        *lock(&self.message_handler) = handler;
+        replace(&self.message_handler, handler);
     }
 
     pub fn message_handler(&self) -> Option<Handler> {
@@ -331,7 +331,7 @@ impl Context {
         // Whoever waits for something in this context has waited enough, and may be in the way of the gate.
         let channels: Vec<Arc<Channel>> = lock(&self.channels).values().cloned().collect();
         for channel in &channels {
-            channel.abandon(Status::CHANDESTROY);
+            channel.release_waiters(Status::CHANDESTROY);
         }
         let (over, is_over) = std::sync::mpsc::channel();
         let context = self.clone();

@@ -26,3 +26,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Puts a new value in. The old one is dropped after the lock is free: what belongs to a callback may do anything then.
+fn replace<T>(mutex: &Mutex<T>, value: T) {
+    let old = std::mem::replace(&mut *lock(mutex), value);
+    drop(old);
+}

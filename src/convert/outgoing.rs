@@ -31,6 +31,7 @@ impl Outgoing<'_> {
             Data::Owned(words, len) => unsafe {
                 std::slice::from_raw_parts(words.as_ptr().cast(), *len)
             },
+            Data::Array(_, 0) => &[],
             // SAFETY: `from_array` has seen to it that the array is contiguous and holds `len` bytes, and we hold a
             // reference, so numpy keeps its memory. A program that writes into an array in one thread while another
             // puts it gets some mixture of old and new on the wire, as with any function that takes an array.
@@ -340,6 +341,9 @@ fn from_array<'py>(
             count,
             data: Data::Array(flat, count * size),
         });
+    }
+    if length == 0 {
+        return Ok(owned(target.dbr_type, 0, &[]));
     }
     // SAFETY: `plain_layout` made it contiguous and of the host's byte order, and we hold a reference to it.
     let source = unsafe {
