@@ -272,7 +272,7 @@ fn exception(py: Python<'_>, context: &Context, exception: &Exception) -> PyResu
             op.getattr("name")?,
             exception.context
         ));
-        return log(py, "cachannel.libca", "warning", &text, None);
+        return message(py, context, &text);
     };
     let args = PyDict::new(py);
     let chid = exception
@@ -347,7 +347,8 @@ pub fn log(
     let logger = py.import("logging")?.call_method1("getLogger", (logger,))?;
     let kwargs = PyDict::new(py);
     if let Some(error) = error {
-        kwargs.set_item("exc_info", error.value(py))?;
+        let info = (error.get_type(py), error.value(py), error.traceback(py));
+        kwargs.set_item("exc_info", info)?;
     }
     logger
         .call_method(level, ("%s", text), Some(&kwargs))

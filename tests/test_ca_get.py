@@ -59,14 +59,22 @@ class Record:
 
 def waveform(kind: str, native: str, values: list[Any], strings: list[str], **more: Any) -> Record:
     precision = 3 if kind in ("FLOAT", "DOUBLE") else 0
-    meta: dict[str, Any] = {"units": "V", "precision": precision, "limits": {"upper_disp_limit": 100, "lower_disp_limit": 0}}
+    meta: dict[str, Any] = {
+        "units": "V",
+        "precision": precision,
+        "limits": {"upper_disp_limit": 100, "lower_disp_limit": 0},
+    }
     meta.update(more)
     return Record(f"wf{kind}", native, values, values, strings, **meta)
 
 
 def one(kind: str, native: str, value: Any, string: str | None, **more: Any) -> Record:
     precision = 3 if kind in ("FLOAT", "DOUBLE") else 0
-    meta: dict[str, Any] = {"units": "V", "precision": precision, "limits": {"upper_disp_limit": 100, "lower_disp_limit": 0}}
+    meta: dict[str, Any] = {
+        "units": "V",
+        "precision": precision,
+        "limits": {"upper_disp_limit": 100, "lower_disp_limit": 0},
+    }
     meta.update(more)
     strings = None if string is None else [string]
     return Record(f"one{kind}", native, value, [value], strings, **meta)

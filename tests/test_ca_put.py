@@ -226,7 +226,8 @@ TOO_LONG = ["x" * 40, b"x" * 40, "x" * 1000, "é" * 20]
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [(name, text) for name in ("castr", "oneSTRING", "wfSTRING") for text in TOO_LONG] + [("wfSTRING", ["ok", "x" * 40])],
+    [(name, text) for name in ("castr", "oneSTRING", "wfSTRING") for text in TOO_LONG]
+    + [("wfSTRING", ["ok", "x" * 40])],
 )
 def test_a_string_of_40_bytes_or_more(connect: Connect, prefix: str, name: str, text: Any) -> None:
     chid = connect(name)

@@ -121,7 +121,7 @@ def test_a_group_does_not_hold_up_pend_io(connect: Connect, gid: int) -> None:
 
 def test_what_is_no_group(connect: Connect) -> None:
     chid = connect("calong")
-    status, gone = ca.sg_create()
+    _, gone = ca.sg_create()
     assert ca.sg_delete(gone) is ca.ECA.NORMAL
     for gid in (gone, 987654):
         assert ca.sg_delete(gid) is ca.ECA.BADSYNCGRP

@@ -129,6 +129,11 @@ class CaChannel:
         if status != ECA_NORMAL:
             raise CaChannelException(status, self._name())
 
+    def _check_callback(self, callback: object) -> None:
+        if not callable(callback):
+            detail = f"a callback must be callable, and {callback!r} is not"
+            raise CaChannelTypeError(ca.ECA_BADFUNCPTR, self._name(), detail)
+
     def _channel(self) -> ca.chid:
         if self._chid is None:
             raise CaChannelException(ECA_BADCHID, self._name(), "search for the PV first")
@@ -165,7 +170,7 @@ class CaChannel:
         Anything that is not callable restores the logger. See ca_replace_printf_handler.
         """
         if callable(callback):
-            ca.replace_printf_handler(_with_user_args(callback, user_args))
+            ca.replace_printf_handler(_with_user_args(callback, user_args), user_args=())
         else:
             ca.replace_printf_handler(None)
 
@@ -180,7 +185,7 @@ class CaChannel:
         Anything that is not callable restores the logger. See ca_add_exception_event.
         """
         if callable(callback):
-            ca.add_exception_event(_with_user_args(callback, user_args))
+            ca.add_exception_event(_with_user_args(callback, user_args), user_args=())
         else:
             ca.add_exception_event(None)
 
@@ -194,7 +199,7 @@ class CaChannel:
         callback. See ca_replace_access_rights_event.
         """
         function = _with_user_args(callback, user_args) if callable(callback) else None
-        self._check(ca.replace_access_rights_event(self._channel(), function))
+        self._check(ca.replace_access_rights_event(self._channel(), function, user_args=()))
 
     #
     # Connection
@@ -236,6 +241,7 @@ class CaChannel:
         ``callback((chid, op), user_args)``, with op ``ca.CA_OP_CONN_UP`` or ``ca.CA_OP_CONN_DOWN``.
         :meth:`pend_io` does not wait for it. See ca_create_channel.
         """
+        self._check_callback(callback)
         self._create(pvName, callback, user_args, priority)
 
     def searchw(self, pvName: str | bytes | None = None, *, priority: int = CA_PRIORITY.DEFAULT) -> None:
@@ -286,6 +292,7 @@ class CaChannel:
         ``callback(epics_args, user_args)``, with the dict chid, type, count, status (ECA). Any number may be under way.
         See :meth:`array_put` for the parameters, and ca_array_put_callback.
         """
+        self._check_callback(callback)
         self._check(ca.put(self._chid, value, req_type, count, callback, user_args=user_args))
 
     def putw(self, value: Any, req_type: int | None = None) -> None:
@@ -342,6 +349,7 @@ class CaChannel:
 
         See :meth:`array_get` for the parameters, and ca_array_get_callback.
         """
+        self._check_callback(callback)
         status, _ = ca.get(self._chid, req_type, count, callback, _use_numpy(keywords), user_args=user_args)
         self._check(status)
 
@@ -389,6 +397,7 @@ class CaChannel:
         :param callback: gets a dict as for :meth:`array_get_callback`.
         :param use_numpy: as for :meth:`array_get`.
         """
+        self._check_callback(callback)
         if self._evid is not None:
             self.clear_event()
         status, self._evid = ca.create_subscription(
@@ -476,6 +485,6 @@ class CaChannel:
         return ca.write_access(self._channel())
 
 
-def _with_user_args(callback: Callable[[Any, Any], object], user_args: Any) -> Callable[[Any], object]:
-    """A callback of one argument that hands on ``user_args`` as they are, None included."""
-    return lambda args: callback(args, user_args)
+def _with_user_args(callback: Callable[[Any, Any], object], user_args: Any) -> Callable[[Any, Any], object]:
+    """A callback that hands on ``user_args`` as they are, None included."""
+    return lambda args, _: callback(args, user_args)

@@ -254,7 +254,7 @@ impl Context {
 
     /// An error that names what is missing from `batches`.
     pub fn timed_out(&self, batches: &[Arc<Batch>]) -> Error {
-        let channels: Vec<Arc<Channel>> = lock(&self.channels).values().cloned().collect();
+        let channels = self.channels();
         let mut missing: Vec<&str> = channels
             .iter()
             .filter(|channel| batches.iter().any(|batch| channel.is_awaited(batch)))
@@ -280,6 +280,11 @@ impl Context {
         for batch in batches {
             batch.give_up();
         }
+    }
+
+    /// Its channels that were not cleared.
+    pub fn channels(&self) -> Vec<Arc<Channel>> {
+        lock(&self.channels).values().cloned().collect()
     }
 
     pub(super) fn adopt(&self, channel: &Arc<Channel>) {
@@ -329,7 +334,7 @@ impl Context {
         self.queue.stop();
         self.janitor.retire();
         // Whoever waits for something in this context has waited enough, and may be in the way of the gate.
-        let channels: Vec<Arc<Channel>> = lock(&self.channels).values().cloned().collect();
+        let channels = self.channels();
         for channel in &channels {
             channel.release_waiters(Status::CHANDESTROY);
         }

@@ -109,11 +109,39 @@ pub fn callback(handler: &Handler) -> Option<Arc<Callback>> {
     handler.clone().downcast::<Callback>().ok()
 }
 
-/// What a channel knows of its Python object; a weak reference, so that the channel does not keep it.
-pub struct Owner(pub Py<PyWeakrefReference>);
+/// What a channel knows of its Python object.
+pub struct Owner {
+    /// Weak, so that a channel does not keep its object.
+    object: Py<PyWeakrefReference>,
+    /// The same object while it has callbacks of module `ca`'s kind. In C a channel lives until it is cleared, whoever
+    /// remembers its id, and programs over `ca` are written so: a callback may be all that knows the channel.
+    pin: Mutex<Option<Py<Chid>>>,
+}
+
+impl Owner {
+    pub fn new(object: &Bound<'_, Chid>) -> PyResult<Arc<Owner>> {
+        Ok(Arc::new(Owner {
+            object: PyWeakrefReference::new(object)?.unbind(),
+            pin: Mutex::new(None),
+        }))
+    }
+
+    pub fn pin(&self, object: Option<&Bound<'_, Chid>>) {
+        let object = object.map(|object| object.clone().unbind());
+        let mut pin = self.pin.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *pin, object);
+        drop(pin);
+        drop(old);
+    }
+}
+
+/// The owner of a channel.
+pub fn owner(channel: &Channel) -> Option<&Owner> {
+    channel.user().downcast_ref::<Owner>()
+}
 
 /// The Python object of a channel, while it lives.
 pub fn chid_of<'py>(py: Python<'py>, channel: &Channel) -> Option<Bound<'py, Chid>> {
-    let owner = channel.user().downcast_ref::<Owner>()?;
-    owner.0.bind(py).upgrade()?.cast_into::<Chid>().ok()
+    let object = owner(channel)?.object.bind(py).upgrade()?;
+    object.cast_into::<Chid>().ok()
 }

@@ -1,16 +1,17 @@
 //! `chid` and `evid`: the opaque handles of module `ca`.
 
-use super::callback::{Callback, Owner, callback};
+use super::callback::{Callback, Owner, callback, owner};
 use super::context::current;
 use super::errors::{bad_type, eca, outcome, status};
 use crate::ca::channel::Channel;
 use crate::ca::error::Error;
 use crate::ca::status::Status;
 use crate::ca::subscription::Subscription;
+use crate::convert::Style;
 use crate::convert::names::names;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString, PyWeakrefReference};
+use pyo3::types::{PyBytes, PyString};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A channel. Dropping the last reference clears it.
@@ -27,6 +28,17 @@ struct Callbacks {
     subscriptions: Vec<Arc<Callback>>,
 }
 
+impl Callbacks {
+    fn all(&self) -> impl Iterator<Item = &Arc<Callback>> {
+        let rest = [&self.connection, &self.access].into_iter().flatten();
+        rest.chain(&self.subscriptions)
+    }
+
+    fn keep_alive(&self) -> bool {
+        self.all().any(|callback| callback.style == Style::Plain)
+    }
+}
+
 impl Chid {
     pub fn channel(&self) -> Result<&Arc<Channel>, Error> {
         self.channel.get().ok_or(Status::BADCHID.into())
@@ -38,24 +50,36 @@ impl Chid {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn add_subscription(&self, callback: Arc<Callback>) {
-        self.callbacks().subscriptions.push(callback);
+    /// Changes the callbacks, and keeps the object alive as long as there are some of module `ca`'s kind. What is put
+    /// out is returned, to be dropped when the lock is free.
+    fn change<T>(this: &Bound<'_, Chid>, change: impl FnOnce(&mut Callbacks) -> T) -> T {
+        let chid = this.get();
+        let (changed, wanted) = {
+            let mut callbacks = chid.callbacks();
+            let changed = change(&mut callbacks);
+            (changed, callbacks.keep_alive())
+        };
+        if let Some(owner) = chid.channel.get().and_then(|channel| owner(channel)) {
+            owner.pin(wanted.then_some(this));
+        }
+        changed
     }
 
-    fn remove_subscription(&self, callback: &Arc<Callback>) {
-        let mut callbacks = self.callbacks();
-        callbacks
-            .subscriptions
-            .retain(|c| !Arc::ptr_eq(c, callback));
+    pub fn add_subscription(this: &Bound<'_, Chid>, callback: Arc<Callback>) {
+        Chid::change(this, |callbacks| callbacks.subscriptions.push(callback));
+    }
+
+    fn remove_subscription(this: &Bound<'_, Chid>, callback: &Arc<Callback>) {
+        Chid::change(this, |callbacks| {
+            let subscriptions = &mut callbacks.subscriptions;
+            subscriptions.retain(|c| !Arc::ptr_eq(c, callback));
+        });
     }
 
     /// Lets go of all callbacks, so that what they refer to is free.
     fn let_go(&self) {
         let callbacks = std::mem::take(&mut *self.callbacks());
-        let rest = [callbacks.connection, callbacks.access];
-        for callback in rest.into_iter().flatten().chain(callbacks.subscriptions) {
-            callback.let_go();
-        }
+        callbacks.all().for_each(|callback| callback.let_go());
     }
 }
 
@@ -83,8 +107,7 @@ impl Chid {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         if let Ok(callbacks) = self.callbacks.try_lock() {
-            let rest = [&callbacks.connection, &callbacks.access];
-            for callback in rest.into_iter().flatten().chain(&callbacks.subscriptions) {
+            for callback in callbacks.all() {
                 callback.traverse(&visit)?;
             }
         }
@@ -158,7 +181,8 @@ pub fn optional_callback(
 /// CONN_DOWN) whenever the connection changes; without one, `pend_io` waits for the first connection. `priority`: 0 to 99.
 ///
 /// Returns `(ECA, chid)`; the chid is None where the status is not NORMAL: BADSTR for an empty name or one with NUL,
-/// STRTOBIG for a longer one, BADPRIORITY. The channel is cleared when the last reference to the chid goes.
+/// STRTOBIG for a longer one, BADPRIORITY. The channel is cleared when the last reference to the chid goes; as long as it
+/// has callbacks it lives on until `clear_channel`.
 #[pyfunction]
 #[pyo3(signature = (name, callback=None, priority=0, *, user_args=None))]
 pub fn create_channel<'py>(
@@ -185,7 +209,7 @@ pub fn create_channel<'py>(
             }),
         },
     )?;
-    let owner = Arc::new(Owner(PyWeakrefReference::new(&chid)?.unbind()));
+    let owner = Owner::new(&chid)?;
     let handler = callback.map(|callback| callback.handler());
     let priority = u32::try_from(priority).unwrap_or(u32::MAX);
     let made = py.detach(|| Channel::create(&context, &name, priority, owner, handler));
@@ -193,6 +217,7 @@ pub fn create_channel<'py>(
     let chid = channel.map(|channel| {
         // Nobody else has set it: the object is new.
         chid.get().channel.set(channel).ok();
+        Chid::change(&chid, |_| ());
         chid
     });
     Ok((eca(py, status)?, chid))
@@ -210,13 +235,13 @@ pub fn clear_channel<'py>(
     let Some(chid) = chid else {
         return eca(py, Status::BADCHID);
     };
-    let chid = chid.get();
-    let channel = match chid.channel() {
+    let channel = match chid.get().channel() {
         Ok(channel) => channel,
         Err(error) => return eca(py, error.status),
     };
     let cleared = py.detach(|| !channel.is_closed() && channel.clear());
-    chid.let_go();
+    chid.get().let_go();
+    Chid::change(chid, |_| ());
     eca(
         py,
         if cleared {
@@ -242,13 +267,11 @@ pub fn change_connection_event<'py>(
     let Some(chid) = chid else {
         return eca(py, Status::BADCHID);
     };
-    let chid = chid.get();
-    let handler = callback.as_ref().map(|callback| callback.handler());
-    let set = chid
-        .channel()
-        .and_then(|c| py.detach(|| c.set_connection_handler(handler)));
+    let handler = callback.as_ref().map(Callback::handler);
+    let channel = chid.get().channel();
+    let set = channel.and_then(|c| py.detach(|| c.set_connection_handler(handler)));
     if set.is_ok() {
-        let old = std::mem::replace(&mut chid.callbacks().connection, callback);
+        let old = Chid::change(chid, |c| std::mem::replace(&mut c.connection, callback));
         drop(old);
     }
     status(py, set)
@@ -270,13 +293,11 @@ pub fn replace_access_rights_event<'py>(
     let Some(chid) = chid else {
         return eca(py, Status::BADCHID);
     };
-    let chid = chid.get();
-    let handler = callback.as_ref().map(|callback| callback.handler());
-    let set = chid
-        .channel()
-        .and_then(|c| py.detach(|| c.set_access_handler(handler)));
+    let handler = callback.as_ref().map(Callback::handler);
+    let channel = chid.get().channel();
+    let set = channel.and_then(|c| py.detach(|| c.set_access_handler(handler)));
     if set.is_ok() {
-        let old = std::mem::replace(&mut chid.callbacks().access, callback);
+        let old = Chid::change(chid, |c| std::mem::replace(&mut c.access, callback));
         drop(old);
     }
     status(py, set)
@@ -297,7 +318,7 @@ pub fn clear_subscription<'py>(
     let evid = evid.get();
     let cleared = py.detach(|| evid.subscription.clear());
     if let Some(callback) = callback(&evid.subscription.handler) {
-        evid.chid.get().remove_subscription(&callback);
+        Chid::remove_subscription(evid.chid.bind(py), &callback);
         callback.let_go();
     }
     status(py, cleared)

@@ -1,6 +1,6 @@
 //! Contexts for Python's threads: which one a thread is in, their dispatchers, and their end.
 
-use super::callback::Callback;
+use super::callback::{Callback, owner};
 use super::chid::optional_callback;
 use super::errors::{eca, status};
 use crate::ca::context::Context;
@@ -179,7 +179,11 @@ fn finish(py: Python<'_>, dispatcher: &Dispatcher, patience: Duration) {
         // Ctrl-C while waiting: the end goes on.
         error.write_unraisable(py, None);
     }
+    let channels = context.channels();
     py.detach(|| context.destroy(patience));
+    // Nothing comes for them any more: what kept their objects for callbacks may go.
+    let owners = channels.iter().filter_map(|channel| owner(channel));
+    owners.for_each(|owner| owner.pin(None));
 }
 
 /// Ends all contexts, at exit, each step in bounded time. Afterwards every call gives ECA_NOCACTX.

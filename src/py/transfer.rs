@@ -420,7 +420,7 @@ pub fn create_subscription<'py>(
     });
     let (status, subscription) = outcome(started)?;
     let evid = subscription.map(|subscription| {
-        chid.get().add_subscription(callback);
+        Chid::add_subscription(chid, callback);
         Evid {
             subscription,
             chid: chid.clone().unbind(),
