@@ -169,7 +169,8 @@ impl Channel {
 
     pub fn enter(&self) -> Option<ChannelPass<'_>> {
         let context = self.context.enter()?;
-        self.gate.enter().then_some(ChannelPass {
+        // Lazily: dropping a pass leaves the gate.
+        self.gate.enter().then(|| ChannelPass {
             channel: self,
             context,
         })

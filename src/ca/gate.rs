@@ -40,3 +40,49 @@ impl Gate {
         self.0.load(Ordering::Acquire) & !CLOSED == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn the_last_one_out_of_a_closed_gate_knows() {
+        let gate = Gate::default();
+        assert!(gate.enter() && gate.enter());
+        assert!(!gate.leave());
+        assert_eq!(gate.close(), Some(false));
+        assert_eq!(gate.close(), None);
+        assert!(!gate.enter());
+        assert!(!gate.is_empty());
+        assert!(gate.leave());
+        assert!(gate.is_empty());
+    }
+
+    #[test]
+    fn exactly_one_of_many_frees() {
+        for _ in 0..200 {
+            let gate = Arc::new(Gate::default());
+            let frees: usize = std::thread::scope(|scope| {
+                let users: Vec<_> = (0..4)
+                    .map(|_| {
+                        scope.spawn(|| {
+                            let mut last = 0;
+                            while gate.enter() {
+                                last += usize::from(gate.leave());
+                            }
+                            last
+                        })
+                    })
+                    .collect();
+                let alone = usize::from(gate.close() == Some(true));
+                alone
+                    + users
+                        .into_iter()
+                        .map(|user| user.join().unwrap())
+                        .sum::<usize>()
+            });
+            assert_eq!(frees, 1);
+        }
+    }
+}
