@@ -14,7 +14,7 @@ BINDINGS := src/ca_sys/bindings.rs
 RUST_SOURCES := $(shell find src -name '*.rs') Cargo.toml $(wildcard Cargo.lock)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bindings check-bindings build clean rust
+.PHONY: help demo test check docs bindings check-bindings build clean rust
 
 help:            ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -35,6 +35,9 @@ check: build check-bindings $(STAMPS)/check $(STAMPS)/test            ## rustfmt
 	$(PY) -m mypy
 	$(PY) -m mypy.stubtest cachannel
 
+docs: build $(STAMPS)/docs            ## build the documentation into build/docs; its examples run in `make test`
+	$(PY) -m sphinx -W --keep-going -d build/doctrees docs build/docs
+
 bindings: $(BINDGEN) $(STAMPS)/bindings            ## make src/ca_sys/bindings.rs again
 	tools/bindings.sh $(PY) $(BINDGEN) $(BINDINGS)
 
@@ -45,7 +48,7 @@ check-bindings: $(BINDGEN) $(STAMPS)/bindings            ## fail where the bindi
 build: $(STAMPS)/package            ## build the package and install it into .venv; edits of Python files need no new build
 
 clean:           ## remove what the targets made
-	rm -rf $(VENV) target demo.png .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) target build demo.png .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -f python/cachannel/_ca.*.so
 
 # The package, editable: .venv gets a link to python/, and python/cachannel/ the library built from src/.

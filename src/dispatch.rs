@@ -11,6 +11,7 @@ use crate::ca::subscription::Subscription;
 use crate::convert::names::names;
 use crate::convert::{Style, fill};
 use crate::py::callback::{Callback, callback, chid_of};
+use crate::py::context::is_exiting;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -52,6 +53,11 @@ pub fn run(py: Python<'_>, context: &Context) {
 /// The calling thread is in a callback of this context.
 pub fn is_delivering(context: &Context) -> bool {
     DELIVERING.get().0 == context.id()
+}
+
+/// The calling thread is in a callback.
+pub fn is_delivering_any() -> bool {
+    DELIVERING.get().1 > 0
 }
 
 /// The calling thread's waits deliver events: it is in a callback, or polls a non-preemptive context.
@@ -113,7 +119,9 @@ fn deliver(py: Python<'_>, context: &Context, delivery: Delivery<'_>) {
     DELIVERING.set((context.id(), depth + 1));
     let called = call(py, context, &delivery.event);
     DELIVERING.set(before);
-    if let Err(error) = called {
+    if let Err(error) = called
+        && !is_exiting()
+    {
         report(py, &delivery.event, error);
     }
 }

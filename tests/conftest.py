@@ -109,22 +109,25 @@ def own_ioc(repeater: None) -> Iterator[Ioc]:
         yield server
 
 
-@pytest.fixture
-def connect(prefix: str) -> Iterator[Connect]:
-    """Gives a function from a name to a connected chid, which is cleared after the test."""
-    chids = []
+@pytest.fixture(scope="session")
+def connect(prefix: str, ioc: Ioc) -> Connect:
+    """Gives a function from a name to a connected chid, the same for all tests: a search takes libca a while.
 
-    def connect_one(name: str, timeout: float = 10.0, full_name: bool = False) -> Any:
-        status, chid = ca.create_channel(name if full_name else prefix + name)
+    A test that has another use for it (clears it, say) asks for a ``fresh`` one.
+    """
+    chids: dict[str, Any] = {}
+
+    def connect_one(name: str, fresh: bool = False) -> Any:
+        if name in chids and not fresh:
+            return chids[name]
+        status, chid = ca.create_channel(prefix + name)
         assert status == ca.ECA_NORMAL, status
-        chids.append(chid)
-        assert ca.pend_io(timeout) == ca.ECA_NORMAL, name
+        assert ca.pend_io(10) == ca.ECA_NORMAL, name
+        if not fresh:
+            chids[name] = chid
         return chid
 
-    yield connect_one
-    for chid in chids:
-        ca.clear_channel(chid)
-    ca.flush_io()
+    return connect_one
 
 
 @pytest.fixture

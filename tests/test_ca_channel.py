@@ -125,11 +125,12 @@ def test_state_of_none() -> None:
 
 
 def test_same_name_twice(connect: Connect) -> None:
-    first, second = connect("count"), connect("count")
+    first, second = connect("count", fresh=True), connect("count", fresh=True)
     write(first, 17)
     assert read(second) == 17
     assert ca.clear_channel(first) == ca.ECA_NORMAL
     assert read(second) == 17
+    assert ca.clear_channel(second) == ca.ECA_NORMAL
 
 
 def test_connection_callback(prefix: str) -> None:

@@ -198,11 +198,12 @@ def test_delete_with_something_outstanding(run_script: RunScript) -> None:
     assert_quiet(
         run_script(
             """
-            slow = connect("stuck")
+            slow = connect("stuck3")
             status, gid = ca.sg_create()
             ca.sg_put(gid, slow, 1)
             ca.flush_io()
             print(ca.sg_delete(gid), ca.sg_test(gid))
+            slow = connect("stuck4")
             status, gid = ca.sg_create()
             ca.sg_put(gid, slow, 1)
             ca.clear_channel(slow)

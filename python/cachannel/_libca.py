@@ -38,9 +38,9 @@ def _epicscorelibs() -> Iterator[tuple[str, str]]:
     spec = importlib.util.find_spec("epicscorelibs")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         lib = Path(folder, "lib")
-        # The versioned file is the one that softioc, p4p and aioca load too: one process has one libca.
-        found = sorted(lib.glob(f"{_library_name()}*")) + sorted(lib.glob("libca.*.dylib"))
-        yield from (("epicscorelibs", str(path)) for path in found)
+        # The file with a version is the one that softioc, p4p and aioca load too: one process has one libca.
+        versioned = [*lib.glob("libca.so.*"), *lib.glob("libca.*.dylib")]
+        yield from (("epicscorelibs", str(path)) for path in (*sorted(versioned), lib / _library_name()))
 
 
 def _epics_base() -> Iterator[tuple[str, str]]:

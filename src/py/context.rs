@@ -2,7 +2,7 @@
 
 use super::callback::{Callback, owner};
 use super::chid::optional_callback;
-use super::errors::{eca, status};
+use super::errors::{eca, status, truth};
 use crate::ca::context::Context;
 use crate::ca::error::{Error, Result};
 use crate::ca::fork::PerProcess;
@@ -13,7 +13,8 @@ use pyo3::sync::MutexExt;
 use pyo3::types::PyDict;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 /// How long the end of a dispatcher, and of a context, may take at exit.
@@ -41,6 +42,31 @@ struct Dispatcher {
 
 static CONTEXTS: PerProcess<Mutex<Contexts>> = PerProcess::new();
 static EXITED: AtomicBool = AtomicBool::new(false);
+/// The thread that ends the interpreter.
+static EXITING: OnceLock<ThreadId> = OnceLock::new();
+
+/// Only daemon threads are left when the interpreter ends, and what they are in the middle of fails as its context goes.
+/// They are not to complain of that, and wait for the end here, as Python has them wait for its lock.
+pub fn park_at_exit(py: Python<'_>) {
+    let is_left = || {
+        EXITING
+            .get()
+            .is_some_and(|thread| *thread != std::thread::current().id())
+            && !crate::dispatch::is_delivering_any()
+    };
+    if EXITED.load(Ordering::SeqCst) && is_left() {
+        py.detach(|| {
+            loop {
+                std::thread::park();
+            }
+        });
+    }
+}
+
+/// The interpreter is ending.
+pub fn is_exiting() -> bool {
+    EXITED.load(Ordering::SeqCst)
+}
 
 /// A context of libca, opaque.
 #[pyclass(frozen, name = "ca_client_context", module = "cachannel.ca")]
@@ -189,6 +215,7 @@ fn finish(py: Python<'_>, dispatcher: &Dispatcher, patience: Duration) {
 /// Ends all contexts, at exit, each step in bounded time. Afterwards every call gives ECA_NOCACTX.
 #[pyfunction]
 pub fn shutdown(py: Python<'_>) {
+    EXITING.get_or_init(|| std::thread::current().id());
     EXITED.store(true, Ordering::SeqCst);
     let dispatchers = {
         let contexts = CONTEXTS.get().lock_py_attached(py);
@@ -213,7 +240,10 @@ pub fn shutdown(py: Python<'_>) {
 /// preemptive one was asked for. The first preemptive context is the one that threads without one join by themselves.
 #[pyfunction]
 #[pyo3(signature = (preemptive_callback=true))]
-pub fn create_context(py: Python<'_>, preemptive_callback: bool) -> PyResult<Bound<'_, PyAny>> {
+pub fn create_context(
+    py: Python<'_>,
+    #[pyo3(from_py_with = truth)] preemptive_callback: bool,
+) -> PyResult<Bound<'_, PyAny>> {
     if let Some(context) = thread_context() {
         // As libca: the thread's context serves, unless it lacks what is asked for.
         let lacks = preemptive_callback && !context.is_preemptive();

@@ -1,5 +1,6 @@
 //! The one way from the safe layer's errors to Python's.
 
+use super::context::park_at_exit;
 use crate::ca::error::{Error, Kind};
 use crate::ca::status::Status;
 use crate::convert::names::names;
@@ -17,6 +18,7 @@ fn class_name(kind: Kind) -> &'static str {
 impl From<Error> for PyErr {
     fn from(error: Error) -> PyErr {
         Python::attach(|py| {
+            park_at_exit(py);
             let made = py
                 .import("cachannel._errors")
                 .and_then(|module| module.getattr(class_name(error.kind)))
@@ -53,6 +55,9 @@ pub fn bad_type(status: Status, detail: impl Into<String>) -> PyErr {
 
 /// A status as member of `ECA`.
 pub fn eca(py: Python<'_>, status: Status) -> PyResult<Bound<'_, PyAny>> {
+    if !status.is_normal() {
+        park_at_exit(py);
+    }
     names(py)?.eca.get(py, status.0.into())
 }
 
@@ -88,4 +93,9 @@ pub fn deadline(seconds: f64) -> PyResult<Option<std::time::Instant>> {
     let duration = std::time::Duration::try_from_secs_f64(seconds).ok();
     // A time that the clock cannot reach is for ever.
     Ok(duration.and_then(|duration| std::time::Instant::now().checked_add(duration)))
+}
+
+/// For arguments that are taken for true or false as Python does: 1 and 0 too.
+pub fn truth(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    object.is_truthy()
 }

@@ -2,7 +2,7 @@
 
 use super::chid::Chid;
 use super::context::current;
-use super::errors::{deadline, eca, status};
+use super::errors::{deadline, eca, status, truth};
 use super::transfer::{DBRValue, Read, Write};
 use super::wait::wait_for;
 use crate::ca::batch::Batch;
@@ -82,7 +82,7 @@ pub fn sg_get<'py>(
     chid: Option<&Bound<'py, Chid>>,
     chtype: Option<&Bound<'py, PyAny>>,
     count: Option<&Bound<'py, PyAny>>,
-    use_numpy: bool,
+    #[pyo3(from_py_with = truth)] use_numpy: bool,
 ) -> PyResult<(Bound<'py, PyAny>, Option<DBRValue>)> {
     let batch = match group(py, gid)? {
         Ok((_, batch)) => batch,

@@ -2,7 +2,7 @@
 
 use super::callback::Callback;
 use super::chid::{Chid, Evid, optional_callback};
-use super::errors::{bad_argument, bad_type, deadline, eca, outcome};
+use super::errors::{bad_argument, bad_type, deadline, eca, outcome, truth};
 use super::wait::wait_for;
 use crate::ca::batch::Ticket;
 use crate::ca::channel::Channel;
@@ -48,7 +48,7 @@ impl DBRValue {
     }
 
     #[setter]
-    fn set_use_numpy(&self, use_numpy: bool) {
+    fn set_use_numpy(&self, #[pyo3(from_py_with = truth)] use_numpy: bool) {
         self.use_numpy.store(use_numpy, Ordering::Relaxed);
     }
 }
@@ -184,7 +184,7 @@ pub fn get<'py>(
     chtype: Option<&Bound<'py, PyAny>>,
     count: Option<&Bound<'py, PyAny>>,
     callback: Option<&Bound<'py, PyAny>>,
-    use_numpy: bool,
+    #[pyo3(from_py_with = truth)] use_numpy: bool,
     user_args: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<(Bound<'py, PyAny>, Option<DBRValue>)> {
     let callback = optional_callback(callback, user_args, use_numpy)?;
@@ -382,7 +382,7 @@ pub fn create_subscription<'py>(
     chtype: Option<&Bound<'py, PyAny>>,
     count: Option<&Bound<'py, PyAny>>,
     mask: Option<&Bound<'py, PyAny>>,
-    use_numpy: bool,
+    #[pyo3(from_py_with = truth)] use_numpy: bool,
     user_args: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<(Bound<'py, PyAny>, Option<Evid>)> {
     let callback = Callback::new(callback, user_args, use_numpy)?;

@@ -2,7 +2,7 @@
 
 use super::chid::Chid;
 use super::context::current;
-use super::errors::{deadline, eca, outcome, status};
+use super::errors::{deadline, eca, outcome, status, truth};
 use crate::ca::batch::{Batch, INTERRUPT_CHECK, Waited, remaining};
 use crate::ca::context::Context;
 use crate::ca::error::Error;
@@ -178,7 +178,11 @@ pub fn poll(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 
 /// `pend_io(timeout)` where `early`, else `pend_event(timeout)` (ca_pend).
 #[pyfunction]
-pub fn pend(py: Python<'_>, timeout: f64, early: bool) -> PyResult<Bound<'_, PyAny>> {
+pub fn pend(
+    py: Python<'_>,
+    timeout: f64,
+    #[pyo3(from_py_with = truth)] early: bool,
+) -> PyResult<Bound<'_, PyAny>> {
     if early {
         pend_io(py, timeout)
     } else {

@@ -1,0 +1,117 @@
+"""The channels of :mod:`cachannel.util`: made when a PV is first used, and kept for the next call."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from . import _ca, ca
+from ._constants import ECA_DISCONN, ECA_IOINPROGRESS, ECA_NORMAL, ECA_TIMEOUT
+from ._enums import ChannelState
+from ._errors import CaChannelException
+
+Key = tuple[Any, str]
+"""A context and the name of a PV: a channel belongs to the context in which it was made."""
+
+_channels: dict[Key, ca.chid] = {}
+"""Channels that have been connected."""
+
+_TIME_TO_ANSWER = 1.0
+
+# A child after fork has none of its parent's channels.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_channels.clear)
+
+
+def key(name: str) -> Key:
+    """The key of a PV for the calling thread, which joins the process's context where it is in none."""
+    context = ca.current_context()
+    if context is None:
+        ca.flush_io()
+        context = ca.current_context()
+    return context, name
+
+
+def is_connected(chid: ca.chid | None) -> bool:
+    return ca.state(chid) == ChannelState.CONN
+
+
+def remaining(deadline: float) -> float:
+    """Seconds until the deadline; never 0, which would be for ever."""
+    return max(deadline - time.monotonic(), 1e-6)
+
+
+def wait(deadline: float, chid: ca.chid) -> None:
+    """Waits for what was searched and asked for; whoever asked looks at what has come."""
+    try:
+        _ca.wait_io(remaining(deadline), chid, deliver=False)
+    except CaChannelException:
+        # The first failure among many, maybe of a request that is not ours.
+        return
+
+
+def connect(names: Iterable[str], deadline: float) -> dict[str, ca.chid | CaChannelException]:
+    """Connected channels of the PVs, and an exception for each that does not connect in time, all searched at once."""
+    found: dict[str, ca.chid | CaChannelException] = {}
+    searched: dict[str, ca.chid] = {}
+    for name in dict.fromkeys(names):
+        chid = _channels.get(key(name))
+        if chid is not None and is_connected(chid):
+            found[name] = chid
+            continue
+        # Also one that was lost is searched anew: libca has slowed down its own search for it by now.
+        status, chid = ca.create_channel(name)
+        if chid is None:
+            found[name] = CaChannelException(status, name)
+        else:
+            searched[name] = chid
+    if searched:
+        wait(deadline, next(iter(searched.values())))
+    for name, chid in searched.items():
+        found[name] = _searched(name, chid)
+    return found
+
+
+def _searched(name: str, chid: ca.chid) -> ca.chid | CaChannelException:
+    """Keeps a channel that has connected; a channel kept before goes, unless a monitor has it."""
+    before = _channels.get(key(name))
+    if before is not None and is_connected(before):
+        return before
+    if is_connected(chid):
+        _channels[key(name)] = chid
+        return chid
+    return CaChannelException(ECA_TIMEOUT if before is None else ECA_DISCONN, name)
+
+
+class Request:
+    """A read that is under way."""
+
+    def __init__(self, name: str, chid: ca.chid, req_type: int, count: int | None, use_numpy: bool) -> None:
+        self.name = name
+        self.chid = chid
+        self.status, self._value = ca.get(chid, req_type, count, None, use_numpy, user_args=())
+
+    def result(self) -> Any:
+        """The value; an exception where the read failed or was not answered in time."""
+        if self._value is None or self.status != ECA_NORMAL:
+            return CaChannelException(self.status, self.name)
+        try:
+            return self._value.get()
+        except CaChannelException as error:
+            if error.status == ECA_IOINPROGRESS:
+                return CaChannelException(ECA_TIMEOUT, self.name)
+            return error
+
+
+def read(requests: Iterable[Any], deadline: float) -> list[Any]:
+    """The results of what are Requests; whatever else stands among them stays as it is."""
+    asked = list(requests)
+    under_way = [one for one in asked if isinstance(one, Request)]
+    if any(isinstance(one, CaChannelException) for one in asked):
+        # PVs that did not connect have used up the time; it is not for the others to pay for.
+        deadline = max(deadline, time.monotonic() + _TIME_TO_ANSWER)
+    if under_way:
+        wait(deadline, under_way[0].chid)
+    return [one.result() if isinstance(one, Request) else one for one in asked]

@@ -1,0 +1,186 @@
+"""The monitors of :func:`cachannel.util.camonitor`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+
+from . import ca
+from ._connections import Key, Request, key, read
+from ._constants import DBE_PROPERTY, ECA_NORMAL, POSIX_TIME_AT_EPICS_EPOCH
+from ._errors import CaChannelException
+from ._results import raise_first
+from ._strings import Form, Properties
+
+MonitorCallback = Callable[[dict[str, Any], tuple[()]], object]
+"""``callback(epics_args, ())``; the second argument is there because callbacks of class CaChannel have it."""
+
+
+class Monitor:
+    """One callback of one PV, which :func:`camonitor` calls whenever the PV's value or alarm changes.
+
+    As a context manager it stops at the end.
+
+    :ivar pvname: the PV's name.
+    :ivar callback: the function that is called.
+    """
+
+    pvname: str
+    callback: MonitorCallback
+
+    def __init__(
+        self,
+        name: str,
+        chid: ca.chid,
+        form: Form,
+        count: int | None,
+        callback: MonitorCallback | None,
+        use_numpy: bool,
+    ) -> None:
+        self.pvname = name
+        self.callback = self._print if callback is None else callback
+        self._chid = chid
+        self._form = form
+        self._count = count
+        self._use_numpy = use_numpy
+        self._key = key(name)
+        self._properties: Properties = {}
+        self._evids: list[ca.evid] = []
+        self._stopped = False
+
+    def __repr__(self) -> str:
+        return f"<Monitor of {self.pvname!r}{' stopped' if self._stopped else ''}>"
+
+    def __enter__(self) -> Monitor:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Ends this callback; it does not start again after this. Others of the PV go on. See ca_clear_subscription."""
+        _unregister(self)
+        self._end()
+
+    def _end(self) -> None:
+        self._stopped = True
+        evids, self._evids = self._evids, []
+        for evid in evids:
+            ca.clear_subscription(evid)
+        ca.flush_io()
+
+    def properties_request(self) -> Request | None:
+        """The read of what `subscribe` needs; None where it needs nothing."""
+        form = self._form
+        return Request(self.pvname, self._chid, form.plain(), 1, False) if form.with_properties else None
+
+    def subscribe(self, properties: Properties | None) -> None:
+        """Asks for the updates; to be flushed."""
+        form = self._form
+        callback = self.callback if form.convert is None else self._update
+        if properties is not None:
+            self._properties = properties
+            # Follows changes of units and precision.
+            self._subscribe(self._changed, form.plain(), 1, DBE_PROPERTY, False)
+        self._subscribe(callback, form.base.toTIME(), self._count, None, self._use_numpy)
+
+    def _subscribe(
+        self, callback: Callable[..., object], req_type: int, count: int | None, mask: int | None, use_numpy: bool
+    ) -> None:
+        status, evid = ca.create_subscription(self._chid, callback, req_type, count, mask, use_numpy, user_args=())
+        if evid is None or status != ECA_NORMAL:
+            raise CaChannelException(status, self.pvname)
+        self._evids.append(evid)
+
+    def _changed(self, epics_args: dict[str, Any], user_args: tuple[()]) -> None:
+        if epics_args["status"] == ECA_NORMAL:
+            self._properties = epics_args
+
+    def _update(self, epics_args: dict[str, Any], user_args: tuple[()]) -> None:
+        if epics_args["status"] == ECA_NORMAL and self._form.convert is not None:
+            epics_args["pv_value"] = self._form.convert(epics_args["pv_value"], self._properties)
+        self.callback(epics_args, user_args)
+
+    def _print(self, epics_args: dict[str, Any], user_args: tuple[()]) -> None:
+        """What camonitor does where it was given no callback."""
+        if epics_args["status"] != ECA_NORMAL:
+            print(self.pvname, ca.message(epics_args["status"]))
+            return
+        seconds = epics_args["pv_seconds"] + POSIX_TIME_AT_EPICS_EPOCH
+        stamp = datetime.fromtimestamp(seconds).replace(microsecond=epics_args["pv_nseconds"] // 1000)
+        print(self.pvname, stamp.strftime("%Y-%m-%d %H:%M:%S.%f"), epics_args["pv_value"])
+
+
+_monitors: dict[Key, list[Monitor]] = {}
+_lock = threading.Lock()
+
+
+def _forked() -> None:
+    global _lock
+    _lock = threading.Lock()
+    _monitors.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+def _unregister(monitor: Monitor) -> None:
+    with _lock:
+        monitors = _monitors.get(monitor._key, [])
+        with contextlib.suppress(ValueError):
+            monitors.remove(monitor)
+        if not monitors:
+            _monitors.pop(monitor._key, None)
+
+
+def _register(monitor: Monitor, add: bool) -> None:
+    """Lists a monitor; unless `add`, those that the PV had until now end."""
+    with _lock:
+        replaced = [] if add else _monitors.pop(monitor._key, [])
+        _monitors.setdefault(monitor._key, []).append(monitor)
+    for one in replaced:
+        one._end()
+
+
+def start(
+    monitors: list[Monitor | CaChannelException], deadline: float, add: bool, throw: bool
+) -> list[Monitor | CaChannelException]:
+    """Starts monitors, or with `throw` none where one has failed; gives them, with exceptions for those that fail."""
+    if throw:
+        raise_first(monitors)
+    properties = read([one.properties_request() if isinstance(one, Monitor) else one for one in monitors], deadline)
+    if throw:
+        raise_first(properties)
+    started: list[Monitor | CaChannelException] = []
+    for monitor, found in zip(monitors, properties):
+        if not isinstance(monitor, Monitor) or isinstance(found, CaChannelException):
+            started.append(found)
+            continue
+        try:
+            monitor.subscribe(found)
+        except CaChannelException as error:
+            monitor.stop()
+            started.append(error)
+            continue
+        # The subscription is not sent yet: the callback starts after those that it replaces have ended.
+        _register(monitor, add)
+        started.append(monitor)
+    ca.flush_io()
+    return started
+
+
+def stop_all(names: Iterable[str]) -> None:
+    """Ends all monitors of the PVs."""
+    for name in names:
+        with _lock:
+            monitors = _monitors.pop(key(name), [])
+        for monitor in monitors:
+            monitor._end()

@@ -1,0 +1,568 @@
+"""The class :class:`epicsMotor`: an EPICS motor record as an object."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Generic, NamedTuple, TypeVar, cast, overload
+
+from . import _ca, ca
+from ._constants import (
+    CA_OP_CONN_DOWN,
+    CA_OP_CONN_UP,
+    DBE_VALUE,
+    DBR_CTRL_DOUBLE,
+    ECA_BADCHID,
+    ECA_BADTYPE,
+    ECA_DISCONN,
+    ECA_NOCONVERT,
+    ECA_PUTFAIL,
+    ECA_TIMEOUT,
+)
+from ._enums import CA_OP, ChannelState
+from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError
+from .epicsPV import epicsPV
+
+__all__ = ["epicsMotor", "epicsMotorException"]
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger("cachannel")
+
+_FIELDS = (
+    *("val", "dval", "rval", "rlv", "rbv", "drbv", "rrbv", "dmov", "stop", "set", "lvio", "lls", "hls"),
+    *("velo", "vbas", "accl", "desc", "mres", "hlm", "llm", "dhlm", "dllm", "bdst", "off"),
+)
+
+# A wait looks for Ctrl-C so often, where the system does not end it by itself.
+_INTERRUPT_CHECK = 0.2
+# Seconds between two looks at what no monitor tells of.
+_LOOK_AGAIN = 0.02
+# Seconds that a server has to tell DMOV, however little of the timeout is left.
+_LAST_LOOK = 0.2
+
+
+class epicsMotorException(Exception):
+    """A soft limit refused a move, or a limit switch is on. The text says which, of which motor, where it stands and
+    what was asked for.
+
+    :ivar message: the text.
+    :ivar motor: name of the motor.
+    :ivar limit: ``high soft``, ``low soft`` or ``soft`` (where it is not clear which), ``high hard``, ``low hard``.
+    :ivar position: where it stands: the readback in user coordinates (engineering units); None where unknown.
+    """
+
+    def __init__(
+        self, message: str = "", motor: str | None = None, limit: str | None = None, position: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.motor = motor
+        self.limit = limit
+        self.position = position
+
+
+class _Frame(NamedTuple):
+    """A system of coordinates: the fields that go with it."""
+
+    target: str
+    readback: str
+    low: str
+    high: str
+
+
+_USER = _Frame("val", "rbv", "llm", "hlm")
+_DIAL = _Frame("dval", "drbv", "dllm", "dhlm")
+_STEP = _Frame("rval", "rrbv", "dllm", "dhlm")
+
+
+class _Request(NamedTuple):
+    """What the last :meth:`epicsMotor.move` asked for, and what the monitor of DMOV had told until then."""
+
+    frame: _Frame
+    value: float
+    relative: bool
+    starts: int
+    losses: int
+
+
+class _Standing(NamedTuple):
+    """Where a motor stands, in user coordinates: as a number and in words, and its engineering units after a space."""
+
+    position: float | None
+    units: str
+    text: str
+
+
+class _Watch:
+    """What the monitor of DMOV has told. It knows neither the motor nor its channels, so that these can go away."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.news = 0
+        """Updates and losses of the connection so far."""
+        self.starts = 0
+        """How often the motor began to move."""
+        self.losses = 0
+        """How often the connection was lost."""
+        self.done: bool | None = None
+        """DMOV, as it was told last; None where nothing was since it connected."""
+        self._dispatcher: int | None = None
+
+    def updated(self, epics_args: dict[str, Any], user_args: tuple[Any, ...]) -> None:
+        """The callback of the subscription."""
+        value = epics_args["pv_value"]
+        with self.changed:
+            self._dispatcher = threading.get_ident()
+            if value is not None:
+                done = bool(value)
+                # A 1 after a 1 is a motion too: of a 0 and a 1 in quick succession a server may tell the last alone.
+                if not done or self.done:
+                    self.starts += 1
+                self.done = done
+            self.news += 1
+            self.changed.notify_all()
+
+    def connection_changed(self, epics_args: tuple[ca.chid, CA_OP], user_args: tuple[Any, ...]) -> None:
+        """The callback of the connection."""
+        with self.changed:
+            if epics_args[1] == CA_OP_CONN_DOWN:
+                self.losses += 1
+                self.done = None
+            self.news += 1
+            self.changed.notify_all()
+
+    def wait(self, seen: int, seconds: float) -> None:
+        """Returns when there is more news than ``seen``, or earlier; never later than after so many seconds."""
+        if self._dispatcher in (None, threading.get_ident()):
+            # This thread delivers the callbacks itself: it is in one, or its context is not preemptive.
+            ca.pend_event(min(seconds, _LOOK_AGAIN))
+            return
+        with self.changed:
+            if self.news == seen:
+                self.changed.wait(min(seconds, _INTERRUPT_CHECK))
+
+
+def _to_use_mode(epics_args: tuple[ca.chid, CA_OP], user_args: tuple[threading.Event]) -> None:
+    """A connection callback: takes the motor out of SET mode once it reconnects."""
+    chid, op = epics_args
+    if op == CA_OP_CONN_UP and user_args[0].is_set():
+        user_args[0].clear()
+        ca.put(chid, 0)
+        ca.flush_io()
+
+
+class _Field(Generic[T]):
+    """A field of the record as a property: reading and writing it are a read and a write of the PV."""
+
+    def __init__(self, field: str, doc: str, writable: bool = True) -> None:
+        self._field = field
+        self._writable = writable
+        self.__doc__ = f"{doc} Field {field.upper()}."
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, motor: None, owner: type) -> _Field[T]: ...
+    @overload
+    def __get__(self, motor: epicsMotor, owner: type) -> T: ...
+    def __get__(self, motor: epicsMotor | None, owner: type) -> _Field[T] | T:
+        return self if motor is None else cast(T, motor.pvs[self._field].getw())
+
+    def __set__(self, motor: epicsMotor, value: T) -> None:
+        if not self._writable:
+            raise AttributeError(f"{motor.name}: {self._name} (.{self._field.upper()}) is read-only")
+        motor.pvs[self._field].putw(value)
+
+
+class epicsMotor:
+    """A motor, by its motor record.
+
+    Positions are in user coordinates (engineering units, EGU: mm, degrees, …), with ``dial=True`` in dial coordinates
+    (engineering units as well), with ``step=True`` in steps of the motor (raw, whole numbers):
+    user = ± dial + offset, and dial = step * resolution.
+
+    >>> m = epicsMotor("13BMD:m38")
+    >>> m.move(10)
+    >>> m.wait()
+    >>> m.get_position(readback=True)
+    10.0
+    >>> m.move(1000, step=True, relative=True)
+    >>> m.wait(start=True, stop=True, timeout=30)
+    >>> m.get_position()
+    11.0
+
+    Some fields of the record are properties, to read and to write:
+
+    >>> m.slew_speed = 50
+    >>> m.slew_speed
+    50.0
+    >>> m.done_moving
+    1
+
+    Whatever is asked of the motor while its IOC is gone raises :class:`~cachannel.CaChannelException`. As a context
+    manager it is closed at the end.
+
+    :param name: name of the record, without a period and a field.
+    :raises CaChannelException: ECA_TIMEOUT where not all of its fields connected, together, within
+        :attr:`CaChannel.ca_timeout`; the text names those that did not.
+    """
+
+    slew_speed: _Field[float] = _Field("velo", "Speed, in engineering units per second.")
+    base_speed: _Field[float] = _Field("vbas", "Speed at which it starts, in engineering units per second.")
+    acceleration: _Field[float] = _Field("accl", "Seconds in which it gets from base_speed to slew_speed.")
+    description: _Field[str] = _Field("desc", "What it is, in up to 40 characters.")
+    resolution: _Field[float] = _Field("mres", "Size of a step in engineering units, with its sign.")
+    high_limit: _Field[float] = _Field("hlm", "High soft limit in user coordinates, in engineering units.")
+    low_limit: _Field[float] = _Field("llm", "Low soft limit in user coordinates, in engineering units.")
+    dial_high_limit: _Field[float] = _Field("dhlm", "High soft limit in dial coordinates, in engineering units.")
+    dial_low_limit: _Field[float] = _Field("dllm", "Low soft limit in dial coordinates, in engineering units.")
+    backlash: _Field[float] = _Field("bdst", "Backlash distance in engineering units, with its sign.")
+    offset: _Field[float] = _Field("off", "From dial to user coordinates, in engineering units.")
+    done_moving: _Field[int] = _Field("dmov", "1 when done, 0 while moving. Writing it raises.", writable=False)
+
+    name: str
+    """The record's name."""
+
+    pvs: dict[str, epicsPV]
+    """The fields' PVs, by the fields' names in lower case."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._watch = _Watch()
+        self._request: _Request | None = None
+        self._unwatched = False
+        """Whether nobody has waited yet for the end of the last move()."""
+        self._set_mode = threading.Event()
+        """Set while a lost connection leaves it open whether the motor is in SET mode."""
+        self.pvs = {field: epicsPV(f"{name}.{field.upper()}", wait=False) for field in _FIELDS}
+        try:
+            self.pvs["val"].pend_io()
+        except CaChannelException as error:
+            missing = [field for field, pv in self.pvs.items() if pv.state() != ChannelState.CONN]
+            self.close()
+            if not missing:
+                raise
+            which = "any of its fields" if len(missing) == len(_FIELDS) else f".{', .'.join(missing).upper()}"
+            seconds = epicsPV.ca_timeout
+            raise CaChannelException(error.status, name, f"no connection to {which} within {seconds:g} s") from None
+        self.pvs["set"].change_connection_event(_to_use_mode, self._set_mode)
+        self.pvs["dmov"].change_connection_event(self._watch.connection_changed)
+        self.pvs["dmov"].add_masked_array_event(None, None, DBE_VALUE, self._watch.updated)
+        self.pvs["dmov"].flush_io()
+
+    def __enter__(self) -> epicsMotor:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self.pvs["dmov"].state() != ChannelState.CONN:
+            state = "disconnected"
+        elif self._watch.done is None:
+            state = "connected"
+        else:
+            state = "done moving" if self._watch.done else "moving"
+        return f"<epicsMotor {self.name!r} {state}>"
+
+    def close(self) -> None:
+        """Closes the channels; what is asked of the motor after this raises. A motor that moves goes on moving."""
+        for pv in self.pvs.values():
+            pv.clear_channel()
+
+    #
+    # Move
+    #
+    def move(
+        self,
+        value: float,
+        relative: bool = False,
+        dial: bool = False,
+        step: bool = False,
+        ignore_limits: bool = False,
+    ) -> None:
+        """Starts to move; :meth:`wait` waits for the end.
+
+        It returns when the record has taken the request or refused it. A motor that moves already gets a new target.
+
+        :param value: where to, or with ``relative`` how far: in user coordinates (engineering units), or as ``dial`` or
+            ``step`` say. Steps are whole numbers.
+        :param relative: from the present target, not from 0.
+        :param dial: in dial coordinates (engineering units).
+        :param step: in steps of the motor.
+        :param ignore_limits: do not wait for what the record says to it: what is beyond a soft limit is just not done.
+        :raises epicsMotorException: where a soft limit refused the move (it does not move then), or where the motor
+            stands on a limit switch and is to go further.
+        :raises CaChannelTypeError: for ``dial`` and ``step`` together.
+        :raises CaChannelValueError: for what is not a finite number, or not a whole number of steps. Nothing moves.
+        """
+        frame = self._frame(dial, step)
+        number = self._number(value)
+        field = frame.target
+        if relative and frame is _USER:
+            field = "rlv"
+        elif relative:
+            number += self._read(field)[0]
+        watch = self._watch
+        with watch.changed:
+            # A motor that is moving has started; its DMOV stays 0.
+            starts = watch.starts - (watch.done is False)
+            request = _Request(frame, number, field == "rlv", starts, watch.losses)
+        self.pvs[field].putw(number)
+        self._request = request
+        self._unwatched = True
+        if not ignore_limits:
+            self._check_limits(leaving=True)
+
+    def stop(self) -> None:
+        """Stops the motor at once: writes 1 to STOP. It does not wait until it stands still; :meth:`wait` does."""
+        self.pvs["stop"].putw(1)
+
+    def wait(
+        self,
+        start: bool = False,
+        stop: bool = False,
+        poll: float = 0.01,
+        ignore_limits: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        """Waits for the motor to start moving, to stop moving, or for both, one after the other.
+
+        A monitor on DMOV wakes it, and DMOV is then read. The starts are counted: after a :meth:`move`, ``start`` is
+        satisfied by any start since, even if the motor has stopped again, and even if a soft limit refused the move or
+        there was nothing to move, as the record takes DMOV to 0 for a moment then. Without a move(), or when its end
+        was waited for already, it waits for the next start, unless the motor is moving.
+
+        :param start: wait for the start.
+        :param stop: wait for the stop; the default where neither is asked for.
+        :param poll: ignored; there is nothing to poll.
+        :param ignore_limits: do not raise where a limit ended the motion.
+        :param timeout: seconds for it all; for ever where None or 0. Ctrl-C ends the wait.
+        :raises epicsMotorException: a soft limit refused the move, or a limit switch is on.
+        :raises CaChannelException: ECA_TIMEOUT where it took longer, and the motor goes on; ECA_DISCONN where the IOC
+            is gone, goes meanwhile or went after the :meth:`move`.
+        """
+        if timeout is not None and not timeout >= 0:
+            detail = f"a timeout is a number of seconds, 0 or more, not {timeout}"
+            raise CaChannelValueError(ECA_TIMEOUT, self.name, detail)
+        deadline = time.monotonic() + timeout if timeout else math.inf
+        watch = self._watch
+        starts, losses = watch.starts, watch.losses
+        if self._unwatched and self._request is not None:
+            starts, losses = self._request.starts, self._request.losses
+        stop = stop or not start
+        try:
+            if start:
+                self._wait_until(lambda done: not done or watch.starts > starts, losses, deadline)
+            if stop:
+                self._wait_until(lambda done: done, losses, deadline)
+                self._unwatched = False
+        except TimeoutError:
+            happened = "stopped" if watch.done is False else "started"
+            detail = f"it has not {happened} within {timeout:g} s{self._standing().text}"
+            raise CaChannelException(ECA_TIMEOUT, self.name, detail) from None
+        if not ignore_limits:
+            self._check_limits(leaving=not stop)
+            if stop:
+                self._request = None
+
+    def _wait_until(self, reached: Callable[[bool], bool], losses: int, deadline: float) -> None:
+        """Waits until ``reached(DMOV)``; raises TimeoutError at the deadline."""
+        watch = self._watch
+        pv = self.pvs["dmov"]
+        while True:
+            # Before the read: whatever changes after the server has read DMOV is news.
+            seen = watch.news
+            if watch.losses == losses and pv.state() == ChannelState.CONN:
+                left = max(deadline - time.monotonic(), _LAST_LOOK)
+                if reached(bool(self._read("dmov", timeout=left)[0])):
+                    return
+            while True:
+                if watch.losses != losses or pv.state() != ChannelState.CONN:
+                    self._unwatched = False
+                    raise CaChannelException(ECA_DISCONN, self.name, "its IOC has gone; it may be moving still")
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError
+                if watch.news != seen:
+                    break
+                watch.wait(seen, left)
+
+    #
+    # Position
+    #
+    def get_position(self, dial: bool = False, readback: bool = False, step: bool = False) -> float:
+        """The position: where it is to be, or with ``readback`` where it is.
+
+        :param dial: in dial coordinates (engineering units), not in user coordinates.
+        :param readback: the position read back, not the target.
+        :param step: in steps of the motor (int), not in user coordinates.
+        :raises CaChannelTypeError: for ``dial`` and ``step`` together.
+        """
+        frame = self._frame(dial, step)
+        return cast(float, self._read(frame.readback if readback else frame.target)[0])
+
+    def set_position(self, position: float, dial: bool = False, step: bool = False) -> None:
+        """Redefines the present position, without moving: in SET mode it writes what the position is from now on.
+
+        In user coordinates that changes the offset; in dial coordinates and steps the position in the controller, and
+        the offset so that the user's stays (the record's FOFF says which). The motor must not be moving.
+
+        The position is written only once the record is in SET mode, and whatever happens then the record is put back
+        into USE mode: where the connection is lost in between, as soon as it is back, for which this waits up to the
+        timeout; after that it is done by the way, for as long as this object is there.
+
+        :param position: in user coordinates (engineering units), or as ``dial`` or ``step`` say.
+        :param dial: in dial coordinates (engineering units).
+        :param step: in steps of the motor, whole numbers.
+        :raises CaChannelTypeError: for ``dial`` and ``step`` together.
+        :raises CaChannelValueError: for what is not a finite number, or not a whole number of steps.
+        :raises CaChannelException: ECA_PUTFAIL where the record does not take SET or the position; ECA_DISCONN, …
+        """
+        frame = self._frame(dial, step)
+        number = self._number(position)
+        resolution = abs(self._read("mres")[0])
+        tolerance = 1.0 if frame is _STEP else max(resolution, abs(number) * 1e-9)
+        patience = self.pvs["set"].getTimeout()
+        try:
+            self.pvs["set"].putw(1)
+            self._confirm("set", 1, 0)
+            self.pvs[frame.target].putw(number)
+            self._confirm(frame.target, number, tolerance)
+            self._leave_set_mode(patience)
+        except BaseException:
+            # Once more where it was just that which failed, or Ctrl-C came in between.
+            tried = self._set_mode.is_set()
+            try:
+                self._leave_set_mode(0 if tried else patience)
+            except CaChannelException as consequence:
+                if not tried:
+                    _LOG.warning("%s", consequence)
+            raise
+
+    def _confirm(self, field: str, wanted: float, tolerance: float) -> None:
+        """Waits until a field has the value that was written to it; behind a gateway that may take a while."""
+        pv = self.pvs[field]
+        deadline = time.monotonic() + pv.getTimeout()
+        while True:
+            value = self._read(field)[0]
+            if abs(value - wanted) <= tolerance:
+                return
+            if time.monotonic() > deadline:
+                detail = f"it does not take {wanted:.10g} in SET mode: it has {value:.10g}"
+                raise CaChannelException(ECA_PUTFAIL, f"{self.name}.{field.upper()}", detail)
+            ca.pend_event(_LOOK_AGAIN)
+
+    def _leave_set_mode(self, patience: float) -> None:
+        """Puts the record back into USE mode; see set_position."""
+        pv = self.pvs["set"]
+        deadline = time.monotonic() + patience
+        self._set_mode.set()
+        while True:
+            try:
+                pv.putw(0)
+            except CaChannelException as error:
+                if error.status not in (ECA_DISCONN, ECA_TIMEOUT) or time.monotonic() >= deadline:
+                    detail = "it may be in SET mode still, and is put back into USE mode when it reconnects"
+                    raise CaChannelException(int(error), self.name, detail) from error
+                ca.pend_event(_LOOK_AGAIN)
+            else:
+                self._set_mode.clear()
+                return
+
+    #
+    # Limits
+    #
+    def check_limits(self) -> None:
+        """Raises where the last move was beyond a soft limit (LVIO), or where a limit switch is on (LLS, HLS).
+
+        :raises epicsMotorException: says which limit, where the motor stands and what was asked for.
+        """
+        self._check_limits(leaving=False)
+
+    def _check_limits(self, leaving: bool) -> None:
+        """As check_limits, but with ``leaving`` a switch from which the motor moves away does not count."""
+        lvio, lls, hls, target, readback = self._read("lvio", "lls", "hls", "val", "rbv")
+        if lvio:
+            raise self._limit_error("soft")
+        if lls and not (leaving and target > readback):
+            raise self._limit_error("low hard")
+        if hls and not (leaving and target < readback):
+            raise self._limit_error("high hard")
+
+    def _limit_error(self, limit: str) -> epicsMotorException:
+        standing = self._standing()
+        request = self._request
+        frame, value, relative = (request.frame, request.value, request.relative) if request else (_USER, 0.0, False)
+        units = " steps" if frame is _STEP else f"{standing.units} (dial)" if frame is _DIAL else standing.units
+        asked = f"; a move {'by' if relative else 'to'} {value:.10g}{units} was asked for" if request else ""
+        if limit == "soft":
+            low, high, present, resolution = self._read(frame.low, frame.high, frame.target, "mres")
+            if frame is _STEP:
+                low, high = sorted((low / resolution, high / resolution))
+            # The record has taken its target back to what it was.
+            target = value + present if relative else value
+            if request and target > high:
+                limit = "high soft"
+            elif request and target < low:
+                limit = "low soft"
+            else:
+                # Somebody else asked for it.
+                asked = ""
+            asked += f"; the limits are {low:.10g} and {high:.10g}{units}"
+        text = f"{self.name}: {limit} limit{standing.text}{asked}"
+        return epicsMotorException(text, self.name, limit, standing.position)
+
+    #
+    # Helpers
+    #
+    def _frame(self, dial: bool, step: bool) -> _Frame:
+        if dial and step:
+            detail = "dial and step exclude each other: a position is in dial coordinates or in steps"
+            raise CaChannelTypeError(ECA_BADTYPE, self.name, detail)
+        return _DIAL if dial else _STEP if step else _USER
+
+    def _number(self, value: Any) -> float:
+        try:
+            number = float(value)
+        except TypeError:
+            raise CaChannelTypeError(ECA_NOCONVERT, self.name, f"a position is a number, not {value!r}") from None
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise CaChannelValueError(ECA_NOCONVERT, self.name, f"a position is a finite number, not {value!r}")
+        return number
+
+    def _read(self, *fields: str, timeout: float = math.inf, req_type: int | None = None) -> list[Any]:
+        """The values of fields now, asked for together; from the server, whatever monitors there are."""
+        pvs = [self.pvs[field] for field in fields]
+        for pv in pvs:
+            if pv.state() != ChannelState.CONN:
+                # Before any is asked for, so that no request stays behind.
+                pv._check(ECA_BADCHID if pv._chid is None else ECA_DISCONN)
+        answers = []
+        for pv in pvs:
+            status, answer = ca.get(pv._chid, req_type, user_args=())
+            pv._check(status)
+            assert answer is not None
+            answers.append(answer)
+        timeout = min(timeout, pvs[0].getTimeout() or math.inf)
+        _ca.wait_io(0.0 if timeout == math.inf else timeout, pvs[0]._chid, deliver=False)
+        return [answer.get() for answer in answers]
+
+    def _standing(self) -> _Standing:
+        try:
+            control = self._read("rbv", req_type=DBR_CTRL_DOUBLE)[0]
+        except CaChannelException:
+            return _Standing(None, "", "")
+        position = control["pv_value"]
+        units = f" {control['pv_units']}" if control["pv_units"] else ""
+        return _Standing(position, units, f"; it stands at {position:.{max(control['pv_precision'], 0)}f}{units}")

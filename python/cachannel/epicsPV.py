@@ -1,0 +1,392 @@
+"""The class :class:`epicsPV`: a :class:`~cachannel.CaChannel` that connects at once, and that a monitor can serve."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import _ca, ca
+from ._constants import CA_OP_CONN_DOWN, DBE_VALUE, ECA_NORMAL
+from ._enums import CA_OP, CA_PRIORITY, DBF
+from .CaChannel import CaChannel, ConnectionCallback, _use_numpy
+
+__all__ = ["epicsPV"]
+
+_NOTHING: Any = object()
+
+
+class callBack:
+    """What callbacks have brought of a PV: ``pv.callBack``.
+
+    It also has the fields of the last update or :meth:`epicsPV.getControl`, under the names that
+    :meth:`CaChannel.array_get_callback` lists: ``chid, type, count, status, pv_value, pv_severity, pv_units,
+    pv_upctrllim``, …
+    """
+
+    newMonitor: int
+    """1 once something has come since the last read, or the last :meth:`epicsPV.checkMonitor`; else 0."""
+
+    putComplete: int
+    """1 once the last :meth:`epicsPV.putWait` is complete; else 0."""
+
+    monitorState: int
+    """0: not monitored; 1: monitored, but nothing has come since it connected; 2: monitored, and up to date."""
+
+    pv_value: Any
+    """The value that came last."""
+
+    def __init__(self) -> None:
+        self.newMonitor = 0
+        self.putComplete = 0
+        self.monitorState = 0
+        self.pv_value = None
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"{name}: no callback has brought it so far; getControl() brings limits, units and the like"
+        )
+
+
+def _arrived(epics_args: dict[str, Any], user_args: tuple[callBack]) -> None:
+    """What getControl(wait=0) asked for has come."""
+    state = user_args[0]
+    vars(state).update(epics_args)
+    state.newMonitor = 1
+
+
+class _Monitor:
+    """A subscription to a PV's value in its native type, and what it brought last."""
+
+    __slots__ = ("callBack", "chid", "count", "current", "ended", "evid", "on_connection", "type", "use_numpy", "value")
+
+    def __init__(
+        self, chid: ca.chid, state: callBack, on_connection: tuple[ConnectionCallback | None, tuple[Any, ...]]
+    ) -> None:
+        self.chid = chid
+        self.callBack = state
+        self.on_connection = on_connection
+        self.use_numpy = _use_numpy({})
+        self.evid: ca.evid | None = None
+        self.type = DBF.NOTCONN
+        self.count = 0
+        self.value: Any = None
+        self.current = False
+        """Whether the value is of the present connection, and good."""
+        self.ended = False
+
+    def subscribe(self) -> int:
+        """Subscribes to the PV as it is now; gives libca's status."""
+        self.type = ca.field_type(self.chid)
+        self.count = ca.element_count(self.chid)
+        native = ca.dbf_type_to_DBR(self.type)
+        status, self.evid = ca.create_subscription(
+            self.chid, _updated, native, self.count, DBE_VALUE, self.use_numpy, user_args=(self,)
+        )
+        return status
+
+    def end(self) -> None:
+        """Ends the subscription."""
+        self.ended = True
+        ca.clear_subscription(self.evid)
+        ca.flush_io()
+
+    def forget(self) -> None:
+        """What came so far is no longer the PV's value."""
+        self.current = False
+        if self.callBack.monitorState == 2:
+            self.callBack.monitorState = 1
+
+
+def _updated(epics_args: dict[str, Any], user_args: tuple[_Monitor]) -> None:
+    """The subscription of a monitor has brought something."""
+    monitor = user_args[0]
+    state = monitor.callBack
+    if epics_args["status"] == ECA_NORMAL:
+        monitor.value = epics_args["pv_value"]
+        monitor.current = True
+        if state.monitorState == 1:
+            state.monitorState = 2
+    else:
+        monitor.forget()
+    vars(state).update(epics_args)
+    state.newMonitor = 1
+
+
+def _connection_changed(epics_args: tuple[ca.chid, CA_OP], user_args: tuple[_Monitor]) -> None:
+    """The connection of a monitored PV has gone or come back."""
+    monitor = user_args[0]
+    if epics_args[1] == CA_OP_CONN_DOWN:
+        monitor.forget()
+    elif (ca.field_type(monitor.chid), ca.element_count(monitor.chid)) != (monitor.type, monitor.count):
+        # Another server, or a record that was changed: the subscription goes on, but as for what was there before.
+        ca.clear_subscription(monitor.evid)
+        monitor.forget()
+        monitor.subscribe()
+        ca.flush_io()
+        if monitor.ended:  # meanwhile, in another thread
+            monitor.end()
+    callback, its_args = monitor.on_connection
+    if callback is not None:
+        callback(epics_args, its_args)
+
+
+class epicsPV(CaChannel):
+    """A process variable that connects when it is made and that, monitored, is read without asking its server.
+
+    After :meth:`setMonitor` reads return what the server sent last, within a microsecond or so. Where there is no such
+    value, because the first update has not come yet or because the PV is disconnected, a read asks the server: then it
+    waits, at most the timeout, and it raises where the IOC is gone. An old value is never passed off as the present.
+
+    >>> pv = epicsPV("catest")
+    >>> pv.putw(12.5)
+    >>> pv.getw()
+    12.5
+    >>> pv.getControl()
+    >>> pv.callBack.pv_units, pv.callBack.pv_precision, pv.callBack.pv_updislim
+    ('mm', 4, 20.0)
+
+    :param pvName: name of the PV; where None, it is given to a search method later.
+    :param wait: True: wait for the connection, at most :attr:`ca_timeout` (:meth:`searchw`). False: only start to
+        connect (:meth:`search`); a :meth:`pend_io` of this or any other channel then waits.
+    :raises CaChannelException: ECA_TIMEOUT where it did not connect in time.
+    """
+
+    callBack: callBack
+    """What callbacks have brought: the fields of :meth:`getControl`, and ``newMonitor, putComplete, monitorState``."""
+
+    def __init__(self, pvName: str | bytes | None = None, wait: bool = True) -> None:
+        self.callBack = callBack()
+        self._monitor: _Monitor | None = None
+        self._asked: tuple[int | None, int | None, dict[str, Any]] = (None, None, {})
+        self._on_connection: tuple[ConnectionCallback | None, tuple[Any, ...]] = (None, ())
+        super().__init__()
+        if pvName is not None:
+            if wait:
+                self.searchw(pvName)
+            else:
+                self.search(pvName)
+
+    #
+    # Connection
+    #
+    def _create(
+        self,
+        pvName: str | bytes | None,
+        callback: ConnectionCallback | None,
+        user_args: tuple[Any, ...],
+        priority: int = CA_PRIORITY.DEFAULT,
+    ) -> None:
+        self._on_connection = (callback, user_args)
+        super()._create(pvName, callback, user_args, priority)
+
+    def change_connection_event(self, callback: ConnectionCallback | None, *user_args: Any) -> None:
+        """Replaces the connection callback; what is not callable removes it. See ca_change_connection_event."""
+        self._on_connection = (callback if callable(callback) else None, user_args)
+        if self._monitor is None:
+            super().change_connection_event(callback, *user_args)
+        else:
+            self._monitor.on_connection = self._on_connection
+
+    def clear_channel(self) -> None:
+        """Closes the channel, with its subscriptions and its monitor. See ca_clear_channel."""
+        self._monitor = None
+        self.callBack.monitorState = 0
+        super().clear_channel()
+
+    #
+    # Monitor
+    #
+    def setMonitor(self) -> None:
+        """Has the server send the value now and whenever it changes; reads then return what it sent last.
+
+        Nothing happens where it is monitored already. The PV must be connected. A disconnect ends a monitor only for as
+        long as it lasts. It is independent of :meth:`add_masked_array_event`. See ca_create_subscription.
+
+        Whether more than one element come as a numpy array is decided here, by the package's ``USE_NUMPY``.
+
+        :raises CaChannelException: ECA_DISCONN where it is not connected, ECA_BADCHID where it was not searched for.
+        """
+        if self._monitor is not None:
+            return
+        monitor = _Monitor(self._channel(), self.callBack, self._on_connection)
+        self._check(ca.change_connection_event(monitor.chid, _connection_changed, user_args=(monitor,)))
+        self.callBack.monitorState = 1
+        status = monitor.subscribe()
+        if status != ECA_NORMAL:
+            self.callBack.monitorState = 0
+            self._restore_connection_event(monitor.chid)
+            self._check(status)
+        self._asked = (None, None, {})
+        self._dbrvalue = None
+        self._monitor = monitor
+        self.flush_io()
+
+    def clearMonitor(self) -> None:
+        """Ends what :meth:`setMonitor` began: reads ask the server again. See ca_clear_subscription."""
+        monitor, self._monitor = self._monitor, None
+        self.callBack.monitorState = 0
+        if monitor is not None:
+            self._restore_connection_event(monitor.chid)
+            monitor.end()
+
+    def _restore_connection_event(self, chid: ca.chid) -> None:
+        callback, user_args = self._on_connection
+        ca.change_connection_event(chid, callback, user_args=user_args)
+
+    def checkMonitor(self) -> int:
+        """1 where an update, or the answer to ``getControl(wait=0)``, has come since the last read or the last call
+        of this; else 0.
+
+        It delivers what is due (:meth:`poll`), and does not wait. It stays 0 while the IOC is gone; a read tells that.
+        """
+        state = self.callBack
+        if not state.newMonitor:
+            self.poll()
+        new, state.newMonitor = state.newMonitor, 0
+        return new
+
+    def _current(self, req_type: int | None, count: int | None, keywords: dict[str, Any]) -> Any:
+        """What the monitor has for such a read; `_NOTHING` where only the server can tell."""
+        monitor = self._monitor
+        if monitor is None or not monitor.current or not _ca.read_access(monitor.chid):
+            return _NOTHING
+        if req_type is not None and req_type != monitor.type:
+            return _NOTHING
+        # Before the value, so that an update in between counts as new.
+        self.callBack.newMonitor = 0
+        value = monitor.value
+        if count is None or monitor.count == 1:
+            elements = monitor.count
+        elif count > 0:
+            elements = min(count, monitor.count)
+        else:
+            # 0, as many as there are now, is for the server to tell, and anything else for the core to refuse.
+            return _NOTHING
+        if elements == 1:
+            return value if monitor.count == 1 else value[0]
+        if keywords and _use_numpy(keywords) != monitor.use_numpy:
+            return _NOTHING
+        # A copy: what its caller does to it is not to be seen by the next.
+        return value[:elements].copy()
+
+    #
+    # Read
+    #
+    def _read(self, req_type: int | None, count: int | None, keywords: dict[str, Any]) -> Any:
+        """Asks the server, waits, and leaves alone what array_get has asked for."""
+        reader = CaChannel(self._pvname)
+        reader._chid = self._channel()
+        reader._timeout = self._timeout
+        return reader.getw(req_type, count, **keywords)
+
+    def array_get(self, req_type: int | None = None, count: int | None = None, **keywords: Any) -> Any:
+        """Monitored, the value that came last, which :meth:`getValue` gives too; else as :meth:`CaChannel.array_get`.
+
+        See :meth:`getw` for what a monitor serves. Where it cannot, this returns None: :meth:`getValue` then has what
+        was asked for once :meth:`pend_io` has succeeded.
+        """
+        if self._monitor is not None:
+            self._asked = (req_type, count, keywords)
+            value = self._current(req_type, count, keywords)
+            if value is not _NOTHING:
+                self._dbrvalue = None
+                return value
+        super().array_get(req_type, count, **keywords)
+        return None
+
+    def getValue(self) -> Any:
+        """Monitored, the value that came last; else, and after an :meth:`array_get` that the monitor cannot serve,
+        as :meth:`CaChannel.getValue`.
+
+        It waits only where the PV is monitored and nothing has come yet.
+
+        :raises CaChannelException: as :meth:`getw`.
+        """
+        if self._monitor is None:
+            return super().getValue()
+        req_type, count, keywords = self._asked
+        value = self._current(req_type, count, keywords)
+        if value is not _NOTHING:
+            # What the server was asked for before the first update is not to be seen after the last.
+            self._dbrvalue = None
+            return value
+        if self._dbrvalue is not None:
+            return super().getValue()
+        return self._read(req_type, count, keywords)
+
+    def getw(self, req_type: int | None = None, count: int | None = None, **keywords: Any) -> Any:
+        """Monitored, the value that came last, at once; else as :meth:`CaChannel.getw`.
+
+        Asked for in another type than the native one, with a count of 0 or with another ``use_numpy``, a monitored PV
+        is read from its server, as it is before the first update and while it is disconnected.
+
+        :raises CaChannelException: ECA_DISCONN while the IOC is gone, monitored or not; ECA_TIMEOUT where it does not
+            answer in time.
+        """
+        value = self._current(req_type, count, keywords)
+        if value is not _NOTHING:
+            return value
+        return self._read(req_type, count, keywords)
+
+    def getControl(
+        self,
+        req_type: int | None = None,
+        count: int | None = None,
+        wait: int = 1,
+        poll: float = 0.01,
+        timeout: float | None = None,
+    ) -> None:
+        """Reads the value with its alarm, units, precision and limits into the attributes of :attr:`callBack`.
+
+        Those are ``chid, type, count, status`` and what :meth:`CaChannel.array_get_callback` lists for CTRL; limits are
+        in the units of the PV. ``newMonitor`` becomes 1. See ca_array_get_callback.
+
+        :param req_type: a plain type (``ca.DBR_DOUBLE``); its CTRL type is asked for. The native one where None.
+        :param count: elements to read at most; the PV's element count where None, as many as it holds now where 0.
+        :param wait: 1: wait for the answer. 0: only ask; :meth:`checkMonitor` tells when it has come, and
+            ``callBack.status`` what it came to.
+        :param poll: ignored; there is nothing to poll.
+        :param timeout: seconds to wait; 0 for ever; this channel's timeout where None.
+        :raises CaChannelException: ECA_DISCONN where the IOC is gone, or goes meanwhile; ECA_TIMEOUT.
+        """
+        chid = self._channel()
+        control = ca.dbf_type_to_DBR_CTRL(self.field_type() if req_type is None else req_type)
+        self.callBack.newMonitor = 0
+        if not wait:
+            self.array_get_callback(control, count, _arrived, self.callBack)
+            self.flush_io()
+            return
+        status, answer = ca.get(chid, control, count, None, _use_numpy({}), user_args=())
+        self._check(status)
+        assert answer is not None
+        _ca.wait_io(self.getTimeout() if timeout is None else float(timeout), chid, deliver=False)
+        fields = answer.get()
+        value = fields["pv_value"]
+        number = len(value) if hasattr(value, "__len__") and not isinstance(value, (str, bytes)) else 1
+        fields.update(chid=chid, type=control, count=number, status=ca.ECA.NORMAL)
+        _arrived(fields, (self.callBack,))
+
+    #
+    # Write
+    #
+    def putWait(
+        self,
+        value: Any,
+        req_type: int | None = None,
+        count: int | None = None,
+        poll: float = 0.01,
+        timeout: float | None = None,
+    ) -> None:
+        """Writes, and waits until the write, and the processing that it started, is complete.
+
+        See :meth:`array_put` for the first three parameters, and ca_array_put_callback.
+
+        :param poll: ignored; there is nothing to poll.
+        :param timeout: seconds to wait; for ever where None or 0, as processing may rightly take long (a motor's move).
+            Ctrl-C ends the wait, and so does a disconnect.
+        :raises CaChannelException: ECA_TIMEOUT where it was not complete in time (it was written, and may be complete
+            later), ECA_PUTFAIL where the server refused it, ECA_DISCONN where the IOC is gone, or goes meanwhile.
+        """
+        self.callBack.putComplete = 0
+        seconds = 0.0 if timeout is None else float(timeout)
+        self._check(_ca.put_wait(self._chid, value, req_type, count, timeout=seconds))
+        self.callBack.putComplete = 1

@@ -1,0 +1,265 @@
+"""Reading, writing and monitoring by name, as the command line tools of EPICS do: caget, caput, camonitor, cainfo.
+
+>>> import time
+>>> from cachannel.util import caget, caput, camonitor, cainfo
+>>> caput("catest", 1.23)
+>>> caget("catest")
+1.23
+>>> caput("cabo", "Busy")
+>>> caget("cabo")
+1
+>>> caget("cabo", as_string=True)
+'Busy'
+>>> caput("cawavec", "this can be a long string")
+>>> caget("cawavec", as_string=True)
+'this '
+>>> caput("cawave", range(4))
+>>> caget("cawave", count=4)
+[0.0, 1.0, 2.0, 3.0]
+
+Several PVs go all at once, against one timeout:
+
+>>> caput(["catest", "calong"], [2.5, 7])
+>>> caget(["catest", "calong"])
+[2.5, 7]
+>>> caget(["catest", "calong"], as_string=True)
+['2.5000 mm', '7 steps']
+
+Channels are made when they are first used, and kept for the next call. All functions may be called from any thread, in
+callbacks too. A PV that fails raises :class:`CaChannelException` with its name; with ``throw=False`` a
+:class:`CaNothing` stands in its place.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from . import ca
+from ._connections import Request, connect, read
+from ._constants import ECA_DISCONN
+from ._enums import DBF
+from ._errors import CaChannelException
+from ._monitors import Monitor, MonitorCallback, start, stop_all
+from ._results import CaNothing, names_of, raise_first, settle
+from ._strings import form
+from ._writes import one_each, put, put_wait
+from .CaChannel import CaChannel, _use_numpy
+
+__all__ = ["CaNothing", "Monitor", "caget", "cainfo", "camonitor", "caput"]
+
+
+def _deadline(timeout: float | None) -> float:
+    return time.monotonic() + (CaChannel.ca_timeout if timeout is None else timeout)
+
+
+def _numpy(use_numpy: bool | None) -> bool:
+    return _use_numpy({} if use_numpy is None else {"use_numpy": use_numpy})
+
+
+def caget(
+    name: str | Iterable[str],
+    as_string: bool = False,
+    count: int | None = None,
+    *,
+    use_numpy: bool | None = None,
+    timeout: float | None = None,
+    throw: bool = True,
+) -> Any:
+    """Reads a PV: its value, or for several names the list of their values. See ca_array_get.
+
+    An int, float or str; a list or numpy array of more than one element; for a name that ends in ``$`` (an IOC's long
+    strings: ``record.DESC$``, ``lso.VAL$``) a str.
+
+    :param name: name of a PV, or several names.
+    :param as_string: everything as text: an enum as the name of its state, a CHAR array as the text in it up to its
+        NUL, a number with the decimals and the units of its record (``'1.2300 mm'``), other arrays as arrays of texts.
+    :param count: elements to read at most; the PV's element count where None, as many as it holds now where 0.
+    :param use_numpy: whether more than one element come as a numpy array; the package's ``USE_NUMPY`` where None.
+    :param timeout: seconds for all of it, connecting included; :attr:`CaChannel.ca_timeout` where None.
+    :param throw: False: a PV that fails is a :class:`CaNothing` among the values. Where one does not connect in time,
+        the others still get a second to answer.
+    :raises CaChannelException: ECA_TIMEOUT for a PV that is not found or does not answer in time, ECA_DISCONN for one
+        whose IOC is gone, ECA_NORDACCESS.
+    """
+    names, single = names_of(name)
+    deadline = _deadline(timeout)
+    channels = connect(names, deadline)
+    if throw:
+        raise_first(channels.values())
+    as_numpy = _numpy(use_numpy)
+    forms = {
+        name: form(name, ca.field_type(chid), ca.element_count(chid), as_string)
+        for name, chid in channels.items()
+        if not isinstance(chid, CaChannelException)
+    }
+
+    def request(name: str) -> Request | CaChannelException:
+        chid = channels[name]
+        if isinstance(chid, CaChannelException):
+            return chid
+        return Request(name, chid, forms[name].plain(), count, as_numpy)
+
+    def shown(name: str, result: Any) -> Any:
+        if isinstance(result, CaChannelException):
+            return result
+        convert = forms[name].convert
+        if convert is None:
+            return result
+        return convert(result["pv_value"], result) if forms[name].with_properties else convert(result, {})
+
+    results = read([request(name) for name in names], deadline)
+    return settle([shown(*pair) for pair in zip(names, results)], single, throw)
+
+
+def caput(
+    name: str | Iterable[str],
+    value: Any,
+    wait: bool = False,
+    timeout: float | None = None,
+    *,
+    throw: bool = True,
+) -> Any:
+    """Writes to a PV, or to several at once. See ca_array_put and ca_array_put_callback.
+
+    Connecting may take :attr:`CaChannel.ca_timeout`, or `timeout` where that is longer, and nothing is written before
+    all PVs are connected (with ``throw=False``: all that do).
+
+    :param name: name of a PV, or several names.
+    :param value: as for :meth:`CaChannel.array_put`. For several names a list, tuple or array of as many values, one
+        for each, or a single value (a str is one) for all. A name that ends in ``$`` takes a str of any length that the
+        record can hold; to another CHAR array a str goes cut to the array's size.
+    :param wait: wait until the write, and the processing that it started, is complete.
+    :param timeout: seconds to wait for the completion of all; for ever where None.
+    :param throw: False: a :class:`CaNothing` is returned for a PV that failed.
+    :returns: with ``wait=True`` whether it completed: True, or False where the timeout came first (it was written, and
+        may complete later). None without. With ``throw=False`` True where it was written, a CaNothing where it failed.
+        For several names a list of these; None where there is nothing to tell.
+    :raises CaChannelException: ECA_TIMEOUT for a PV that is not found, ECA_DISCONN for one whose IOC is gone or goes
+        meanwhile, ECA_NOWTACCESS; ECA_PUTFAIL where the server refuses the write, which is known with ``wait=True``,
+        and always of an ENUM. What is written to several PVs stays written where a later one fails.
+    :raises CaChannelValueError: for a value that does not convert or fit; it is not sent.
+    """
+    names, single = names_of(name)
+    values = [value] if single else one_each(value, len(names))
+    limit = CaChannel.ca_timeout if timeout is None else max(timeout, CaChannel.ca_timeout)
+    channels = connect(names, time.monotonic() + limit)
+    if throw:
+        raise_first(channels.values())
+    targets = [(name, channels[name], one) for name, one in zip(names, values)]
+    results = put_wait(targets, timeout, throw) if wait else put(targets, limit, throw)
+    settled = settle(results, single, throw)
+    return settled if wait or not throw else None
+
+
+def camonitor(
+    name: str | Iterable[str],
+    as_string: bool = False,
+    count: int | None = None,
+    callback: MonitorCallback | Any = None,
+    *,
+    use_numpy: bool | None = None,
+    timeout: float | None = None,
+    add: bool = False,
+    throw: bool = True,
+) -> Any:
+    """Calls back with a PV's value now, and whenever its value or alarm changes. See ca_create_subscription.
+
+    A PV has one callback: the next call replaces it. With ``add=True`` it gets one more, and what is returned ends that
+    one alone:
+
+    >>> monitor = camonitor("cacalc", callback=lambda epics_args, _: None, add=True)
+    >>> monitor
+    <Monitor of 'cacalc'>
+    >>> monitor.stop()
+
+    It goes on after a reconnect by itself.
+
+    :param name: name of a PV, or several names.
+    :param as_string: everything as text, as for :func:`caget`.
+    :param count: elements at most; the PV's element count where None, as many as it holds at each update where 0.
+    :param callback: ``callback(epics_args, user_args)``, with the dict chid, type (a TIME type), count, status (ECA),
+        pv_value, pv_status, pv_severity, pv_seconds (since the EPICS epoch, 1990), pv_nseconds, and an empty tuple. It
+        runs on a thread of its own. None prints name, local time and value. Anything else that is not callable, such
+        as ``()``, ends all callbacks of the PV.
+    :param use_numpy: as for :func:`caget`.
+    :param timeout: seconds to connect; :attr:`CaChannel.ca_timeout` where None.
+    :param add: keep the callbacks that there are.
+    :param throw: False: a :class:`CaNothing` is returned for a PV that failed.
+    :returns: None; with ``add=True`` or ``throw=False`` a :class:`Monitor`, or for several names the list of them.
+    :raises CaChannelException: ECA_TIMEOUT for a PV that is not found, ECA_DISCONN for one whose IOC is gone; then no
+        PV has got the callback.
+    """
+    names, single = names_of(name)
+    if callback is not None and not callable(callback):
+        stop_all(names)
+        return None
+    deadline = _deadline(timeout)
+    as_numpy = _numpy(use_numpy)
+    channels = connect(names, deadline)
+
+    def make(name: str) -> Monitor | CaChannelException:
+        chid = channels[name]
+        if isinstance(chid, CaChannelException):
+            return chid
+        shape = form(name, ca.field_type(chid), ca.element_count(chid), as_string)
+        return Monitor(name, chid, shape, count, callback, as_numpy)
+
+    results = start([make(name) for name in names], deadline, add, throw)
+    settled = settle(results, single, throw)
+    return settled if add or not throw else None
+
+
+def cainfo(name: str | Iterable[str], *, timeout: float | None = None, throw: bool = True) -> Any:
+    """Prints what is known of a PV: connection, server, type, access rights, alarm, states.
+
+    A PV that was connected before and is not now is printed as such; it does not count as failed.
+
+    :param name: name of a PV, or several names, which are printed one after the other.
+    :param timeout: seconds for all of it; :attr:`CaChannel.ca_timeout` where None.
+    :param throw: False: a :class:`CaNothing` is returned for a PV that failed.
+    :returns: None; with ``throw=False`` None or a CaNothing, or for several names a list of these.
+    :raises CaChannelException: ECA_TIMEOUT for a PV that is not found or does not answer in time, after the others were
+        printed.
+    """
+    names, single = names_of(name)
+    deadline = _deadline(timeout)
+    channels = connect(names, deadline)
+
+    def request(name: str) -> Request | CaChannelException | None:
+        chid = channels[name]
+        if isinstance(chid, CaChannelException):
+            return None if chid.status == ECA_DISCONN else chid
+        if not ca.read_access(chid):
+            return None
+        return Request(name, chid, ca.dbf_type_to_DBR_CTRL(ca.field_type(chid)), 1, False)
+
+    results: list[Any] = []
+    for name, result in zip(names, read([request(name) for name in names], deadline)):
+        if isinstance(result, CaChannelException):
+            results.append(result)
+            continue
+        chid = channels[name]
+        print(_description(name, None if isinstance(chid, CaChannelException) else chid, result))
+        results.append(None)
+    settled = settle(results, single, throw)
+    return None if throw else settled
+
+
+def _description(name: str, chid: ca.chid | None, control: dict[str, Any] | None) -> str:
+    """What cainfo prints of a PV; of one that is not connected where there is no chid."""
+    rights = "" if chid is None else "R" * ca.read_access(chid) + "W" * ca.write_access(chid)
+    rows = [
+        ("State", "Not connected" if chid is None else "Connected"),
+        ("Host", "<disconnected>" if chid is None else ca.host_name(chid)),
+        ("Data type", ca.dbf_text(DBF.NOTCONN if chid is None else ca.field_type(chid))),
+        ("Element count", str(0 if chid is None else ca.element_count(chid))),
+        ("Access", rights or "No access"),
+    ]
+    if control is not None:
+        rows.append(("Status", ca.alarmStatusString(control["pv_status"])))
+        rows.append(("Severity", ca.alarmSeverityString(control["pv_severity"])))
+        if "pv_statestrings" in control:
+            rows.append(("Enumerates", str(control["pv_statestrings"])))
+    return "\n".join([name, *(f"    {label + ':':<16}{text}" for label, text in rows)])

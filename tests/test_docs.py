@@ -1,0 +1,106 @@
+"""Every code example of the documentation, the README and the docstrings runs, and prints what it is shown to print."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import cachannel
+import examples
+import pytest
+from conftest import HARD_LIMIT, RESTART_PORT
+from helpers import RunScript
+from ioc import Ioc
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted(ROOT.joinpath("docs").rglob("*.rst"))
+SESSIONS = [(page, number, test.name) for page in PAGES for number, test in enumerate(examples.sessions(page))]
+MODULES = ["cachannel", *(f"cachannel.{module.name}" for module in pkgutil.iter_modules(cachannel.__path__))]
+TEXTS = [(path, number) for path in sorted(ROOT.glob("*.md")) for number in range(len(examples.blocks(path)))]
+
+pytestmark = [pytest.mark.timeout(150), pytest.mark.usefixtures("tank")]
+
+
+class TankIoc(Ioc):
+    """An IOC with the records that the documentation and the README talk of."""
+
+    def _command(self) -> list[str]:
+        databases = {ROOT / "docs" / "tank.db": "", ROOT / "demo" / "records.db": "P=demo:"}
+        arguments = super()._command()
+        for path, macros in databases.items():
+            arguments += ["--database", str(path), macros]
+        return arguments
+
+
+@pytest.fixture(scope="module")
+def tank(repeater: None) -> Iterator[Ioc]:
+    with TankIoc("docs:", RESTART_PORT, full=False, bare=False, limit=HARD_LIMIT) as server:
+        yield server
+
+
+@pytest.mark.parametrize(("page", "number"), [pytest.param(p, n, id=name) for p, n, name in SESSIONS])
+def test_page(page: Path, number: int, run_script: RunScript) -> None:
+    result = run_script(f"import examples\nexamples.run_session({str(page)!r}, {number})", 100, preamble=False)
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_code_that_is_not_run(page: Path) -> None:
+    assert not examples.unprompted(page)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if examples.docstrings(importlib.import_module(name))])
+def test_docstrings(name: str, run_script: RunScript) -> None:
+    result = run_script(f"import examples\nexamples.run_docstrings({name!r})", 100, preamble=False)
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(("path", "number"), TEXTS, ids=lambda value: getattr(value, "name", value))
+def test_text(path: Path, number: int, run_script: RunScript) -> None:
+    program, shown = examples.blocks(path)[number]
+    result = run_script(program, 60, preamble=False)
+    difference = examples.differs(program, shown, result.stdout, result.stderr)
+    assert not difference, difference
+
+
+def test_an_example_that_differs_is_noticed(tmp_path: Path, run_script: RunScript) -> None:
+    page = tmp_path / "page.rst"
+    example = ">>> from cachannel import CaChannel\n>>> with CaChannel('tank:fills') as chan:\n...     chan.getw()\n"
+    for shown, code in (("7", 0), ("8", 1)):
+        page.write_text(f"Text\n\n{example}{shown}\n")
+        result = run_script(f"import examples\nexamples.run_session({str(page)!r}, 0)", preamble=False)
+        assert result.returncode == code, result
+    assert "Expected:\n    8\nGot:\n    7\n" in result.stdout
+    page.write_text("")
+    assert examples.sessions(page) == []
+
+
+def test_code_in_tables_is_run(tmp_path: Path, run_script: RunScript) -> None:
+    page = tmp_path / "page.rst"
+    head = ">>> steps = []\n\n.. list-table::\n   :class: runs\n\n   * - theirs\n     - ours, ``not_this``\n"
+    page.write_text(
+        head + "   * - ``neither.this``\n     - ``steps.append(1)``, then\n       ``steps.append(\n       2)``\n"
+    )
+    (session,) = examples.sessions(page)
+    assert [example.source for example in session.examples] == [
+        "steps = []\n",
+        "steps.append(1)\n",
+        "steps.append( 2)\n",
+    ]
+    page.write_text(head + "   * - x\n     - ``steps.no_such_thing``\n")
+    result = run_script(f"import examples\nexamples.run_session({str(page)!r}, 0)", preamble=False)
+    assert result.returncode == 1
+    assert "no_such_thing" in result.stdout
+
+
+def test_blocks_of_markdown(tmp_path: Path) -> None:
+    text = tmp_path / "text.md"
+    text.write_text(
+        "# T\n\n```python\nprint(1)\n```\n\ngives\n\n    1\n\n```text\n2\n```\n\n## U\n\n    3\n\n```sh\nls\n```\n"
+    )
+    assert examples.blocks(text) == [("print(1)\n", "1\n2\n")]
+    assert not examples.differs("print(1)\n", "1\n", "1\n", "")
+    assert examples.differs("print(1)\n", "2\n", "1\n", "")
+    assert examples.differs("print(1)\n", "1\n", "1\n", "Traceback (most recent call last):\n  x\nValueError: y\n")

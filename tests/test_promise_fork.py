@@ -1,0 +1,163 @@
+"""Promise: after fork the child starts with no context and its old channels raise; the parent is untouched."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from helpers import Result, RunScript, assert_quiet
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+
+
+def assert_quiet_but_for_libcom(result: Result, stdout: str) -> None:
+    """As assert_quiet; libCom warns of its use in a process that came from a fork, and cannot be kept from it."""
+    lines = [line for line in result.stderr.splitlines() if "fork()" not in line and "Undefined Behavior" not in line]
+    assert_quiet(result._replace(stderr="".join(lines)), stdout)
+
+
+FORK = """
+    import warnings
+    warnings.simplefilter("ignore", DeprecationWarning)
+    chid = connect("calong")
+    channel = CaChannel(P + "calong")
+    channel.searchw()
+    channel.putw(5)
+    seen = []
+    fast = connect("fast")
+    status, evid = ca.create_subscription(fast, seen.append)
+    ca.flush_io()
+    wait_for(lambda: seen)
+    def in_child(function):
+        sys.stdout.flush()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                signal.alarm(20)
+                function()
+                sys.stdout.flush()
+            finally:
+                os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+"""
+
+
+def test_fork_the_child_starts_with_nothing(run_script: RunScript) -> None:
+    result = run_script(
+        FORK
+        + """
+    def child():
+        print(ca.current_context())
+        print(ca.get(chid), ca.put(chid, 1), ca.clear_channel(chid), ca.create_subscription(chid, print))
+        print(ca.clear_subscription(evid) != ca.ECA_NORMAL)
+        for call in (channel.getw, lambda: channel.putw(7), channel.name, channel.field_type):
+            try:
+                call()
+            except CaChannelException as error:
+                print(error.status)
+    in_child(child)
+    count = len(seen)
+    wait_for(lambda: len(seen) > count + 2)
+    print(channel.getw(), read(chid))
+    """
+    )
+    status = "ECA.BADCHID"
+    assert_quiet(
+        result,
+        f"None\n(<{status}: 410>, None) {status} {status} (<{status}: 410>, None)\nTrue\n"
+        + f"{status}\n" * 4
+        + "5 5\n",
+    )
+
+
+def test_fork_the_child_can_connect_anew(run_script: RunScript) -> None:
+    result = run_script(
+        FORK
+        + """
+    def child():
+        own = CaChannel(P + "calong")
+        own.setTimeout(10)
+        own.searchw()
+        print(own.getw())
+        values = []
+        own.add_masked_array_event(None, None, None, lambda args, user: values.append(args["pv_value"]))
+        own.flush_io()
+        wait_for(lambda: values)
+        print(values)
+    in_child(child)
+    in_child(child)
+    print(channel.getw())
+    """
+    )
+    assert_quiet_but_for_libcom(result, "5\n[5]\n5\n[5]\n5\n")
+
+
+def test_fork_the_child_ends_normally(run_script: RunScript) -> None:
+    result = run_script(
+        FORK
+        + """
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(20)
+        sys.exit(7)  # with Python's own exit, atexit and all
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), channel.getw())
+    """
+    )
+    assert_quiet(result, "7 5\n")
+
+
+def test_fork_while_updates_stream_in(run_script: RunScript) -> None:
+    result = run_script(
+        FORK
+        + """
+    writer = connect("plain")
+    ca.create_subscription(writer, seen.append)
+    stop = threading.Event()
+    def stream():
+        number = 0
+        while not stop.is_set():
+            number += 1
+            ca.put(writer, number)
+            if number % 20 == 0:
+                read(writer)
+    thread = threading.Thread(target=stream)
+    thread.start()
+    for _ in range(20):
+        in_child(lambda: ca.get(chid))
+    stop.set()
+    thread.join()
+    print(channel.getw())
+    """
+    )
+    assert_quiet(result, "5\n")
+
+
+def test_multiprocessing_with_fork(run_script: RunScript) -> None:
+    result = run_script(
+        FORK
+        + """
+    import multiprocessing
+    def work(number):
+        own = CaChannel(P + "calong")
+        own.searchw()
+        return own.getw() + number
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        print(pool.map(work, range(4)))
+    print(channel.getw())
+    """
+    )
+    assert_quiet_but_for_libcom(result, "[5, 6, 7, 8]\n5\n")
+
+
+def test_subprocess(run_script: RunScript) -> None:
+    result = run_script(
+        """
+        import subprocess
+        channel = CaChannel(P + "calong")
+        channel.searchw()
+        print(subprocess.run([sys.executable, "-c", "print(1)"], capture_output=True, text=True).stdout, end="")
+        print(type(channel.getw()).__name__)
+        """
+    )
+    assert_quiet(result, "1\nint\n")

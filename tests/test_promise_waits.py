@@ -1,0 +1,86 @@
+"""Promise: when pend_event or poll return, what was due has run; when pend_io returns, the values are there."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Callable
+
+import pytest
+from cachannel import ca
+from helpers import Connect, RunScript, assert_quiet, read, write
+from ioc import wait_for
+
+
+@pytest.mark.parametrize("wait", [lambda: ca.poll(), lambda: ca.pend_event(0.01), lambda: ca.pend(0.01, False)])
+def test_due_callbacks_have_run(connect: Connect, wait: Callable[[], Any]) -> None:
+    chid = connect("calong")
+    done: list[int] = []
+    slow = threading.Event()
+
+    def callback(args: dict[str, Any]) -> None:
+        slow.wait(0.05)
+        done.append(args["value"])
+
+    for _ in range(10):
+        ca.get(chid, callback=callback)
+    # The answer of this one comes after theirs, on the same circuit: theirs are due now.
+    read(chid)
+    wait()
+    assert len(done) == 10
+
+
+def test_due_updates_have_been_delivered(connect: Connect) -> None:
+    chid = connect("plain")
+    write(chid, 0)
+    values: list[float] = []
+    status, evid = ca.create_subscription(chid, lambda args: values.append(args["value"]))
+    assert status == ca.ECA_NORMAL
+    ca.flush_io()
+    wait_for(lambda: values)
+    for number in range(1, 50):
+        ca.put(chid, number)
+    ca.pend_event(0.5)
+    assert values[-1] == 49.0
+    ca.clear_subscription(evid)
+
+
+def test_pend_event_takes_its_time(run_script: RunScript) -> None:
+    result = run_script(
+        """
+        connect("catest")
+        began = time.monotonic()
+        assert ca.pend_event(0.3) == ca.ECA_TIMEOUT
+        took = time.monotonic() - began
+        print(took >= 0.3)
+        """
+    )
+    assert_quiet(result, "True\n")
+
+
+def test_when_pend_io_returns_the_values_are_there(prefix: str) -> None:
+    chids = [ca.create_channel(f"{prefix}many{tens}_{ones}")[1] for tens in range(15) for ones in range(10)]
+    assert ca.pend_io(10) == ca.ECA_NORMAL
+    for _ in range(20):
+        values = [ca.get(chid)[1] for chid in chids]
+        assert ca.pend_io(10) == ca.ECA_NORMAL
+        assert [value.get() for value in values] == [float(number % 10) for number in range(150)]
+    for chid in chids:
+        ca.clear_channel(chid)
+
+
+def test_pend_io_does_not_wait_for_callbacks(connect: Connect) -> None:
+    chid, slow = connect("calong"), connect("slow")
+    write(chid, 5)
+    release = threading.Event()
+    done: list[Any] = []
+
+    def hold(args: Any) -> None:
+        release.wait(10)
+        done.append(args)
+
+    ca.get(chid, callback=hold)
+    ca.put(slow, 1, callback=done.append)
+    assert read(chid) == 5  # while that callback holds up the dispatcher
+    assert done == []
+    release.set()
+    wait_for(lambda: len(done) == 2)
