@@ -23,8 +23,6 @@ STATES = NUMERALS.split()
 LIMITS = [f"{side}_{kind}_limit" for kind in ("disp", "alarm", "warning") for side in ("upper", "lower")]
 CONTROL_LIMITS = ["upper_ctrl_limit", "lower_ctrl_limit"]
 
-Server = Callable[[str, list[Any]], "list[Any] | None"]
-
 
 @dataclass
 class Record:

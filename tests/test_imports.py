@@ -192,6 +192,22 @@ def test_nothing_anywhere(run_script: RunScript) -> None:
         assert str(Path("/nowhere", "lib", "linux-none")) in result.stdout
 
 
+def test_libca_of_the_system(run_script: RunScript) -> None:
+    found = sorted(path for folder in ("/usr/lib", "/usr/lib64") for path in Path(folder).glob("**/libca.so.4*"))
+    if not found:
+        pytest.skip("this system has no libca of its own (Debian: libca4.13.5)")
+    result = run_script(
+        """
+        channel = CaChannel(P + "wfDOUBLE")
+        channel.searchw()
+        channel.putw([1, 2, 3])
+        print(channel.getw(count=0), cachannel.libca_path())
+        """,
+        env={"CACHANNEL_LIBCA": str(found[0])},
+    )
+    assert_quiet(result, f"[1.0, 2.0, 3.0] {found[0]}\n")
+
+
 def test_one_libca_with_epicscorelibs(run_script: RunScript) -> None:
     # The process maps one libca, so that softioc, p4p and aioca share it.
     result = run_script(

@@ -29,7 +29,8 @@ late = []
 """
 
 CLEARED = {
-    "clear_subscription with updates waiting": """
+    "clear_subscription with updates waiting": (
+        """
         chid = connect("plain")
         first = []
         status, evid = ca.create_subscription(chid, lambda args: (first if not held.is_set() else late).append(1))
@@ -40,9 +41,11 @@ CLEARED = {
             ca.put(chid, number)
             read(chid)
         arrived()
-        assert ca.clear_subscription(evid) == ca.ECA_NORMAL
         """,
-    "clear_channel with updates waiting": """
+        "assert ca.clear_subscription(evid) == ca.ECA_NORMAL",
+    ),
+    "clear_channel with updates waiting": (
+        """
         chid = connect("plain")
         first = []
         status, evid = ca.create_subscription(chid, lambda args: (first if not held.is_set() else late).append(1))
@@ -53,9 +56,11 @@ CLEARED = {
             ca.put(chid, number)
             read(chid)
         arrived()
-        assert ca.clear_channel(chid) == ca.ECA_NORMAL
         """,
-    "clear_channel with answers waiting": """
+        "assert ca.clear_channel(chid) == ca.ECA_NORMAL",
+    ),
+    "clear_channel with answers waiting": (
+        """
         chid = connect("plain")
         hold_up()
         for _ in range(20):
@@ -63,36 +68,44 @@ CLEARED = {
             ca.put(chid, 1, callback=late.append)
         read(chid)
         arrived()
-        assert ca.clear_channel(chid) == ca.ECA_NORMAL
         """,
-    "clear_channel with answers under way": """
+        "assert ca.clear_channel(chid) == ca.ECA_NORMAL",
+    ),
+    "clear_channel with answers under way": (
+        """
         chid = connect("slow")
         hold_up()
         ca.put(chid, 1, callback=late.append)
         for _ in range(20):
             ca.get(chid, callback=late.append)
         ca.flush_io()
-        assert ca.clear_channel(chid) == ca.ECA_NORMAL
         arrived()
         """,
-    "clear_channel with its connection waiting": """
+        "assert ca.clear_channel(chid) == ca.ECA_NORMAL",
+    ),
+    "clear_channel with its connection waiting": (
+        """
         hold_up()
         status, chid = ca.create_channel(P + "plain", late.append)
         ca.flush_io()
         wait_for(lambda: ca.state(chid) == ca.cs_conn)
         ca.replace_access_rights_event(chid, late.append)
         arrived()
-        assert ca.clear_channel(chid) == ca.ECA_NORMAL
         """,
-    "change_connection_event with the connection waiting": """
+        "assert ca.clear_channel(chid) == ca.ECA_NORMAL",
+    ),
+    "change_connection_event with the connection waiting": (
+        """
         hold_up()
         status, chid = ca.create_channel(P + "plain", late.append)
         ca.flush_io()
         wait_for(lambda: ca.state(chid) == ca.cs_conn)
         arrived()
-        assert ca.change_connection_event(chid) == ca.ECA_NORMAL
         """,
-    "clear_event of the class": """
+        "assert ca.change_connection_event(chid) == ca.ECA_NORMAL",
+    ),
+    "clear_event of the class": (
+        """
         channel = CaChannel(P + "plain")
         channel.searchw()
         hold_up()
@@ -100,9 +113,11 @@ CLEARED = {
         channel.flush_io()
         arrived()
         channel.getw()
-        channel.clear_event()
         """,
-    "clear_channel of the class": """
+        "channel.clear_event()",
+    ),
+    "clear_channel of the class": (
+        """
         channel = CaChannel(P + "plain")
         channel.searchw()
         hold_up()
@@ -111,16 +126,24 @@ CLEARED = {
         channel.flush_io()
         channel.getw()
         arrived()
-        channel.clear_channel()
         """,
+        "channel.clear_channel()",
+    ),
 }
 
 
 @pytest.mark.parametrize("what", CLEARED)
 def test_nothing_starts_after_a_clear(run_script: RunScript, what: str) -> None:
-
-    code = HELD_UP + textwrap.dedent(CLEARED[what]) + 'let_go()\nprint("late:", late)\n'
+    setup, clear = CLEARED[what]
+    code = HELD_UP + textwrap.dedent(setup) + clear + '\nlet_go()\nprint("late:", late)\n'
     assert_quiet(run_script(code), "late: []\n")
+
+
+@pytest.mark.parametrize("what", CLEARED)
+def test_they_would_have_started_without_the_clear(run_script: RunScript, what: str) -> None:
+    setup, _ = CLEARED[what]
+    code = HELD_UP + textwrap.dedent(setup) + 'let_go()\nwait_for(lambda: late)\nprint("came")\n'
+    assert_quiet(run_script(code), "came\n")
 
 
 def test_nothing_starts_after_a_clear_within_the_callback(run_script: RunScript) -> None:

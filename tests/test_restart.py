@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -143,6 +144,34 @@ def test_what_is_under_way_ends_with_a_disconnect(own_ioc: Ioc) -> None:
     assert (len(gets), len(puts)) == (2, 2)
     for each in (chid, wave):
         ca.clear_channel(each)
+
+
+def test_a_server_that_hangs_for_a_while(own_ioc: Ioc) -> None:
+    """What comes too late disturbs nothing, and what is asked for afterwards is right."""
+    chid = open_chid(own_ioc.prefix + "calong")
+    channel = CaChannel(own_ioc.prefix + "castr")
+    channel.searchw()
+    channel.setTimeout(0.2)
+    assert own_ioc.process is not None
+    os.kill(own_ioc.process.pid, signal.SIGSTOP)
+    late = [ca.get(chid)[1] for _ in range(10)]
+    assert ca.pend_io(0.2) is ca.ECA.TIMEOUT
+    with pytest.raises(CaChannelException) as caught:
+        channel.getw()
+    assert caught.value.status is ca.ECA.TIMEOUT
+    with pytest.raises(CaChannelException):
+        channel.getValue()
+    os.kill(own_ioc.process.pid, signal.SIGCONT)
+    channel.setTimeout(10)
+    for number in range(20):
+        channel.putw(str(number))
+        assert channel.getw() == str(number)
+        assert read(chid) == 5
+    for value in late:
+        with contextlib.suppress(CaChannelException):
+            assert value.get() == 5
+    ca.clear_channel(chid)
+    channel.clear_channel()
 
 
 def test_getw_ends_with_the_connection(own_ioc: Ioc) -> None:

@@ -129,7 +129,7 @@ class CaChannel:
         if status != ECA_NORMAL:
             raise CaChannelException(status, self._name())
 
-    def _check_callback(self, callback: object) -> None:
+    def _check_callback(self, callback: Any) -> None:
         if not callable(callback):
             detail = f"a callback must be callable, and {callback!r} is not"
             raise CaChannelTypeError(ca.ECA_BADFUNCPTR, self._name(), detail)

@@ -70,14 +70,14 @@ def _text(table: tuple[str, ...], code: int) -> str:
     return table[code]
 
 
-def alarmStatusString(status: int) -> str:
+def alarmStatusString(code: int) -> str:
     """The text of an alarm status, such as ``HIHI``. Raises IndexError for a number that is none."""
-    return _text(_ALARM_STATUS, status)
+    return _text(_ALARM_STATUS, code)
 
 
-def alarmSeverityString(severity: int) -> str:
+def alarmSeverityString(code: int) -> str:
     """The text of an alarm severity, such as ``MAJOR``. Raises IndexError for a number that is none."""
-    return _text(_ALARM_SEVERITY, severity)
+    return _text(_ALARM_SEVERITY, code)
 
 
 def dbf_type_to_text(type: int) -> str:

@@ -12,19 +12,19 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast, overload
 
 from . import _ca, ca
 from ._constants import (
-    CA_OP_CONN_DOWN,
     CA_OP_CONN_UP,
-    DBE_VALUE,
     DBR_CTRL_DOUBLE,
     ECA_BADCHID,
     ECA_BADTYPE,
     ECA_DISCONN,
     ECA_NOCONVERT,
+    ECA_NOWTACCESS,
     ECA_PUTFAIL,
     ECA_TIMEOUT,
 )
 from ._enums import CA_OP, ChannelState
 from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError
+from ._motion import Motion
 from .epicsPV import epicsPV
 
 __all__ = ["epicsMotor", "epicsMotorException"]
@@ -38,12 +38,8 @@ _FIELDS = (
     *("velo", "vbas", "accl", "desc", "mres", "hlm", "llm", "dhlm", "dllm", "bdst", "off"),
 )
 
-# A wait looks for Ctrl-C so often, where the system does not end it by itself.
-_INTERRUPT_CHECK = 0.2
 # Seconds between two looks at what no monitor tells of.
 _LOOK_AGAIN = 0.02
-# Seconds that a server has to tell DMOV, however little of the timeout is left.
-_LAST_LOOK = 0.2
 
 
 class epicsMotorException(Exception):
@@ -81,7 +77,7 @@ _STEP = _Frame("rval", "rrbv", "dllm", "dhlm")
 
 
 class _Request(NamedTuple):
-    """What the last :meth:`epicsMotor.move` asked for, and what the monitor of DMOV had told until then."""
+    """What the last :meth:`epicsMotor.move` asked for, and the starts and losses that there had been until then."""
 
     frame: _Frame
     value: float
@@ -96,55 +92,6 @@ class _Standing(NamedTuple):
     position: float | None
     units: str
     text: str
-
-
-class _Watch:
-    """What the monitor of DMOV has told. It knows neither the motor nor its channels, so that these can go away."""
-
-    def __init__(self) -> None:
-        self.changed = threading.Condition()
-        self.news = 0
-        """Updates and losses of the connection so far."""
-        self.starts = 0
-        """How often the motor began to move."""
-        self.losses = 0
-        """How often the connection was lost."""
-        self.done: bool | None = None
-        """DMOV, as it was told last; None where nothing was since it connected."""
-        self._dispatcher: int | None = None
-
-    def updated(self, epics_args: dict[str, Any], user_args: tuple[Any, ...]) -> None:
-        """The callback of the subscription."""
-        value = epics_args["pv_value"]
-        with self.changed:
-            self._dispatcher = threading.get_ident()
-            if value is not None:
-                done = bool(value)
-                # A 1 after a 1 is a motion too: of a 0 and a 1 in quick succession a server may tell the last alone.
-                if not done or self.done:
-                    self.starts += 1
-                self.done = done
-            self.news += 1
-            self.changed.notify_all()
-
-    def connection_changed(self, epics_args: tuple[ca.chid, CA_OP], user_args: tuple[Any, ...]) -> None:
-        """The callback of the connection."""
-        with self.changed:
-            if epics_args[1] == CA_OP_CONN_DOWN:
-                self.losses += 1
-                self.done = None
-            self.news += 1
-            self.changed.notify_all()
-
-    def wait(self, seen: int, seconds: float) -> None:
-        """Returns when there is more news than ``seen``, or earlier; never later than after so many seconds."""
-        if self._dispatcher in (None, threading.get_ident()):
-            # This thread delivers the callbacks itself: it is in one, or its context is not preemptive.
-            ca.pend_event(min(seconds, _LOOK_AGAIN))
-            return
-        with self.changed:
-            if self.news == seen:
-                self.changed.wait(min(seconds, _INTERRUPT_CHECK))
 
 
 def _to_use_mode(epics_args: tuple[ca.chid, CA_OP], user_args: tuple[threading.Event]) -> None:
@@ -234,7 +181,7 @@ class epicsMotor:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._watch = _Watch()
+        self._motion = Motion()
         self._request: _Request | None = None
         self._unwatched = False
         """Whether nobody has waited yet for the end of the last move()."""
@@ -252,9 +199,7 @@ class epicsMotor:
             seconds = epicsPV.ca_timeout
             raise CaChannelException(error.status, name, f"no connection to {which} within {seconds:g} s") from None
         self.pvs["set"].change_connection_event(_to_use_mode, self._set_mode)
-        self.pvs["dmov"].change_connection_event(self._watch.connection_changed)
-        self.pvs["dmov"].add_masked_array_event(None, None, DBE_VALUE, self._watch.updated)
-        self.pvs["dmov"].flush_io()
+        self._motion.watch(self.pvs["dmov"])
 
     def __enter__(self) -> epicsMotor:
         return self
@@ -267,10 +212,8 @@ class epicsMotor:
     def __repr__(self) -> str:
         if self.pvs["dmov"].state() != ChannelState.CONN:
             state = "disconnected"
-        elif self._watch.done is None:
-            state = "connected"
         else:
-            state = "done moving" if self._watch.done else "moving"
+            state = {None: "connected", True: "done moving", False: "moving"}[self._motion.done]
         return f"<epicsMotor {self.name!r} {state}>"
 
     def close(self) -> None:
@@ -311,11 +254,7 @@ class epicsMotor:
             field = "rlv"
         elif relative:
             number += self._read(field)[0]
-        watch = self._watch
-        with watch.changed:
-            # A motor that is moving has started; its DMOV stays 0.
-            starts = watch.starts - (watch.done is False)
-            request = _Request(frame, number, field == "rlv", starts, watch.losses)
+        request = _Request(frame, number, field == "rlv", *self._motion.now())
         self.pvs[field].putw(number)
         self._request = request
         self._unwatched = True
@@ -354,47 +293,34 @@ class epicsMotor:
             detail = f"a timeout is a number of seconds, 0 or more, not {timeout}"
             raise CaChannelValueError(ECA_TIMEOUT, self.name, detail)
         deadline = time.monotonic() + timeout if timeout else math.inf
-        watch = self._watch
-        starts, losses = watch.starts, watch.losses
+        motion = self._motion
+        starts, losses = motion.starts, motion.losses
         if self._unwatched and self._request is not None:
             starts, losses = self._request.starts, self._request.losses
         stop = stop or not start
         try:
             if start:
-                self._wait_until(lambda done: not done or watch.starts > starts, losses, deadline)
+                self._wait_until(lambda done: not done or motion.starts > starts, losses, deadline)
             if stop:
                 self._wait_until(lambda done: done, losses, deadline)
                 self._unwatched = False
         except TimeoutError:
-            happened = "stopped" if watch.done is False else "started"
+            happened = "stopped" if motion.done is False else "started"
             detail = f"it has not {happened} within {timeout:g} s{self._standing().text}"
             raise CaChannelException(ECA_TIMEOUT, self.name, detail) from None
+        except ConnectionError:
+            self._unwatched = False
+            raise CaChannelException(ECA_DISCONN, self.name, "its IOC has gone; it may be moving still") from None
         if not ignore_limits:
             self._check_limits(leaving=not stop)
             if stop:
                 self._request = None
 
     def _wait_until(self, reached: Callable[[bool], bool], losses: int, deadline: float) -> None:
-        """Waits until ``reached(DMOV)``; raises TimeoutError at the deadline."""
-        watch = self._watch
-        pv = self.pvs["dmov"]
-        while True:
-            # Before the read: whatever changes after the server has read DMOV is news.
-            seen = watch.news
-            if watch.losses == losses and pv.state() == ChannelState.CONN:
-                left = max(deadline - time.monotonic(), _LAST_LOOK)
-                if reached(bool(self._read("dmov", timeout=left)[0])):
-                    return
-            while True:
-                if watch.losses != losses or pv.state() != ChannelState.CONN:
-                    self._unwatched = False
-                    raise CaChannelException(ECA_DISCONN, self.name, "its IOC has gone; it may be moving still")
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise TimeoutError
-                if watch.news != seen:
-                    break
-                watch.wait(seen, left)
+        def read(timeout: float) -> bool:
+            return bool(self._read("dmov", timeout=timeout)[0])
+
+        self._motion.wait_until(reached, read, self.pvs["dmov"], losses, deadline)
 
     #
     # Position
@@ -431,6 +357,9 @@ class epicsMotor:
         number = self._number(position)
         resolution = abs(self._read("mres")[0])
         tolerance = 1.0 if frame is _STEP else max(resolution, abs(number) * 1e-9)
+        for pv in (self.pvs["set"], self.pvs[frame.target]):
+            if not pv.write_access():
+                raise CaChannelException(ECA_NOWTACCESS, pv.name())
         patience = self.pvs["set"].getTimeout()
         try:
             self.pvs["set"].putw(1)
@@ -470,9 +399,10 @@ class epicsMotor:
             try:
                 pv.putw(0)
             except CaChannelException as error:
-                if error.status not in (ECA_DISCONN, ECA_TIMEOUT) or time.monotonic() >= deadline:
-                    detail = "it may be in SET mode still, and is put back into USE mode when it reconnects"
-                    raise CaChannelException(int(error), self.name, detail) from error
+                gone = error.status in (ECA_DISCONN, ECA_TIMEOUT)
+                if not gone or time.monotonic() >= deadline:
+                    prospect = ", and is put back into USE mode when it reconnects" if gone else ""
+                    raise CaChannelException(int(error), self.name, f"it may be in SET mode still{prospect}") from error
                 ca.pend_event(_LOOK_AGAIN)
             else:
                 self._set_mode.clear()

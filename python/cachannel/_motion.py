@@ -1,0 +1,109 @@
+"""What the monitor of a motor's DMOV tells, and waiting for it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from . import ca
+from ._constants import CA_OP_CONN_DOWN, DBE_VALUE
+from ._enums import CA_OP, ChannelState
+from .CaChannel import CaChannel
+
+# A wait looks for Ctrl-C so often, where the system does not end it by itself.
+_INTERRUPT_CHECK = 0.2
+# Seconds between two rounds of callbacks, for a thread that has to deliver them itself.
+_ROUND = 0.01
+# Seconds that a server has to tell DMOV, however little of the timeout is left.
+_LAST_LOOK = 0.2
+
+
+class Motion:
+    """The starts of a motor, counted. It knows neither the motor nor its channels, so that these can go away."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.news = 0
+        """Updates and losses of the connection so far."""
+        self.starts = 0
+        """How often it began to move."""
+        self.losses = 0
+        """How often the connection was lost."""
+        self.done: bool | None = None
+        """DMOV, as it was told last; None where nothing was since it connected."""
+        self._dispatcher: int | None = None
+
+    def watch(self, dmov: CaChannel) -> None:
+        """Subscribes to DMOV."""
+        dmov.change_connection_event(self._connection_changed)
+        dmov.add_masked_array_event(None, None, DBE_VALUE, self._updated)
+        dmov.flush_io()
+
+    def _updated(self, epics_args: dict[str, Any], user_args: tuple[Any, ...]) -> None:
+        value = epics_args["pv_value"]
+        with self.changed:
+            self._dispatcher = threading.get_ident()
+            if value is not None:
+                done = bool(value)
+                # A 1 after a 1 is a motion too: of a 0 and a 1 in quick succession a server may tell the last alone.
+                if not done or self.done:
+                    self.starts += 1
+                self.done = done
+            self.news += 1
+            self.changed.notify_all()
+
+    def _connection_changed(self, epics_args: tuple[ca.chid, CA_OP], user_args: tuple[Any, ...]) -> None:
+        with self.changed:
+            if epics_args[1] == CA_OP_CONN_DOWN:
+                self.losses += 1
+                self.done = None
+            self.news += 1
+            self.changed.notify_all()
+
+    def now(self) -> tuple[int, int]:
+        """The starts and losses that count for what is asked of the motor now."""
+        with self.changed:
+            # A motor that moves has started: its DMOV stays 0.
+            return self.starts - (self.done is False), self.losses
+
+    def wait_until(
+        self,
+        reached: Callable[[bool], bool],
+        read: Callable[[float], bool],
+        dmov: CaChannel,
+        losses: int,
+        deadline: float,
+    ) -> None:
+        """Waits until ``reached(DMOV)``. Updates wake it; what DMOV is, ``read(timeout)`` tells.
+
+        :raises ConnectionError: where the connection is lost, or was since there were so many ``losses``.
+        :raises TimeoutError: at the deadline (of the monotonic clock).
+        """
+        while True:
+            # Before the read: whatever changes after the server has read DMOV is news.
+            seen = self.news
+            self._check_connection(dmov, losses)
+            if reached(read(max(deadline - time.monotonic(), _LAST_LOOK))):
+                return
+            while self.news == seen:
+                self._check_connection(dmov, losses)
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError
+                self._wait(seen, left)
+
+    def _check_connection(self, dmov: CaChannel, losses: int) -> None:
+        if self.losses != losses or dmov.state() != ChannelState.CONN:
+            raise ConnectionError
+
+    def _wait(self, seen: int, seconds: float) -> None:
+        """Returns when there is more news than ``seen``, or earlier; never later than after so many seconds."""
+        if self._dispatcher in (None, threading.get_ident()):
+            # This thread delivers the callbacks itself: it is in one, or its context is not preemptive.
+            ca.pend_event(min(seconds, _ROUND))
+            return
+        with self.changed:
+            if self.news == seen:
+                self.changed.wait(min(seconds, _INTERRUPT_CHECK))
