@@ -8,14 +8,13 @@ use crate::ca::event::{Answer, Event, Exception};
 use crate::ca::queue::{Delivery, Wake};
 use crate::ca::request::{Op, Request};
 use crate::ca::subscription::Subscription;
+use crate::callback::{Callback, callback, chid_of};
 use crate::convert::names::names;
 use crate::convert::{Style, fill};
-use crate::py::callback::{Callback, callback, chid_of};
-use crate::py::context::is_exiting;
+use crate::thread_state::{Delivering, depth, is_exiting};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,11 +24,6 @@ const TURN: Duration = Duration::from_millis(5);
 const MAX_DEPTH: usize = 16;
 /// How often a wait that delivers looks for signals.
 const SLICE: Duration = Duration::from_millis(50);
-
-thread_local! {
-    /// The context whose events this thread is delivering, and how deep.
-    static DELIVERING: Cell<(u64, usize)> = const { Cell::new((0, 0)) };
-}
 
 /// The dispatcher's life: until the context's queue is stopped.
 pub fn run(py: Python<'_>, context: &Context) {
@@ -50,22 +44,12 @@ pub fn run(py: Python<'_>, context: &Context) {
     }
 }
 
-/// The calling thread is in a callback of this context.
-pub fn is_delivering(context: &Context) -> bool {
-    DELIVERING.get().0 == context.id()
-}
-
-/// The calling thread is in a callback.
-pub fn is_delivering_any() -> bool {
-    DELIVERING.get().1 > 0
-}
-
 /// The calling thread's waits deliver events: it is in a callback, or polls a non-preemptive context.
 pub fn delivers_while_waiting(context: &Context) -> bool {
-    if is_delivering(context) {
-        return DELIVERING.get().1 < MAX_DEPTH;
+    match depth(context) {
+        0 => !context.is_preemptive() && context.owner() == std::thread::current().id(),
+        depth => depth < MAX_DEPTH,
     }
-    !context.is_preemptive() && context.owner() == std::thread::current().id()
 }
 
 /// How a wait that delivers ended.
@@ -110,15 +94,9 @@ pub fn pump(
 }
 
 fn deliver(py: Python<'_>, context: &Context, delivery: Delivery<'_>) {
-    let before = DELIVERING.get();
-    let depth = if before.0 == context.id() {
-        before.1
-    } else {
-        0
-    };
-    DELIVERING.set((context.id(), depth + 1));
+    let delivering = Delivering::start(context);
     let called = call(py, context, &delivery.event);
-    DELIVERING.set(before);
+    drop(delivering);
     if let Err(error) = called
         && !is_exiting()
     {

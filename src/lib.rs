@@ -1,12 +1,28 @@
 //! The Python module `cachannel._ca`, and the safe Rust over libca that it stands on.
+//!
+//! Layers, each calling only those below it:
+//!
+//! * [`py`] the functions and classes that Python sees, a few lines each
+//! * [`dispatch`] delivers events to Python functions ([`callback`])
+//! * [`convert`] DBR buffers to Python and numpy values, and back
+//! * [`ca`] safe Rust over libca: contexts, channels, requests, subscriptions, events; knows no Python
+//! * [`ca_sys`] libca itself: bindings and loader
+//!
+//! Beside them, for all that see Python: [`errors`], the one way from errors to exceptions, and [`thread_state`].
 
 pub mod ca;
 pub mod ca_sys;
+#[cfg(feature = "python")]
+mod callback;
 pub mod convert;
 #[cfg(feature = "python")]
 mod dispatch;
 #[cfg(feature = "python")]
+mod errors;
+#[cfg(feature = "python")]
 mod py;
+#[cfg(feature = "python")]
+mod thread_state;
 
 #[cfg(feature = "python")]
 #[pyo3::pymodule(name = "_ca")]

@@ -1,14 +1,14 @@
 //! `chid` and `evid`: the opaque handles of module `ca`.
 
-use super::callback::{Callback, Owner, callback, owner};
 use super::context::current;
-use super::errors::{bad_type, eca, outcome, status};
 use crate::ca::channel::Channel;
 use crate::ca::error::Error;
 use crate::ca::status::Status;
 use crate::ca::subscription::Subscription;
+use crate::callback::{Callback, Owner, callback, owner};
 use crate::convert::Style;
 use crate::convert::names::names;
+use crate::errors::{bad_type, eca, outcome, status};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
@@ -60,7 +60,7 @@ impl Chid {
             (changed, callbacks.keep_alive())
         };
         if let Some(owner) = chid.channel.get().and_then(|channel| owner(channel)) {
-            owner.pin(wanted.then_some(this));
+            owner.pin(wanted.then_some(this.as_any()));
         }
         changed
     }
@@ -209,7 +209,7 @@ pub fn create_channel<'py>(
             }),
         },
     )?;
-    let owner = Owner::new(&chid)?;
+    let owner = Owner::new(chid.as_any())?;
     let handler = callback.map(|callback| callback.handler());
     let priority = u32::try_from(priority).unwrap_or(u32::MAX);
     let made = py.detach(|| Channel::create(&context, &name, priority, owner, handler));

@@ -1,20 +1,19 @@
 //! Contexts for Python's threads: which one a thread is in, their dispatchers, and their end.
 
-use super::callback::{Callback, owner};
 use super::chid::optional_callback;
-use super::errors::{eca, status, truth};
 use crate::ca::context::Context;
 use crate::ca::error::{Error, Result};
 use crate::ca::fork::PerProcess;
 use crate::ca::status::Status;
+use crate::callback::{Callback, owner};
+use crate::errors::{eca, status, truth};
+use crate::thread_state::{depth, is_exiting, start_exit};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::PyDict;
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread::ThreadId;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long the end of a dispatcher, and of a context, may take at exit.
@@ -41,33 +40,6 @@ struct Dispatcher {
 }
 
 static CONTEXTS: PerProcess<Mutex<Contexts>> = PerProcess::new();
-static EXITED: AtomicBool = AtomicBool::new(false);
-/// The thread that ends the interpreter.
-static EXITING: OnceLock<ThreadId> = OnceLock::new();
-
-/// Only daemon threads are left when the interpreter ends, and what they are in the middle of fails as its context goes.
-/// They are not to complain of that, and wait for the end here, as Python has them wait for its lock.
-pub fn park_at_exit(py: Python<'_>) {
-    let is_left = || {
-        EXITING
-            .get()
-            .is_some_and(|thread| *thread != std::thread::current().id())
-            && !crate::dispatch::is_delivering_any()
-    };
-    if EXITED.load(Ordering::SeqCst) && is_left() {
-        py.detach(|| {
-            loop {
-                std::thread::park();
-            }
-        });
-    }
-}
-
-/// The interpreter is ending.
-pub fn is_exiting() -> bool {
-    EXITED.load(Ordering::SeqCst)
-}
-
 /// A context of libca, opaque.
 #[pyclass(frozen, name = "ca_client_context", module = "cachannel.ca")]
 pub struct PyContext {
@@ -133,7 +105,7 @@ pub fn current(py: Python<'_>) -> PyResult<Result<Arc<Context>>> {
 }
 
 fn create(py: Python<'_>, preemptive: bool, share: bool) -> PyResult<Result<Arc<Context>>> {
-    if EXITED.load(Ordering::SeqCst) {
+    if is_exiting() {
         let mut error = Error::from(Status::NOCACTX);
         error.detail = "the interpreter is shutting down".to_owned();
         return Ok(Err(error));
@@ -197,7 +169,7 @@ fn finish(py: Python<'_>, dispatcher: &Dispatcher, patience: Duration) {
     let context = &dispatcher.context;
     context.queue.stop();
     if let Some(thread) = &dispatcher.thread
-        && !crate::dispatch::is_delivering(context)
+        && depth(context) == 0
         && let Err(error) = thread
             .bind(py)
             .call_method1("join", (patience.as_secs_f64(),))
@@ -215,8 +187,7 @@ fn finish(py: Python<'_>, dispatcher: &Dispatcher, patience: Duration) {
 /// Ends all contexts, at exit, each step in bounded time. Afterwards every call gives ECA_NOCACTX.
 #[pyfunction]
 pub fn shutdown(py: Python<'_>) {
-    EXITING.get_or_init(|| std::thread::current().id());
-    EXITED.store(true, Ordering::SeqCst);
+    start_exit();
     let dispatchers = {
         let contexts = CONTEXTS.get().lock_py_attached(py);
         let mut contexts = contexts.unwrap_or_else(PoisonError::into_inner);

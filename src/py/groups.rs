@@ -2,7 +2,6 @@
 
 use super::chid::Chid;
 use super::context::current;
-use super::errors::{deadline, eca, status, truth};
 use super::transfer::{DBRValue, Read, Write};
 use super::wait::wait_for;
 use crate::ca::batch::Batch;
@@ -10,6 +9,7 @@ use crate::ca::context::Context;
 use crate::ca::error::Error;
 use crate::ca::status::Status;
 use crate::convert::Style;
+use crate::errors::{deadline, eca, status, truth};
 use pyo3::prelude::*;
 use std::sync::Arc;
 

@@ -1,8 +1,6 @@
 //! get, put, create_subscription, and DBRValue.
 
-use super::callback::Callback;
 use super::chid::{Chid, Evid, optional_callback};
-use super::errors::{bad_argument, bad_type, deadline, eca, outcome, truth};
 use super::wait::wait_for;
 use crate::ca::batch::Ticket;
 use crate::ca::channel::Channel;
@@ -10,7 +8,9 @@ use crate::ca::dbr::{Base, DbrType};
 use crate::ca::error::Error;
 use crate::ca::request::Request;
 use crate::ca::status::Status;
+use crate::callback::Callback;
 use crate::convert::{ArrayCache, Style, outgoing, value};
+use crate::errors::{bad_argument, bad_type, deadline, eca, outcome, truth};
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use std::sync::Arc;

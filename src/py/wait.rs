@@ -2,12 +2,13 @@
 
 use super::chid::Chid;
 use super::context::current;
-use super::errors::{deadline, eca, outcome, status, truth};
 use crate::ca::batch::{Batch, INTERRUPT_CHECK, Waited, remaining};
 use crate::ca::context::Context;
 use crate::ca::error::Error;
 use crate::ca::status::Status;
-use crate::dispatch::{Pumped, delivers_while_waiting, is_delivering, log, pump};
+use crate::dispatch::{Pumped, delivers_while_waiting, log, pump};
+use crate::errors::{deadline, eca, outcome, status, truth};
+use crate::thread_state::depth;
 use pyo3::prelude::*;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -130,7 +131,7 @@ fn run_events(
         return Ok(Ok(()));
     }
     sleep(py, deadline)?;
-    if is_delivering(context) || !context.is_preemptive() {
+    if depth(context) > 0 || !context.is_preemptive() {
         // Nobody else delivers: neither while this callback runs, nor where another thread polls.
         return Ok(Ok(()));
     }

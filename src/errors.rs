@@ -1,9 +1,9 @@
 //! The one way from the safe layer's errors to Python's.
 
-use super::context::park_at_exit;
 use crate::ca::error::{Error, Kind};
 use crate::ca::status::Status;
 use crate::convert::names::names;
+use crate::thread_state::park_at_exit;
 use pyo3::prelude::*;
 
 /// The class of `cachannel._errors` for each kind of error.

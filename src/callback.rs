@@ -4,8 +4,7 @@ use crate::ca::channel::Channel;
 use crate::ca::event::Handler;
 use crate::ca::status::Status;
 use crate::convert::Style;
-use crate::py::chid::Chid;
-use crate::py::errors::bad_type;
+use crate::errors::bad_type;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyWeakrefMethods, PyWeakrefReference};
@@ -115,18 +114,18 @@ pub struct Owner {
     object: Py<PyWeakrefReference>,
     /// The same object while it has callbacks of module `ca`'s kind. In C a channel lives until it is cleared, whoever
     /// remembers its id, and programs over `ca` are written so: a callback may be all that knows the channel.
-    pin: Mutex<Option<Py<Chid>>>,
+    pin: Mutex<Option<Py<PyAny>>>,
 }
 
 impl Owner {
-    pub fn new(object: &Bound<'_, Chid>) -> PyResult<Arc<Owner>> {
+    pub fn new(object: &Bound<'_, PyAny>) -> PyResult<Arc<Owner>> {
         Ok(Arc::new(Owner {
             object: PyWeakrefReference::new(object)?.unbind(),
             pin: Mutex::new(None),
         }))
     }
 
-    pub fn pin(&self, object: Option<&Bound<'_, Chid>>) {
+    pub fn pin(&self, object: Option<&Bound<'_, PyAny>>) {
         let object = object.map(|object| object.clone().unbind());
         let mut pin = self.pin.lock().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *pin, object);
@@ -141,7 +140,6 @@ pub fn owner(channel: &Channel) -> Option<&Owner> {
 }
 
 /// The Python object of a channel, while it lives.
-pub fn chid_of<'py>(py: Python<'py>, channel: &Channel) -> Option<Bound<'py, Chid>> {
-    let object = owner(channel)?.object.bind(py).upgrade()?;
-    object.cast_into::<Chid>().ok()
+pub fn chid_of<'py>(py: Python<'py>, channel: &Channel) -> Option<Bound<'py, PyAny>> {
+    owner(channel)?.object.bind(py).upgrade()
 }
