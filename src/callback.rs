@@ -50,6 +50,16 @@ impl Callback {
         }))
     }
 
+    /// An optional argument; None means none.
+    pub fn optional(
+        function: Option<&Bound<'_, PyAny>>,
+        user_args: Option<&Bound<'_, PyAny>>,
+        use_numpy: bool,
+    ) -> PyResult<Option<Arc<Callback>>> {
+        let new = |function| Callback::new(function, user_args, use_numpy);
+        function.map(new).transpose()
+    }
+
     pub fn handler(self: &Arc<Callback>) -> Handler {
         self.clone()
     }

@@ -164,17 +164,6 @@ fn pv_name(name: &Bound<'_, PyAny>) -> PyResult<String> {
     Err(bad_type(Status::BADSTR, detail))
 }
 
-/// An optional callback argument; None means none.
-pub fn optional_callback(
-    function: Option<&Bound<'_, PyAny>>,
-    user_args: Option<&Bound<'_, PyAny>>,
-    use_numpy: bool,
-) -> PyResult<Option<Arc<Callback>>> {
-    function
-        .map(|f| Callback::new(f, user_args, use_numpy))
-        .transpose()
-}
-
 /// Starts to connect to a PV (ca_create_channel).
 ///
 /// `name`: str, or bytes in UTF-8, at most 500 bytes. `callback`: called with a dict `chid`, `op` (CA_OP.CONN_UP or
@@ -193,7 +182,7 @@ pub fn create_channel<'py>(
     user_args: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<(Bound<'py, PyAny>, Option<Bound<'py, Chid>>)> {
     let name = pv_name(name)?;
-    let callback = optional_callback(callback, user_args, false)?;
+    let callback = Callback::optional(callback, user_args, false)?;
     let context = match current(py)? {
         Ok(context) => context,
         Err(error) => return Ok((eca(py, error.status)?, None)),
@@ -263,7 +252,7 @@ pub fn change_connection_event<'py>(
     callback: Option<&Bound<'py, PyAny>>,
     user_args: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let callback = optional_callback(callback, user_args, false)?;
+    let callback = Callback::optional(callback, user_args, false)?;
     let Some(chid) = chid else {
         return eca(py, Status::BADCHID);
     };
@@ -289,7 +278,7 @@ pub fn replace_access_rights_event<'py>(
     callback: Option<&Bound<'py, PyAny>>,
     user_args: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let callback = optional_callback(callback, user_args, false)?;
+    let callback = Callback::optional(callback, user_args, false)?;
     let Some(chid) = chid else {
         return eca(py, Status::BADCHID);
     };

@@ -1,6 +1,5 @@
 //! Contexts for Python's threads: which one a thread is in, their dispatchers, and their end.
 
-use super::chid::optional_callback;
 use crate::ca::context::Context;
 use crate::ca::error::{Error, Result};
 use crate::ca::fork::PerProcess;
@@ -314,7 +313,7 @@ fn context_handler(
     callback: Option<&Bound<'_, PyAny>>,
     user_args: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Option<crate::ca::event::Handler>> {
-    let callback = optional_callback(callback, user_args, false)?;
+    let callback = Callback::optional(callback, user_args, false)?;
     Ok(callback.as_ref().map(Callback::handler))
 }
 

@@ -1,6 +1,6 @@
 //! get, put, create_subscription, and DBRValue.
 
-use super::chid::{Chid, Evid, optional_callback};
+use super::chid::{Chid, Evid};
 use super::wait::wait_for;
 use crate::ca::batch::Ticket;
 use crate::ca::channel::Channel;
@@ -187,7 +187,7 @@ pub fn get<'py>(
     #[pyo3(from_py_with = truth)] use_numpy: bool,
     user_args: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<(Bound<'py, PyAny>, Option<DBRValue>)> {
-    let callback = optional_callback(callback, user_args, use_numpy)?;
+    let callback = Callback::optional(callback, user_args, use_numpy)?;
     let read = Read {
         chid,
         chtype,
@@ -261,7 +261,8 @@ pub fn put<'py>(
     callback: Option<&Bound<'py, PyAny>>,
     user_args: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let handler = optional_callback(callback, user_args, false)?.map(|callback| callback.handler());
+    let handler =
+        Callback::optional(callback, user_args, false)?.map(|callback| callback.handler());
     let write = Write {
         chid,
         value,
