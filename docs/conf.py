@@ -14,7 +14,7 @@ author = "the cachannel developers"
 copyright = "the CaChannel and cachannel developers"
 version = release = cachannel.__version__
 
-extensions = ["sphinx.ext.autodoc", "myst_parser", "stubsignatures", "enumtable"]
+extensions = ["sphinx.ext.autodoc", "myst_parser", "signatures", "enumtable"]
 exclude_patterns = ["_ext"]
 
 # Everything that is referred to must exist. What is Python's or numpy's own is not looked up: that takes a network.
@@ -30,9 +30,6 @@ default_role = "code"  # docstrings of the Rust core write `name`
 add_module_names = False
 python_maximum_signature_line_length = 100
 autodoc_member_order = "bysource"
-autodoc_typehints = "signature"
-autodoc_preserve_defaults = True
-autodoc_type_aliases = {name: f"cachannel.{name}" for name in ("EventCallback", "ConnectionCallback")}
 toc_object_entries_show_parents = "hide"
 
 highlight_language = "python"

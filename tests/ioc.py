@@ -164,6 +164,17 @@ class Ioc:
             assert process.stdin is not None
             process.stdin.close()
 
+    def pause(self) -> None:
+        """Stop the process in its tracks, as a server does that hangs; return when it has stopped."""
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGCONT)
+
     def restart(self) -> None:
         """Stop and start again, on the same port."""
         self.stop()

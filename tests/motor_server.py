@@ -34,7 +34,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -52,7 +52,7 @@ FAULTS: dict[str, float | str] = {
     "lag": 0.0,  # seconds from a request until the motor, and DMOV, show that there is one
     "refuse": "",  # the server refuses writes to this field; to several with spaces between
     "swallow": "",  # the server takes writes to this field and does nothing
-    "drop_on": "",  # the server cuts its clients off after a write to this field
+    "drop_on": "",  # the server cuts its clients off after the next write to this field
     "writes": "",  # what was written since this was emptied: "SET=1 VAL=5.0 SET=0"
 }
 """Names of the extra PVs, as in ``m1:high_switch``, and their values at the start."""
@@ -334,19 +334,23 @@ class Motor:
             await self.set(DMOV=1)
 
 
+@cache
+def record_group() -> Any:
+    """caproto's motor record."""
+    from caproto.server import PVGroup, pvproperty
+
+    return type("Record", (PVGroup,), {"record": pvproperty(name="", value=0.0, record="motor")})
+
+
 class MotorPvs:
     """The PVs of one motor: those of caproto's motor record, with a ``Motor`` behind them, and those of ``FAULTS``."""
 
     def __init__(self, name: str, cut_off: Callable[[], Awaitable[None]]) -> None:
         from caproto import ChannelDouble, ChannelString
-        from caproto.server import PVGroup, pvproperty
-
-        class Group(PVGroup):  # type: ignore[misc]
-            record = pvproperty(name="", value=0.0, record="motor", precision=3, units="mm")
 
         self.motor = Motor(self.post)
         self.cut_off = cut_off
-        self.record = Group(prefix=name).record
+        self.record = record_group()(prefix=name).record
         self.channels = {"VAL": self.record, **self.record.fields}
         for field, channel in self.channels.items():
             if field in self.motor.field:
@@ -397,7 +401,8 @@ class MotorPvs:
         await writes.write(faults["writes"], verify_value=False)
         if field not in str(faults["swallow"]).split():
             await self.motor.put(field, value)
-        if field in str(faults["drop_on"]).split():
+        if field == faults["drop_on"]:
+            faults["drop_on"] = ""
             await self.cut_off()
         raise SkipWrite
 

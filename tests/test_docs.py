@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cachannel
 import examples
 import pytest
 from conftest import HARD_LIMIT, RESTART_PORT
-from helpers import RunScript
-from ioc import Ioc
+from helpers import Result, RunScript
+from ioc import Ioc, free_port
+from motor_server import MotorServer
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(ROOT.joinpath("docs").rglob("*.rst"))
@@ -20,7 +22,11 @@ SESSIONS = [(page, number, test.name) for page in PAGES for number, test in enum
 MODULES = ["cachannel", *(f"cachannel.{module.name}" for module in pkgutil.iter_modules(cachannel.__path__))]
 TEXTS = [(path, number) for path in sorted(ROOT.glob("*.md")) for number in range(len(examples.blocks(path)))]
 
-pytestmark = [pytest.mark.timeout(150), pytest.mark.usefixtures("tank")]
+MOTOR_PORT = free_port()
+
+pytestmark = pytest.mark.timeout(150)
+
+RunCode = Callable[[str], Result]
 
 
 class TankIoc(Ioc):
@@ -35,14 +41,27 @@ class TankIoc(Ioc):
 
 
 @pytest.fixture(scope="module")
-def tank(repeater: None) -> Iterator[Ioc]:
-    with TankIoc("docs:", RESTART_PORT, full=False, bare=False, limit=HARD_LIMIT) as server:
-        yield server
+def servers(repeater: None) -> Iterator[None]:
+    tank = TankIoc("docs:", RESTART_PORT, full=False, bare=False, limit=HARD_LIMIT)
+    motors = MotorServer("docs:", MOTOR_PORT, motors=0, names=("stage:x", "13BMD:m38"), limit=HARD_LIMIT)
+    with tank, motors:
+        yield
+
+
+@pytest.fixture
+def run_code(servers: None, run_script: RunScript) -> RunCode:
+    """Gives a function that runs code in a process of its own, which finds all servers."""
+    addresses = f"{os.environ['EPICS_CA_ADDR_LIST']} 127.0.0.1:{MOTOR_PORT}"
+
+    def run(code: str) -> Result:
+        return run_script(code, 100, {"EPICS_CA_ADDR_LIST": addresses}, preamble=False)
+
+    return run
 
 
 @pytest.mark.parametrize(("page", "number"), [pytest.param(p, n, id=name) for p, n, name in SESSIONS])
-def test_page(page: Path, number: int, run_script: RunScript) -> None:
-    result = run_script(f"import examples\nexamples.run_session({str(page)!r}, {number})", 100, preamble=False)
+def test_page(page: Path, number: int, run_code: RunCode) -> None:
+    result = run_code(f"import examples\nexamples.run_session({str(page)!r}, {number})")
     assert (result.returncode, result.stderr) == (0, ""), result.stdout + result.stderr
 
 
@@ -52,32 +71,32 @@ def test_no_code_that_is_not_run(page: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if examples.docstrings(importlib.import_module(name))])
-def test_docstrings(name: str, run_script: RunScript) -> None:
-    result = run_script(f"import examples\nexamples.run_docstrings({name!r})", 100, preamble=False)
+def test_docstrings(name: str, run_code: RunCode) -> None:
+    result = run_code(f"import examples\nexamples.run_docstrings({name!r})")
     assert (result.returncode, result.stderr) == (0, ""), result.stdout + result.stderr
 
 
 @pytest.mark.parametrize(("path", "number"), TEXTS, ids=lambda value: getattr(value, "name", value))
-def test_text(path: Path, number: int, run_script: RunScript) -> None:
+def test_text(path: Path, number: int, run_code: RunCode) -> None:
     program, shown = examples.blocks(path)[number]
-    result = run_script(program, 60, preamble=False)
+    result = run_code(program)
     difference = examples.differs(program, shown, result.stdout, result.stderr)
     assert not difference, difference
 
 
-def test_an_example_that_differs_is_noticed(tmp_path: Path, run_script: RunScript) -> None:
+def test_an_example_that_differs_is_noticed(tmp_path: Path, run_code: RunCode) -> None:
     page = tmp_path / "page.rst"
     example = ">>> from cachannel import CaChannel\n>>> with CaChannel('tank:fills') as chan:\n...     chan.getw()\n"
     for shown, code in (("7", 0), ("8", 1)):
         page.write_text(f"Text\n\n{example}{shown}\n")
-        result = run_script(f"import examples\nexamples.run_session({str(page)!r}, 0)", preamble=False)
+        result = run_code(f"import examples\nexamples.run_session({str(page)!r}, 0)")
         assert result.returncode == code, result
     assert "Expected:\n    8\nGot:\n    7\n" in result.stdout
     page.write_text("")
     assert examples.sessions(page) == []
 
 
-def test_code_in_tables_is_run(tmp_path: Path, run_script: RunScript) -> None:
+def test_code_in_tables_is_run(tmp_path: Path, run_code: RunCode) -> None:
     page = tmp_path / "page.rst"
     head = ">>> steps = []\n\n.. list-table::\n   :class: runs\n\n   * - theirs\n     - ours, ``not_this``\n"
     page.write_text(
@@ -90,7 +109,7 @@ def test_code_in_tables_is_run(tmp_path: Path, run_script: RunScript) -> None:
         "steps.append( 2)\n",
     ]
     page.write_text(head + "   * - x\n     - ``steps.no_such_thing``\n")
-    result = run_script(f"import examples\nexamples.run_session({str(page)!r}, 0)", preamble=False)
+    result = run_code(f"import examples\nexamples.run_session({str(page)!r}, 0)")
     assert result.returncode == 1
     assert "no_such_thing" in result.stdout
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
-import signal
 import sys
 import threading
 import time
@@ -115,8 +113,7 @@ def test_monitored_reads_need_no_server(util_ioc: UtilIoc, make_pv: MakePV) -> N
     pv.putWait(7.25)
     pv.setMonitor()
     wait_for(lambda: pv.callBack.monitorState == 2)
-    assert util_ioc.process is not None
-    os.kill(util_ioc.process.pid, signal.SIGSTOP)
+    util_ioc.hold()
     try:
         began = time.perf_counter()
         for _ in range(3000):
@@ -130,7 +127,7 @@ def test_monitored_reads_need_no_server(util_ioc: UtilIoc, make_pv: MakePV) -> N
             pv.getw(ca.DBR_STRING)
         assert raised.value.status == ca.ECA_TIMEOUT
     finally:
-        os.kill(util_ioc.process.pid, signal.SIGCONT)
+        util_ioc.release()
 
 
 def test_monitored_reads_follow_the_value(make_pv: MakePV) -> None:
@@ -334,11 +331,13 @@ def test_beside_a_subscription_of_the_users(make_pv: MakePV) -> None:
 
 
 def test_a_monitored_pv_that_is_dropped_is_cleared(prefix: str) -> None:
-    pv = epicsPV(prefix + "fast")
-    pv.setMonitor()
-    wait_for(lambda: pv.callBack.monitorState == 2)
-    chid = weakref.ref(pv.callBack.chid)
-    del pv
+    def monitored() -> weakref.ref[Any]:
+        pv = epicsPV(prefix + "fast")
+        pv.setMonitor()
+        wait_for(lambda: pv.callBack.monitorState == 2)
+        return weakref.ref(pv.callBack.chid)
+
+    chid = monitored()
     gc.collect()
     assert chid() is None
 
@@ -408,10 +407,7 @@ def test_in_a_non_preemptive_context(run_script: RunScript) -> None:
 # getControl
 #
 ALARM = {"pv_status", "pv_severity"}
-LIMITS = {
-    f"pv_{name}"
-    for name in "units updislim lodislim upalarmlim upwarnlim lowarnlim loalarmlim upctrllim loctrllim".split()
-}
+LIMITS = {"pv_units"} | {f"pv_{side}{kind}lim" for side in ("up", "lo") for kind in ("dis", "alarm", "warn", "ctrl")}
 OWN = {"newMonitor", "putComplete", "monitorState", "pv_value", "chid", "type", "count", "status"}
 CONTROL = {
     "catest": (ca.DBR_CTRL_DOUBLE, 1, ALARM | LIMITS | {"pv_precision"}),
@@ -488,8 +484,7 @@ def test_get_control_where_reading_is_not_allowed(make_pv: MakePV) -> None:
 
 def test_get_control_times_out(util_ioc: UtilIoc, make_pv: MakePV) -> None:
     pv = make_pv(util_ioc.prefix + "catest", full_name=True)
-    assert util_ioc.process is not None
-    os.kill(util_ioc.process.pid, signal.SIGSTOP)
+    util_ioc.hold()
     try:
         for arguments in ({"timeout": 0.1}, {}):
             pv.setTimeout(0.2)
@@ -499,7 +494,7 @@ def test_get_control_times_out(util_ioc: UtilIoc, make_pv: MakePV) -> None:
             assert pv.name() in str(raised.value)
             assert pv.checkMonitor() == 0
     finally:
-        os.kill(util_ioc.process.pid, signal.SIGCONT)
+        util_ioc.release()
     pv.getControl(timeout=10)
     assert pv.callBack.pv_units == "mm"
 

@@ -79,7 +79,6 @@ CLEARED = {
         for _ in range(20):
             ca.get(chid, callback=late.append)
         ca.flush_io()
-        arrived()
         """,
         "assert ca.clear_channel(chid) == ca.ECA_NORMAL",
     ),

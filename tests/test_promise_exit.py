@@ -155,6 +155,7 @@ EXITS = {
     channel = CaChannel(P + "calong")
     channel.searchw()
     os.kill(int(os.environ["IOC_PID"]), signal.SIGSTOP)
+    wait_for(lambda: ca.get(chid)[0] == ca.ECA_NORMAL and ca.pend_io(0.05) == ca.ECA_TIMEOUT)
     channel.array_get()
     channel.flush_io()
     """,

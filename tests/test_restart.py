@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import threading
 from typing import Any
 
@@ -111,8 +109,7 @@ def test_what_is_under_way_ends_with_a_disconnect(own_ioc: Ioc) -> None:
 
     chid = open_chid(own_ioc.prefix + "calong")
     wave = open_chid(own_ioc.prefix + "cawave")
-    assert own_ioc.process is not None
-    os.kill(own_ioc.process.pid, signal.SIGSTOP)
+    own_ioc.pause()
     gets: list[dict[str, Any]] = []
     puts: list[dict[str, Any]] = []
     assert ca.get(chid, callback=gets.append)[0] == ca.ECA_NORMAL
@@ -152,8 +149,7 @@ def test_a_server_that_hangs_for_a_while(own_ioc: Ioc) -> None:
     channel = CaChannel(own_ioc.prefix + "castr")
     channel.searchw()
     channel.setTimeout(0.2)
-    assert own_ioc.process is not None
-    os.kill(own_ioc.process.pid, signal.SIGSTOP)
+    own_ioc.pause()
     late = [ca.get(chid)[1] for _ in range(10)]
     assert ca.pend_io(0.2) is ca.ECA.TIMEOUT
     with pytest.raises(CaChannelException) as caught:
@@ -161,7 +157,7 @@ def test_a_server_that_hangs_for_a_while(own_ioc: Ioc) -> None:
     assert caught.value.status is ca.ECA.TIMEOUT
     with pytest.raises(CaChannelException):
         channel.getValue()
-    os.kill(own_ioc.process.pid, signal.SIGCONT)
+    own_ioc.resume()
     channel.setTimeout(10)
     for number in range(20):
         channel.putw(str(number))
@@ -179,8 +175,7 @@ def test_getw_ends_with_the_connection(own_ioc: Ioc) -> None:
     channel = CaChannel(own_ioc.prefix + "calong")
     channel.searchw()
     channel.setTimeout(30)
-    assert own_ioc.process is not None
-    os.kill(own_ioc.process.pid, signal.SIGSTOP)
+    own_ioc.pause()
     killer = threading.Timer(0.3, own_ioc.kill)
     killer.start()
     with pytest.raises(CaChannelException) as caught:

@@ -18,6 +18,8 @@ _INTERRUPT_CHECK = 0.2
 _ROUND = 0.01
 # Seconds that a server has to tell DMOV, however little of the timeout is left.
 _LAST_LOOK = 0.2
+# Seconds that an update may come after the answer to a read, though it was posted before.
+_LATE = 0.1
 
 
 class Motion:
@@ -93,6 +95,16 @@ class Motion:
                 if left <= 0:
                     raise TimeoutError
                 self._wait(seen, left)
+
+    def settle(self, starts: int) -> None:
+        """Gives the updates of a motion that is over, and of which a read has told, a moment to come too, so that no
+        later wait takes them for a new start."""
+        deadline = time.monotonic() + _LATE
+        while not (self.done and self.starts > starts):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            self._wait(self.news, left)
 
     def _check_connection(self, dmov: CaChannel, losses: int) -> None:
         if self.losses != losses or dmov.state() != ChannelState.CONN:

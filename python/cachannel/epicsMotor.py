@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -12,34 +10,28 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast, overload
 
 from . import _ca, ca
 from ._constants import (
-    CA_OP_CONN_UP,
     DBR_CTRL_DOUBLE,
     ECA_BADCHID,
     ECA_BADTYPE,
     ECA_DISCONN,
     ECA_NOCONVERT,
     ECA_NOWTACCESS,
-    ECA_PUTFAIL,
     ECA_TIMEOUT,
 )
-from ._enums import CA_OP, ChannelState
+from ._enums import ChannelState
 from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError
 from ._motion import Motion
+from ._set_mode import SetMode, confirm
 from .epicsPV import epicsPV
 
 __all__ = ["epicsMotor", "epicsMotorException"]
 
 T = TypeVar("T")
 
-_LOG = logging.getLogger("cachannel")
-
 _FIELDS = (
     *("val", "dval", "rval", "rlv", "rbv", "drbv", "rrbv", "dmov", "stop", "set", "lvio", "lls", "hls"),
     *("velo", "vbas", "accl", "desc", "mres", "hlm", "llm", "dhlm", "dllm", "bdst", "off"),
 )
-
-# Seconds between two looks at what no monitor tells of.
-_LOOK_AGAIN = 0.02
 
 
 class epicsMotorException(Exception):
@@ -92,15 +84,6 @@ class _Standing(NamedTuple):
     position: float | None
     units: str
     text: str
-
-
-def _to_use_mode(epics_args: tuple[ca.chid, CA_OP], user_args: tuple[threading.Event]) -> None:
-    """A connection callback: takes the motor out of SET mode once it reconnects."""
-    chid, op = epics_args
-    if op == CA_OP_CONN_UP and user_args[0].is_set():
-        user_args[0].clear()
-        ca.put(chid, 0)
-        ca.flush_io()
 
 
 class _Field(Generic[T]):
@@ -185,8 +168,6 @@ class epicsMotor:
         self._request: _Request | None = None
         self._unwatched = False
         """Whether nobody has waited yet for the end of the last move()."""
-        self._set_mode = threading.Event()
-        """Set while a lost connection leaves it open whether the motor is in SET mode."""
         self.pvs = {field: epicsPV(f"{name}.{field.upper()}", wait=False) for field in _FIELDS}
         try:
             self.pvs["val"].pend_io()
@@ -198,7 +179,7 @@ class epicsMotor:
             which = "any of its fields" if len(missing) == len(_FIELDS) else f".{', .'.join(missing).upper()}"
             seconds = epicsPV.ca_timeout
             raise CaChannelException(error.status, name, f"no connection to {which} within {seconds:g} s") from None
-        self.pvs["set"].change_connection_event(_to_use_mode, self._set_mode)
+        self._set_mode = SetMode(self.pvs["set"], name)
         self._motion.watch(self.pvs["dmov"])
 
     def __enter__(self) -> epicsMotor:
@@ -303,10 +284,13 @@ class epicsMotor:
                 self._wait_until(lambda done: not done or motion.starts > starts, losses, deadline)
             if stop:
                 self._wait_until(lambda done: done, losses, deadline)
-                self._unwatched = False
+                if self._unwatched:
+                    self._unwatched = False
+                    motion.settle(starts)
         except TimeoutError:
             happened = "stopped" if motion.done is False else "started"
-            detail = f"it has not {happened} within {timeout:g} s{self._standing().text}"
+            standing = self._standing().text
+            detail = f"it has not {happened} within {timeout:g} s{standing and '; it'}{standing}"
             raise CaChannelException(ECA_TIMEOUT, self.name, detail) from None
         except ConnectionError:
             self._unwatched = False
@@ -360,53 +344,9 @@ class epicsMotor:
         for pv in (self.pvs["set"], self.pvs[frame.target]):
             if not pv.write_access():
                 raise CaChannelException(ECA_NOWTACCESS, pv.name())
-        patience = self.pvs["set"].getTimeout()
-        try:
-            self.pvs["set"].putw(1)
-            self._confirm("set", 1, 0)
+        with self._set_mode():
             self.pvs[frame.target].putw(number)
-            self._confirm(frame.target, number, tolerance)
-            self._leave_set_mode(patience)
-        except BaseException:
-            # Once more where it was just that which failed, or Ctrl-C came in between.
-            tried = self._set_mode.is_set()
-            try:
-                self._leave_set_mode(0 if tried else patience)
-            except CaChannelException as consequence:
-                if not tried:
-                    _LOG.warning("%s", consequence)
-            raise
-
-    def _confirm(self, field: str, wanted: float, tolerance: float) -> None:
-        """Waits until a field has the value that was written to it; behind a gateway that may take a while."""
-        pv = self.pvs[field]
-        deadline = time.monotonic() + pv.getTimeout()
-        while True:
-            value = self._read(field)[0]
-            if abs(value - wanted) <= tolerance:
-                return
-            if time.monotonic() > deadline:
-                detail = f"it does not take {wanted:.10g} in SET mode: it has {value:.10g}"
-                raise CaChannelException(ECA_PUTFAIL, f"{self.name}.{field.upper()}", detail)
-            ca.pend_event(_LOOK_AGAIN)
-
-    def _leave_set_mode(self, patience: float) -> None:
-        """Puts the record back into USE mode; see set_position."""
-        pv = self.pvs["set"]
-        deadline = time.monotonic() + patience
-        self._set_mode.set()
-        while True:
-            try:
-                pv.putw(0)
-            except CaChannelException as error:
-                gone = error.status in (ECA_DISCONN, ECA_TIMEOUT)
-                if not gone or time.monotonic() >= deadline:
-                    prospect = ", and is put back into USE mode when it reconnects" if gone else ""
-                    raise CaChannelException(int(error), self.name, f"it may be in SET mode still{prospect}") from error
-                ca.pend_event(_LOOK_AGAIN)
-            else:
-                self._set_mode.clear()
-                return
+            confirm(self.pvs[frame.target], number, tolerance)
 
     #
     # Limits
@@ -434,21 +374,22 @@ class epicsMotor:
         frame, value, relative = (request.frame, request.value, request.relative) if request else (_USER, 0.0, False)
         units = " steps" if frame is _STEP else f"{standing.units} (dial)" if frame is _DIAL else standing.units
         asked = f"; a move {'by' if relative else 'to'} {value:.10g}{units} was asked for" if request else ""
+        title = f"{limit.capitalize()} limit violation"
         if limit == "soft":
             low, high, present, resolution = self._read(frame.low, frame.high, frame.target, "mres")
             if frame is _STEP:
                 low, high = sorted((low / resolution, high / resolution))
             # The record has taken its target back to what it was.
             target = value + present if relative else value
-            if request and target > high:
-                limit = "high soft"
-            elif request and target < low:
-                limit = "low soft"
+            side = "high" if target > high else "low" if target < low else ""
+            if request and side:
+                limit = f"{side} soft"
+                title += f" ({side})"
             else:
                 # Somebody else asked for it.
                 asked = ""
             asked += f"; the limits are {low:.10g} and {high:.10g}{units}"
-        text = f"{self.name}: {limit} limit{standing.text}{asked}"
+        text = f"{title}: {self.name}{standing.text}{asked}"
         return epicsMotorException(text, self.name, limit, standing.position)
 
     #
@@ -495,4 +436,4 @@ class epicsMotor:
             return _Standing(None, "", "")
         position = control["pv_value"]
         units = f" {control['pv_units']}" if control["pv_units"] else ""
-        return _Standing(position, units, f"; it stands at {position:.{max(control['pv_precision'], 0)}f}{units}")
+        return _Standing(position, units, f" stands at {position:.{max(control['pv_precision'], 0)}f}{units}")

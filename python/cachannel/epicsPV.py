@@ -77,9 +77,8 @@ class _Monitor:
         """Subscribes to the PV as it is now; gives libca's status."""
         self.type = ca.field_type(self.chid)
         self.count = ca.element_count(self.chid)
-        native = ca.dbf_type_to_DBR(self.type)
         status, self.evid = ca.create_subscription(
-            self.chid, _updated, native, self.count, DBE_VALUE, self.use_numpy, user_args=(self,)
+            self.chid, _updated, None, self.count, DBE_VALUE, self.use_numpy, user_args=(self,)
         )
         return status
 

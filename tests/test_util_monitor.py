@@ -1,0 +1,433 @@
+"""camonitor: what it prints and calls, one callback and several, and ending them."""
+
+from __future__ import annotations
+
+import gc
+import re
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from cachannel import CaChannel, CaChannelException, CaChannelTypeError, _monitors, ca
+from cachannel.util import CaNothing, Monitor, caget, camonitor, caput
+from ioc import wait_for
+from util_ioc import UtilIoc
+
+MISSING = "no-such-pv:in-any-ioc"
+
+Calls = list[dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def _end_all() -> Iterator[None]:
+    yield
+    camonitor([name for _, name in _monitors._monitors], callback=())
+    assert not _monitors._monitors
+
+
+def collect(calls: Calls) -> Any:
+    def callback(epics_args: dict[str, Any], user_args: tuple[()]) -> None:
+        assert user_args == ()
+        calls.append(epics_args)
+
+    return callback
+
+
+def values(calls: Calls) -> list[Any]:
+    return [call["pv_value"] for call in calls]
+
+
+def test_it_prints_name_time_and_value(prefix: str, capsys: pytest.CaptureFixture[str]) -> None:
+    caput(prefix + "plain", 1, wait=True)
+    assert camonitor(prefix + "plain") is None
+    printed = ""
+
+    def lines(number: int) -> bool:
+        nonlocal printed
+        printed += capsys.readouterr().out
+        return printed.count("\n") >= number
+
+    wait_for(lambda: lines(1))
+    caput(prefix + "plain", 2.5, wait=True)
+    wait_for(lambda: lines(2))
+    stamp = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}"
+    assert re.fullmatch(rf"{prefix}plain {stamp} 1\.0\n{prefix}plain {stamp} 2\.5\n", printed)
+    # In local time.
+    said = time.strptime(printed.split(" ", 1)[1][:19], "%Y-%m-%d %H:%M:%S")
+    assert abs(time.time() - time.mktime(said)) < 600
+
+
+def test_what_a_callback_gets(prefix: str) -> None:
+    calls: Calls = []
+    camonitor(prefix + "catest", callback=collect(calls))
+    wait_for(lambda: calls)
+    assert calls[0].keys() == {
+        *("chid", "type", "count", "status", "pv_value", "pv_status", "pv_severity", "pv_seconds", "pv_nseconds")
+    }
+    assert (calls[0]["type"], calls[0]["count"]) == (ca.DBR_TIME_DOUBLE, 1)
+    # Told of alarms too.
+    caput(prefix + "catest", 1, wait=True)
+    caput(prefix + "catest", 15, wait=True)
+    wait_for(lambda: calls[-1]["pv_severity"] == ca.AlarmSeverity.Minor)
+
+
+def test_the_next_one_replaces_the_last(prefix: str) -> None:
+    first: Calls = []
+    second: Calls = []
+    camonitor(prefix + "fast", callback=collect(first))
+    wait_for(lambda: len(first) >= 2)
+    camonitor(prefix + "fast", callback=collect(second))
+    wait_for(lambda: second)
+    number = len(first)
+    wait_for(lambda: len(second) >= 3)
+    assert len(first) == number
+    assert camonitor(prefix + "fast", callback=()) is None
+    number = len(second)
+    caget(prefix + "fast")
+    ca.pend_event(0.3)
+    assert len(second) == number
+
+
+def test_several_callbacks_of_one_pv(prefix: str) -> None:
+    calls: list[Calls] = [[], [], [], []]
+    name = prefix + "fast"
+    assert camonitor(name, callback=collect(calls[0])) is None
+    monitors = [camonitor(name, callback=collect(these), add=True) for these in calls[1:3]]
+    assert [type(monitor) for monitor in monitors] == [Monitor, Monitor]
+    assert [monitor.pvname for monitor in monitors] == [name, name]
+    assert callable(monitors[0].callback)
+    wait_for(lambda: all(len(these) >= 2 for these in calls[:3]))
+    monitors[0].stop()
+    assert repr(monitors[0]) == f"<Monitor of {name!r} stopped>"
+    ended = len(calls[1])
+    before = [len(calls[0]), len(calls[2])]
+    wait_for(lambda: len(calls[0]) > before[0] + 1 and len(calls[2]) > before[1] + 1)
+    assert len(calls[1]) == ended
+    monitors[0].stop()
+    # Without `add` it is the only one again.
+    camonitor(name, callback=collect(calls[3]))
+    wait_for(lambda: calls[3])
+    before = [len(these) for these in calls[:3]]
+    wait_for(lambda: len(calls[3]) >= 3)
+    assert [len(these) for these in calls[:3]] == before
+    assert repr(monitors[1]) == f"<Monitor of {name!r} stopped>"
+
+
+def test_the_same_callback_twice(prefix: str) -> None:
+    calls: Calls = []
+    callback = collect(calls)
+    first = camonitor(prefix + "plain", callback=callback, add=True)
+    second = camonitor(prefix + "plain", callback=callback, add=True)
+    wait_for(lambda: len(calls) == 2)
+    first.stop()
+    caput(prefix + "plain", caget(prefix + "plain") + 1, wait=True)
+    wait_for(lambda: len(calls) == 3)
+    second.stop()
+
+
+def test_as_a_context_manager(prefix: str) -> None:
+    calls: Calls = []
+    with camonitor(prefix + "fast", callback=collect(calls), add=True) as monitor:
+        assert isinstance(monitor, Monitor)
+        wait_for(lambda: len(calls) >= 2)
+    number = len(calls)
+    ca.pend_event(0.3)
+    assert len(calls) == number
+
+
+def test_a_monitor_that_nobody_keeps_goes_on_and_one_that_ended_is_forgotten(prefix: str) -> None:
+    calls: Calls = []
+    monitor = camonitor(prefix + "fast", callback=collect(calls), add=True)
+    kept = weakref.ref(monitor)
+    del monitor
+    gc.collect()
+    number = len(calls)
+    wait_for(lambda: len(calls) >= number + 3)
+    camonitor(prefix + "fast", callback=())
+    gc.collect()
+    assert kept() is None
+
+
+def test_several_pvs(prefix: str) -> None:
+    calls: dict[str, Any] = {}
+
+    def callback(epics_args: dict[str, Any], _: tuple[()]) -> None:
+        calls[ca.name(epics_args["chid"])] = epics_args["pv_value"]
+
+    names = [prefix + name for name in ("calong", "castr", "cabo")]
+    assert camonitor(names, callback=callback) is None
+    wait_for(lambda: calls.keys() == set(names))
+    caput(names, [11, "eleven", "Busy"], wait=True)
+    wait_for(lambda: [calls[name] for name in names] == [11, "eleven", 1])
+    monitors = camonitor(names, callback=callback, add=True)
+    assert [monitor.pvname for monitor in monitors] == names
+    camonitor(names, callback=())
+    assert not _monitors._monitors
+
+
+def test_count_and_use_numpy(prefix: str) -> None:
+    calls: Calls = []
+    caput(prefix + "cawave", [1, 2, 3], wait=True)
+    for arguments in ({}, {"count": 2}, {"count": 0}, {"use_numpy": True}):
+        number = len(calls)
+        camonitor(prefix + "cawave", callback=collect(calls), **arguments)
+        wait_for(lambda wanted=number + 1: len(calls) == wanted)
+    assert values(calls)[:3] == [[1.0, 2.0, 3.0, 0.0, 0.0], [1.0, 2.0], [1.0, 2.0, 3.0]]
+    assert isinstance(values(calls)[3], np.ndarray)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("catest", 3.25, "3.2500 mm"),
+        ("calong", 8, "8 steps"),
+        ("cabo", 1, "Busy"),
+        ("states", 3, "three"),
+        ("castr", "hello", "hello"),
+        ("cawavec", "abc", "abc"),
+        ("cawave", [1, 2, 3, 4, 5], ["1.000 V", "2.000 V", "3.000 V", "4.000 V", "5.000 V"]),
+        ("wfENUM", [1, 2, 3, 4, 5], ["1", "2", "3", "4", "5"]),
+        ("cawaves", ["a", "b", "c"], ["a", "b", "c"]),
+    ],
+)
+def test_as_string(prefix: str, name: str, value: Any, text: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    calls: Calls = []
+    caput(prefix + name, value, wait=True)
+    camonitor(prefix + name, as_string=True, callback=collect(calls))
+    camonitor(prefix + name, as_string=True, add=True)
+    wait_for(lambda: calls)
+    assert values(calls) == [text]
+    printed = ""
+
+    def is_printed() -> bool:
+        nonlocal printed
+        printed += capsys.readouterr().out
+        return printed.endswith("\n")
+
+    wait_for(is_printed)
+    assert printed.split(" ", 3)[3] == f"{text}\n"
+
+
+def test_units_that_change(prefix: str) -> None:
+    calls: Calls = []
+    caput([prefix + "number.DESC", prefix + "wfDOUBLE.EGU", prefix + "wfDOUBLE.PREC"], ["", "V", 1], wait=True)
+    camonitor(prefix + "wfDOUBLE", as_string=True, count=1, callback=collect(calls))
+    caput(prefix + "wfDOUBLE", [2.0], wait=True)
+    wait_for(lambda: values(calls)[-1:] == ["2.0 V"])
+    # An IOC tells of EGU with the next update, or before it.
+    caput([prefix + "wfDOUBLE.EGU", prefix + "wfDOUBLE.PREC"], ["kV", 3], wait=True)
+
+    def told() -> bool:
+        caput(prefix + "wfDOUBLE", [2.0], wait=True)
+        return values(calls)[-1:] == ["2.000 kV"]
+
+    wait_for(told)
+
+
+def test_a_failure(prefix: str) -> None:
+    calls: Calls = []
+    names = [prefix + "calong", MISSING]
+    with pytest.raises(CaChannelException) as raised:
+        camonitor(names, callback=collect(calls), timeout=0.2)
+    assert (raised.value.status, raised.value.pvname) == (ca.ECA_TIMEOUT, MISSING)
+    assert not _monitors._monitors
+    monitor, missing = camonitor(names, callback=collect(calls), timeout=0.2, throw=False)
+    assert isinstance(monitor, Monitor)
+    assert isinstance(missing, CaNothing)
+    wait_for(lambda: calls)
+    with pytest.raises(CaChannelException):
+        camonitor(prefix + "calong", callback=collect(calls), count=-1)
+    number = len(calls)
+    # The one before goes on.
+    caput(prefix + "calong", caget(prefix + "calong") + 1, wait=True)
+    wait_for(lambda: len(calls) == number + 1)
+
+
+def test_a_pv_that_may_not_be_read(prefix: str, capsys: pytest.CaptureFixture[str]) -> None:
+    calls: Calls = []
+    camonitor(prefix + "hidden", callback=collect(calls))
+    camonitor(prefix + "hidden", add=True)
+    wait_for(lambda: calls)
+    assert (calls[0]["status"], calls[0]["pv_value"]) == (ca.ECA_NORDACCESS, None)
+    printed = ""
+
+    def is_printed() -> bool:
+        nonlocal printed
+        printed += capsys.readouterr().out
+        return printed.endswith("\n")
+
+    wait_for(is_printed)
+    assert printed == f"{prefix}hidden {ca.message(ca.ECA_NORDACCESS)}\n"
+    with pytest.raises(CaChannelException) as raised:
+        camonitor(prefix + "hidden", as_string=True)
+    assert raised.value.status == ca.ECA_NORDACCESS
+
+
+@pytest.mark.parametrize("callback", [(), [], False, 0, "off"])
+def test_what_is_not_callable_ends_them_all(prefix: str, callback: Any) -> None:
+    calls: Calls = []
+    for _ in range(3):
+        camonitor(prefix + "fast", callback=collect(calls), add=True)
+    wait_for(lambda: len(calls) >= 3)
+    assert camonitor(prefix + "fast", callback=callback) is None
+    assert not _monitors._monitors
+    number = len(calls)
+    ca.pend_event(0.3)
+    assert len(calls) == number
+
+
+def test_ending_it_in_its_own_callback(prefix: str) -> None:
+    numbers: list[int] = []
+    monitors: list[Monitor] = []
+
+    def once(epics_args: dict[str, Any], _: tuple[()]) -> None:
+        if monitors:
+            numbers.append(1)
+            monitors[0].stop()
+
+    monitors.append(camonitor(prefix + "fast", callback=once, add=True))
+    wait_for(lambda: numbers)
+    ca.pend_event(0.3)
+    assert numbers == [1]
+
+
+def test_starting_and_ending_in_many_threads(prefix: str) -> None:
+    calls: Calls = []
+
+    def work(number: int) -> None:
+        for _ in range(20):
+            monitor = camonitor(prefix + "plain", callback=collect(calls), add=True)
+            other = camonitor(prefix + f"fast{number}", callback=collect(calls), as_string=True, add=True)
+            if number % 2:
+                monitor.stop()
+                other.stop()
+        camonitor([prefix + "plain", prefix + f"fast{number}"], callback=())
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    camonitor(prefix + "plain", callback=())
+    number = len(calls)
+    ca.pend_event(0.3)
+    assert len(calls) == number
+
+
+def test_names(prefix: str) -> None:
+    with pytest.raises(CaChannelTypeError):
+        camonitor(3)
+    camonitor([], callback=collect([]))
+    assert camonitor([], callback=collect([]), add=True) == []
+
+
+#
+# The IOC goes and comes back.
+#
+@pytest.fixture
+def own(repeater: None) -> Iterator[UtilIoc]:
+    with UtilIoc() as server:
+        yield server
+
+
+# A reconnect takes libca some seconds where a beacon goes astray.
+LONG = 40.0
+
+
+def test_everything_goes_on_after_a_restart(own: UtilIoc, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [own.prefix + name for name in ("calong", "catest", "lso.DESC$")]
+    calls: Calls = []
+    camonitor(names[0], callback=collect(calls))
+    camonitor(names[1], callback=collect(calls), as_string=True)
+    camonitor(names[2], callback=collect(calls))
+    wait_for(lambda: {5, "0.0000 mm", "a long string output"} <= set(values(calls)))
+    caput(names[:2], [77, 7], wait=True)
+    wait_for(lambda: {77, "7.0000 mm"} <= set(values(calls)))
+    own.kill()
+    for function in (lambda: caget(names, timeout=0.2), lambda: caput(names[0], 1, timeout=0.2)):
+        monkeypatch.setattr(CaChannel, "ca_timeout", 0.2)
+        with pytest.raises(CaChannelException) as raised:
+            function()
+        assert (raised.value.status, raised.value.pvname) == (ca.ECA_DISCONN, names[0])
+    gone = len(calls)
+    own.start()
+    # Searched anew, it is found at once, however long libca waits before it searches again by itself.
+    began = time.monotonic()
+    assert caget(names[:2], timeout=LONG) == [5, 0.0]
+    assert time.monotonic() - began < 5
+    wait_for(lambda: {5, "0.0000 mm", "a long string output"} <= set(values(calls[gone:])), LONG)
+    camonitor(names, callback=())
+
+
+def test_puts_that_are_under_way_when_the_ioc_goes(own: UtilIoc) -> None:
+    names = [own.prefix + "never0", own.prefix + "never1", own.prefix + "catest"]
+    caget(names)
+    came: list[Any] = []
+
+    def work() -> None:
+        came.append(caput(names, 1, wait=True, throw=False))
+
+    def work_alone() -> None:
+        try:
+            caput(own.prefix + "never2", 1, wait=True, timeout=30)
+        except CaChannelException as error:
+            came.append(error)
+
+    threads = [threading.Thread(target=work), threading.Thread(target=work_alone)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: caget([*names, own.prefix + "never2"]) == [1.0, 1.0, 1.0, 1.0])
+    own.kill()
+    for thread in threads:
+        thread.join(10)
+    assert len(came) == 2
+    alone, several = sorted(came, key=lambda one: isinstance(one, list))
+    assert (alone.status, alone.pvname) == (ca.ECA_DISCONN, own.prefix + "never2")
+    assert [(one.status, one.pvname) for one in several[:2]] == [(ca.ECA_DISCONN, name) for name in names[:2]]
+    assert several[2] is True
+
+
+def test_reads_that_are_under_way_when_the_ioc_goes(own: UtilIoc) -> None:
+    names = [own.prefix + "catest", own.prefix + "calong"]
+    caget(names)
+    own.hold()
+    came: list[Any] = []
+    thread = threading.Thread(target=lambda: came.extend(caget(names, timeout=30, throw=False)))
+    thread.start()
+    thread.join(0.3)
+    assert thread.is_alive()
+    own.kill()
+    thread.join(10)
+    assert [(bool(one), one.status, one.pvname) for one in came] == [(False, ca.ECA_DISCONN, name) for name in names]
+
+
+def test_reads_that_are_not_answered(own: UtilIoc) -> None:
+    names = [own.prefix + "catest", own.prefix + "calong"]
+    caget(names)
+    own.hold()
+    try:
+        began = time.monotonic()
+        with pytest.raises(CaChannelException) as raised:
+            caget(names, timeout=0.2)
+        assert time.monotonic() - began < 2
+        assert (raised.value.status, raised.value.pvname) == (ca.ECA_TIMEOUT, names[0])
+    finally:
+        own.release()
+    assert caget(names, timeout=10) == [0.0, 5]
+
+
+def test_cainfo_of_a_pv_that_has_gone(own: UtilIoc, capsys: pytest.CaptureFixture[str]) -> None:
+    from cachannel.util import cainfo
+
+    name = own.prefix + "calong"
+    caget(name)
+    own.kill()
+    cainfo(name, timeout=0.1)
+    assert capsys.readouterr().out == (
+        f"{name}\n    State:          Not connected\n    Host:           <disconnected>\n"
+        "    Data type:      TYPENOTCONN\n    Element count:  0\n    Access:         No access\n"
+    )
