@@ -1,7 +1,7 @@
 """The code examples of the documentation: found, run, and compared with what they show.
 
-In reStructuredText and in docstrings they are doctests (``>>>``). A file is one session: later examples know
-the names of earlier ones, until a comment ``.. new session``. A comment can also hold doctests that readers need not
+In reStructuredText and in docstrings they are doctests (``>>>``). A file is one program: later examples know
+the names of earlier ones, until a comment ``.. new program``. A comment can also hold doctests that readers need not
 see. In a table of the class ``runs``, every ``code`` of a row's last cell is run, in order; what it gives is not
 compared.
 
@@ -22,7 +22,7 @@ from types import ModuleType
 UNSEEN = doctest.register_optionflag("UNSEEN")
 FLAGS = doctest.ELLIPSIS
 
-_NEW_SESSION = re.compile(r"^\.\. new session\n", re.MULTILINE)
+_NEW_PROGRAM = re.compile(r"^\.\. new program\n", re.MULTILINE)
 _TABLE = re.compile(r"^\.\. list-table::.*\n((?:[ \t]+.*\n|\n)+)", re.MULTILINE)
 _RUNS = re.compile(r"^ +:class: runs$", re.MULTILINE)
 _ROW = re.compile(r"^ {3}\* - (?:.*\n(?! {3}\* - ))*.*\n?", re.MULTILINE)
@@ -52,11 +52,11 @@ def _table_examples(text: str) -> Iterator[doctest.Example]:
                 yield doctest.Example(source, "", lineno=line, options={UNSEEN: True})
 
 
-def sessions(path: Path) -> list[doctest.DocTest]:
-    """The sessions of a reStructuredText file that have examples."""
+def programs(path: Path) -> list[doctest.DocTest]:
+    """The programs of a reStructuredText file that have examples."""
     found = []
     text = path.read_text()
-    edges = [0, *(match.start() for match in _NEW_SESSION.finditer(text)), len(text)]
+    edges = [0, *(match.start() for match in _NEW_PROGRAM.finditer(text)), len(text)]
     for start, end in zip(edges, edges[1:]):
         part = "\n" * text.count("\n", 0, start) + text[start:end]
         examples = [*doctest.DocTestParser().get_examples(part, path.name), *_table_examples(part)]
@@ -102,6 +102,8 @@ def differs(program: str, shown: str, stdout: str, stderr: str) -> str:
         stdout += stderr.splitlines(keepends=True)[-1]
     elif stderr:
         stdout += stderr
+    # The IOC of the tests is on a port of its own.
+    stdout = re.sub(r"\blocalhost:\d+", "localhost:5064", stdout)
     example = doctest.Example(program, shown)
     if doctest.OutputChecker().check_output(example.want, stdout, FLAGS):
         return ""
@@ -120,9 +122,9 @@ def run(tests: list[doctest.DocTest]) -> None:
         sys.exit(1)
 
 
-def run_session(path: str, number: int) -> None:
-    """Run one session of a file."""
-    run([sessions(Path(path))[number]])
+def run_program(path: str, number: int) -> None:
+    """Run one program of a file."""
+    run([programs(Path(path))[number]])
 
 
 def run_docstrings(module: str) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cachannel
 import examples
 import pytest
+from cachannel import CaChannel, ca
 from conftest import HARD_LIMIT, RESTART_PORT
 from helpers import Result, RunScript
 from ioc import Ioc, free_port
@@ -18,11 +20,12 @@ from motor_server import MotorServer
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(ROOT.joinpath("docs").rglob("*.rst"))
-SESSIONS = [(page, number, test.name) for page in PAGES for number, test in enumerate(examples.sessions(page))]
+PROGRAMS = [(page, number, test.name) for page in PAGES for number, test in enumerate(examples.programs(page))]
 MODULES = ["cachannel", *(f"cachannel.{module.name}" for module in pkgutil.iter_modules(cachannel.__path__))]
 TEXTS = [(path, number) for path in sorted(ROOT.glob("*.md")) for number in range(len(examples.blocks(path)))]
 
 MOTOR_PORT = free_port()
+AT_FIRST = {"tank:temperature": 21.5, "tank:level": 1.2, "tank:fills": 7, "tank:valve": 0, "catest": 0, "cabo": 0}
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -30,14 +33,10 @@ RunCode = Callable[[str], Result]
 
 
 class TankIoc(Ioc):
-    """An IOC with the records that the documentation and the README talk of."""
+    """An IOC with the records that the documentation talks of."""
 
     def _command(self) -> list[str]:
-        databases = {ROOT / "docs" / "tank.db": "", ROOT / "demo" / "records.db": "P=demo:"}
-        arguments = super()._command()
-        for path, macros in databases.items():
-            arguments += ["--database", str(path), macros]
-        return arguments
+        return [*super()._command(), "--database", str(ROOT / "docs" / "tank.db"), ""]
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +53,18 @@ def run_code(servers: None, run_script: RunScript) -> RunCode:
     addresses = f"{os.environ['EPICS_CA_ADDR_LIST']} 127.0.0.1:{MOTOR_PORT}"
 
     def run(code: str) -> Result:
+        for name, value in AT_FIRST.items():
+            with CaChannel(name) as channel:
+                channel.putw(value)
+                channel.getw()
         return run_script(code, 100, {"EPICS_CA_ADDR_LIST": addresses}, preamble=False)
 
     return run
 
 
-@pytest.mark.parametrize(("page", "number"), [pytest.param(p, n, id=name) for p, n, name in SESSIONS])
+@pytest.mark.parametrize(("page", "number"), [pytest.param(p, n, id=name) for p, n, name in PROGRAMS])
 def test_page(page: Path, number: int, run_code: RunCode) -> None:
-    result = run_code(f"import examples\nexamples.run_session({str(page)!r}, {number})")
+    result = run_code(f"import examples\nexamples.run_program({str(page)!r}, {number})")
     assert (result.returncode, result.stderr) == (0, ""), result.stdout + result.stderr
 
 
@@ -84,16 +87,56 @@ def test_text(path: Path, number: int, run_code: RunCode) -> None:
     assert not difference, difference
 
 
+def words(page: str) -> str:
+    return ROOT.joinpath("docs", page).read_text()
+
+
+def test_every_public_name_is_documented() -> None:
+    def members(kind: type) -> list[str]:
+        return [name for name in vars(kind) if not name.startswith("_")]
+
+    from cachannel import _ca, _constants, _enums, _types, epicsMotor, epicsPV, util
+
+    api = {page.stem: page.read_text() for page in ROOT.joinpath("docs", "api").glob("*.rst")}
+    wanted = {
+        "cachannel": [*cachannel.__all__, *(f"CaChannel.{name}" for name in members(CaChannel))],
+        "ca": [*_ca.__all__, *_types.__all__],
+        "constants": _enums.__all__,
+        "epicsPV": [*epicsPV.__all__, *(f"epicsPV.{name}" for name in members(epicsPV.epicsPV))],
+        "epicsMotor": [*epicsMotor.__all__, *members(epicsMotor.epicsMotor)],
+        "util": util.__all__,
+    }
+
+    def is_documented(page: str, name: str) -> bool:
+        # By a directive (or one of several signatures of one), or in a table.
+        places = rf"(?:\.\. [\w:]+:: (?:epicsMotor\.)?|^ {{14}}|``){re.escape(name)}\b"
+        return re.search(places, api[page], re.MULTILINE) is not None
+
+    missing = [(page, name) for page, names in wanted.items() for name in names if not is_documented(page, name)]
+    patterns = re.findall(r":constants: (.+)", api["constants"])
+    listed = [name for name in dir(ca) if any(re.fullmatch(pattern, name) for pattern in patterns)]
+    missing += [("constants", n) for n in _constants.__all__ if n not in listed and f"``{n}``" not in api["constants"]]
+    assert missing == []
+
+
+def test_limits_are_those_of_the_source() -> None:
+    source = ROOT.joinpath("src", "ca", "subscription.rs").read_text()
+    assert "updates: 32_768,\n    bytes: 96 * 1024 * 1024,\n" in source
+    for page in ("callbacks.rst", "internals.rst"):
+        assert "32,768" in words(page)
+        assert "96 MiB" in words(page).replace("\n", " ").replace("  ", " ")
+
+
 def test_an_example_that_differs_is_noticed(tmp_path: Path, run_code: RunCode) -> None:
     page = tmp_path / "page.rst"
     example = ">>> from cachannel import CaChannel\n>>> with CaChannel('tank:fills') as chan:\n...     chan.getw()\n"
     for shown, code in (("7", 0), ("8", 1)):
         page.write_text(f"Text\n\n{example}{shown}\n")
-        result = run_code(f"import examples\nexamples.run_session({str(page)!r}, 0)")
+        result = run_code(f"import examples\nexamples.run_program({str(page)!r}, 0)")
         assert result.returncode == code, result
     assert "Expected:\n    8\nGot:\n    7\n" in result.stdout
     page.write_text("")
-    assert examples.sessions(page) == []
+    assert examples.programs(page) == []
 
 
 def test_code_in_tables_is_run(tmp_path: Path, run_code: RunCode) -> None:
@@ -102,14 +145,14 @@ def test_code_in_tables_is_run(tmp_path: Path, run_code: RunCode) -> None:
     page.write_text(
         head + "   * - ``neither.this``\n     - ``steps.append(1)``, then\n       ``steps.append(\n       2)``\n"
     )
-    (session,) = examples.sessions(page)
-    assert [example.source for example in session.examples] == [
+    (program,) = examples.programs(page)
+    assert [example.source for example in program.examples] == [
         "steps = []\n",
         "steps.append(1)\n",
         "steps.append( 2)\n",
     ]
     page.write_text(head + "   * - x\n     - ``steps.no_such_thing``\n")
-    result = run_code(f"import examples\nexamples.run_session({str(page)!r}, 0)")
+    result = run_code(f"import examples\nexamples.run_program({str(page)!r}, 0)")
     assert result.returncode == 1
     assert "no_such_thing" in result.stdout
 

@@ -97,6 +97,7 @@ def test_unmonitored_it_reads_as_a_channel(make_pv: MakePV) -> None:
     assert pv.getValue() is None
     other.putWait(1.5)
     assert pv.getw() == 1.5
+    assert pv.getValue() == 1.5
     assert pv.array_get() is None
     pv.pend_io(10)
     other.putWait(2.5)
@@ -182,10 +183,27 @@ READS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("arguments", READS, ids=repr)
-@pytest.mark.parametrize("name", ["cawave", "oneDOUBLE"])
-def test_monitored_reads_give_what_others_give(make_pv: MakePV, name: str, arguments: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("cawave", [1.0, 2.0, 3.0]),
+        ("cawaves", ["1", "2", "3"]),
+        ("oneDOUBLE", [1.0]),
+        ("catest", 1.0),
+    ],
+)
+@pytest.mark.parametrize("use_numpy", [False, True])
+def test_monitored_reads_give_what_others_give(
+    make_pv: MakePV,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    values: Any,
+    use_numpy: bool,
+    arguments: dict[str, Any],
+) -> None:
+    monkeypatch.setattr(cachannel, "USE_NUMPY", use_numpy)
     plain = make_pv(name)
-    plain.putWait([1.0, 2.0, 3.0])
+    plain.putWait(values)
     monitored = make_pv(name, monitor=True)
     expected = plain.getw(**arguments)
     for got in (monitored.getw(**arguments), _asked(monitored, arguments)):
@@ -227,7 +245,7 @@ def test_a_text_in_a_char_array(make_pv: MakePV) -> None:
 
 @pytest.mark.parametrize("arguments", [{"count": -1}, {"count": "two"}, {"use_nunpy": True}, {"req_type": "DOUBLE"}])
 def test_bad_arguments_raise_monitored_too(make_pv: MakePV, arguments: dict[str, Any]) -> None:
-    for pv in (make_pv("cawave"), make_pv("cawave", monitor=True)):
+    for pv in (make_pv("cawave"), make_pv("cawave", monitor=True), make_pv("catest", monitor=True)):
         with pytest.raises((CaChannelException, TypeError)):
             pv.getw(**arguments)
 
@@ -345,10 +363,13 @@ def test_a_monitored_pv_that_is_dropped_is_cleared(prefix: str) -> None:
 def test_reads_in_callbacks_and_before_the_first_update(make_pv: MakePV, prefix: str) -> None:
     make_pv("plain").putWait(3)
     values: list[Any] = []
+    calls: list[int] = []
     started = make_pv("fast")
 
     def update(args: dict[str, Any], user_args: tuple[Any, ...]) -> None:
-        if not values:
+        calls.append(1)
+        # checkMonitor delivers what is due, this callback included.
+        if len(calls) == 1:
             pv = epicsPV(prefix + "plain")
             pv.setMonitor()
             values.append((pv.getw(), pv.getValue(), pv.getw(ca.DBR_STRING), pv.checkMonitor() in (0, 1)))
@@ -589,6 +610,13 @@ def test_ctrl_c(run_script: RunScript, ioc: Ioc, wait: str) -> None:
         slow = pv(P + "count")
         def stop_server():
             os.kill({ioc.process.pid}, signal.SIGSTOP)
+            # It stops a moment later.
+            slow.setTimeout(0.1)
+            try:
+                while True:
+                    slow.getw()
+            except CaChannelException:
+                slow.setTimeout(None)
         pressed = []
         def press():
             time.sleep(0.3)

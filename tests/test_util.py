@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import threading
 import time
 from typing import Any
@@ -412,6 +413,7 @@ def test_contexts_have_channels_of_their_own(run_script: RunScript) -> None:
     assert_quiet(result, "True 3\n3\nTrue\n3\n3\nTrue 4\n")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
 def test_after_fork(run_script: RunScript) -> None:
     result = run_script(
         """
@@ -439,6 +441,7 @@ def test_after_fork(run_script: RunScript) -> None:
     assert_quiet(result._replace(stderr="".join(lines)), "child 3\nparent 4\n")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 @pytest.mark.parametrize("call", ["caget('no-such-pv:in-any-ioc', timeout=20)", "caput(P + 'stuck9', 1, wait=True)"])
 def test_ctrl_c(run_script: RunScript, call: str) -> None:
     result = run_script(

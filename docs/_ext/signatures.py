@@ -55,7 +55,7 @@ def find(app: Sphinx, env: BuildEnvironment, node: pending_xref, shown: nodes.El
     domain = env.get_domain("py")
     for module in ("cachannel", "cachannel.ca", "cachannel.util", "cachannel.CaChannel"):
         place = f"{module}.{target}"
-        found = domain.resolve_xref(env, node["refdoc"], app.builder, node["reftype"], place, node, shown)
+        found = domain.resolve_xref(env, node["refdoc"], app.builder, "obj", place, node, shown)
         if found is not None:
             return found
     return None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from . import _ca, ca
-from ._constants import CA_OP_CONN_DOWN, DBE_VALUE, ECA_NORMAL
+from ._constants import CA_OP_CONN_DOWN, DBE_VALUE, ECA_IOINPROGRESS, ECA_NORMAL
 from ._enums import CA_OP, CA_PRIORITY, DBF
+from ._errors import CaChannelException
 from .CaChannel import CaChannel, ConnectionCallback, _use_numpy
 
 __all__ = ["epicsPV"]
@@ -157,6 +159,7 @@ class epicsPV(CaChannel):
         self._monitor: _Monitor | None = None
         self._asked: tuple[int | None, int | None, dict[str, Any]] = (None, None, {})
         self._on_connection: tuple[ConnectionCallback | None, tuple[Any, ...]] = (None, ())
+        self._set = threading.Lock()  # setMonitor and clearMonitor of several threads
         super().__init__()
         if pvName is not None:
             if wait:
@@ -204,27 +207,30 @@ class epicsPV(CaChannel):
 
         :raises CaChannelException: ECA_DISCONN where it is not connected, ECA_BADCHID where it was not searched for.
         """
-        if self._monitor is not None:
-            return
-        monitor = _Monitor(self._channel(), self.callBack, self._on_connection)
-        self._check(ca.change_connection_event(monitor.chid, _connection_changed, user_args=(monitor,)))
-        self.callBack.monitorState = 1
-        status = monitor.subscribe()
-        if status != ECA_NORMAL:
-            self.callBack.monitorState = 0
-            self._restore_connection_event(monitor.chid)
-            self._check(status)
-        self._asked = (None, None, {})
-        self._dbrvalue = None
-        self._monitor = monitor
+        with self._set:
+            if self._monitor is not None:
+                return
+            monitor = _Monitor(self._channel(), self.callBack, self._on_connection)
+            self._check(ca.change_connection_event(monitor.chid, _connection_changed, user_args=(monitor,)))
+            self.callBack.monitorState = 1
+            status = monitor.subscribe()
+            if status != ECA_NORMAL:
+                self.callBack.monitorState = 0
+                self._restore_connection_event(monitor.chid)
+                self._check(status)
+            self._asked = (None, None, {})
+            self._dbrvalue = None
+            self._monitor = monitor
         self.flush_io()
 
     def clearMonitor(self) -> None:
         """Ends what :meth:`setMonitor` began: reads ask the server again. See ca_clear_subscription."""
-        monitor, self._monitor = self._monitor, None
-        self.callBack.monitorState = 0
+        with self._set:
+            monitor, self._monitor = self._monitor, None
+            self.callBack.monitorState = 0
+            if monitor is not None:
+                self._restore_connection_event(monitor.chid)
         if monitor is not None:
-            self._restore_connection_event(monitor.chid)
             monitor.end()
 
     def _restore_connection_event(self, chid: ca.chid) -> None:
@@ -253,16 +259,17 @@ class epicsPV(CaChannel):
         # Before the value, so that an update in between counts as new.
         self.callBack.newMonitor = 0
         value = monitor.value
-        if count is None or monitor.count == 1:
-            elements = monitor.count
-        elif count > 0:
-            elements = min(count, monitor.count)
-        else:
-            # 0, as many as there are now, is for the server to tell, and anything else for the core to refuse.
-            return _NOTHING
+        elements = monitor.count
+        if count is not None:
+            if not isinstance(count, int) or count <= 0:
+                # 0, as many as there are now, is for the server to tell, and anything else for the core to judge.
+                return _NOTHING
+            elements = min(count, elements)
+        other_container = bool(keywords) and _use_numpy(keywords) != monitor.use_numpy
         if elements == 1:
-            return value if monitor.count == 1 else value[0]
-        if keywords and _use_numpy(keywords) != monitor.use_numpy:
+            first = value if monitor.count == 1 else value[0]
+            return first.item() if monitor.use_numpy and hasattr(first, "item") else first
+        if other_container:
             return _NOTHING
         # A copy: what its caller does to it is not to be seen by the next.
         return value[:elements].copy()
@@ -271,11 +278,14 @@ class epicsPV(CaChannel):
     # Read
     #
     def _read(self, req_type: int | None, count: int | None, keywords: dict[str, Any]) -> Any:
-        """Asks the server, waits, and leaves alone what array_get has asked for."""
+        """Asks the server, and waits. Where the PV is monitored, this leaves alone what array_get has asked for."""
         reader = CaChannel(self._pvname)
         reader._chid = self._channel()
         reader._timeout = self._timeout
-        return reader.getw(req_type, count, **keywords)
+        value = reader.getw(req_type, count, **keywords)
+        if self._monitor is None:
+            self._dbrvalue = reader._dbrvalue
+        return value
 
     def array_get(self, req_type: int | None = None, count: int | None = None, **keywords: Any) -> Any:
         """Monitored, the value that came last, which :meth:`getValue` gives too; else as :meth:`CaChannel.array_get`.
@@ -309,7 +319,12 @@ class epicsPV(CaChannel):
             self._dbrvalue = None
             return value
         if self._dbrvalue is not None:
-            return super().getValue()
+            try:
+                return super().getValue()
+            except CaChannelException as error:
+                # Who monitors a PV need not wait for it.
+                if error.status != ECA_IOINPROGRESS:
+                    raise
         return self._read(req_type, count, keywords)
 
     def getw(self, req_type: int | None = None, count: int | None = None, **keywords: Any) -> Any:

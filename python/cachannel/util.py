@@ -16,6 +16,8 @@
 >>> caput("cawave", range(4))
 >>> caget("cawave", count=4)
 [0.0, 1.0, 2.0, 3.0]
+>>> caput("catest", 1.5, wait=True)  # True: it is complete
+True
 
 Several PVs go all at once, against one timeout:
 
