@@ -9,6 +9,6 @@ pub mod names;
 mod outgoing;
 
 #[cfg(feature = "python")]
-pub use incoming::{ArrayCache, Style, fill, value};
+pub use incoming::{ArrayCache, Memory, Style, fill, value};
 #[cfg(feature = "python")]
 pub use outgoing::{Outgoing, outgoing};

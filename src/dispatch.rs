@@ -12,6 +12,7 @@ use crate::callback::{Callback, callback, chid_of};
 use crate::convert::names::names;
 use crate::convert::{Style, fill};
 use crate::thread_state::{Delivering, depth, is_exiting};
+use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -34,7 +35,9 @@ pub fn run(py: Python<'_>, context: &Context) {
             Wake::Events => {
                 let turn_ends = Instant::now() + TURN;
                 while let Some(delivery) = context.queue.pop() {
-                    deliver(py, context, delivery);
+                    // Nobody is there to hand an interrupt on to.
+                    let delivered = deliver(py, context, delivery, |_, _| false);
+                    debug_assert!(delivered.is_ok());
                     if Instant::now() >= turn_ends {
                         break;
                     }
@@ -68,13 +71,17 @@ pub fn pump(
     deadline: Option<Instant>,
 ) -> PyResult<Pumped> {
     let watch = context.watch(batches.unwrap_or(&[]));
+    let is_over = || remaining(deadline) == Some(Duration::ZERO);
     loop {
         let mark = context.queue.mark();
-        while let Some(delivery) = context.queue.pop() {
-            deliver(py, context, delivery);
+        while !(batches.is_some() && watch.all_done()) {
+            let Some(delivery) = context.queue.pop() else {
+                break;
+            };
+            deliver(py, context, delivery, interrupts)?;
             py.check_signals()?;
-            // What came after the deadline is for the next wait.
-            if context.queue.is_settled(mark) && remaining(deadline) == Some(Duration::ZERO) {
+            // pend_event delivers all that was due by the deadline; what came later is for the next wait.
+            if is_over() && (batches.is_some() || context.queue.is_taken(mark)) {
                 break;
             }
         }
@@ -93,15 +100,27 @@ pub fn pump(
     }
 }
 
-fn deliver(py: Python<'_>, context: &Context, delivery: Delivery<'_>) {
+/// KeyboardInterrupt, SystemExit and their like: not a callback's failure, but a wish to end whatever is going on.
+fn interrupts(py: Python<'_>, error: &PyErr) -> bool {
+    !error.is_instance_of::<PyException>(py)
+}
+
+/// Delivers one event. An error of its callback is reported, unless it is one for which `hand_on` has the caller stop.
+fn deliver(
+    py: Python<'_>,
+    context: &Context,
+    delivery: Delivery<'_>,
+    hand_on: fn(Python<'_>, &PyErr) -> bool,
+) -> PyResult<()> {
     let delivering = Delivering::start(context);
     let called = call(py, context, &delivery.event);
     drop(delivering);
-    if let Err(error) = called
-        && !is_exiting()
-    {
-        report(py, &delivery.event, error);
+    match called {
+        Err(error) if hand_on(py, &error) => return Err(error),
+        Err(error) if !is_exiting() => report(py, &delivery.event, error),
+        _ => {}
     }
+    Ok(())
 }
 
 /// Calls the user's function, if the event is still wanted.
@@ -135,7 +154,7 @@ fn update(py: Python<'_>, subscription: &Arc<Subscription>, answer: &Answer) -> 
         return Ok(());
     };
     // Making the arguments may have run other Python code, which may have cleared it.
-    if subscription.is_closed() {
+    if subscription.is_closed() || channel.is_closed() {
         return Ok(());
     }
     callback.call(args.into_any())

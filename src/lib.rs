@@ -30,7 +30,7 @@ mod module {
     #[pymodule_export]
     use crate::py::chid::{
         Chid, Evid, change_connection_event, clear_channel, clear_subscription, create_channel,
-        dropped, replace_access_rights_event, state,
+        dropped, open_channel, replace_access_rights_event, state,
     };
     #[pymodule_export]
     use crate::py::context::{
@@ -45,9 +45,13 @@ mod module {
         version, write_access,
     };
     #[pymodule_export]
-    use crate::py::transfer::{DBRValue, create_subscription, get, put, put_checked, put_wait};
+    use crate::py::transfer::{
+        DBRValue, create_subscription, get, put, put_checked, put_wait, read_wait,
+    };
     #[pymodule_export]
-    use crate::py::wait::{flush_io, pend, pend_event, pend_io, poll, test_io, wait_io};
+    use crate::py::wait::{
+        flush_io, pend, pend_event, pend_io, poll, test_io, wait_answers, wait_connected, wait_io,
+    };
 
     use pyo3::prelude::*;
 
@@ -60,6 +64,10 @@ mod module {
             "loaded_libca",
             "put_checked",
             "put_wait",
+            "open_channel",
+            "read_wait",
+            "wait_answers",
+            "wait_connected",
             "shutdown",
             "wait_io",
         ] {

@@ -5,11 +5,15 @@ use pyo3::prelude::*;
 use std::cell::Cell;
 use std::sync::OnceLock;
 use std::thread::ThreadId;
+use std::time::Duration;
 
 thread_local! {
     /// The context whose events this thread is delivering, and how deep.
     static DELIVERING: Cell<(u64, usize)> = const { Cell::new((0, 0)) };
 }
+
+/// Longer than the end of an interpreter takes, all contexts ended.
+const LEFT_BEHIND: Duration = Duration::from_secs(2);
 
 /// The thread that ends the interpreter, once one does.
 static EXITING: OnceLock<ThreadId> = OnceLock::new();
@@ -52,16 +56,12 @@ pub fn is_exiting() -> bool {
 }
 
 /// Only daemon threads are left when the interpreter ends, and what they are in the middle of fails as its context goes.
-/// They are not to complain of that: they wait for the end here, as Python has them wait for its lock. A callback is
-/// waited for, so it goes on.
+/// They are not to complain of that: they wait for the end here, as Python has them wait for its lock. (Not for ever: an
+/// exit handler may wait for such a thread in its turn.) A callback is waited for, so it goes on.
 pub fn park_at_exit(py: Python<'_>) {
     let current = std::thread::current().id();
     let left_behind = EXITING.get().is_some_and(|thread| *thread != current);
     if left_behind && DELIVERING.get().1 == 0 {
-        py.detach(|| {
-            loop {
-                std::thread::park();
-            }
-        });
+        py.detach(|| std::thread::sleep(LEFT_BEHIND));
     }
 }

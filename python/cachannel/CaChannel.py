@@ -217,9 +217,7 @@ class CaChannel:
             self._pvname = pvName
         if self._pvname is None:
             raise CaChannelTypeError(ca.ECA_BADSTR, None, "a PV name is needed, and None was given")
-        status, chid = ca.create_channel(self._pvname, callback, priority, user_args=user_args)
-        self._check(status)
-        self._chid = chid
+        self._check(_ca.open_channel(self, self._pvname, callback, priority, user_args))
 
     def search(self, pvName: str | bytes | None = None, *, priority: int = CA_PRIORITY.DEFAULT) -> None:
         """Starts to connect to the PV; :meth:`pend_io` waits for it. See ca_create_channel.
@@ -247,7 +245,7 @@ class CaChannel:
     def searchw(self, pvName: str | bytes | None = None, *, priority: int = CA_PRIORITY.DEFAULT) -> None:
         """Connects to the PV: :meth:`search`, then waits, at most this channel's timeout."""
         self.search(pvName, priority=priority)
-        self._wait()
+        _ca.wait_connected(self.getTimeout(), self._channel())
 
     def clear_channel(self) -> None:
         """Closes the channel, with its subscriptions; no callback of it starts after this. See ca_clear_channel."""
@@ -359,12 +357,11 @@ class CaChannel:
         A CHAR array asked for as DBR_STRING (or DBR_STS_STRING, …) comes as the text it holds, up to its NUL.
         Parameters as for :meth:`array_get`; result as for :meth:`getValue`.
         """
-        as_text = req_type in _CHAR_FOR_STRING and ca.field_type(self._channel()) == DBF_CHAR
+        chid = self._channel()
+        as_text = req_type in _CHAR_FOR_STRING and ca.field_type(chid) == DBF_CHAR
         if as_text and req_type is not None:
             req_type = _CHAR_FOR_STRING[req_type]
-        self.array_get(req_type, count, **keywords)
-        self._wait()
-        value = self.getValue()
+        value = _ca.read_wait(chid, req_type, count, _use_numpy(keywords), self.getTimeout())
         if as_text:
             if isinstance(value, dict):
                 value["pv_value"] = _text(value["pv_value"])
@@ -418,10 +415,6 @@ class CaChannel:
     #
     # Execute
     #
-    def _wait(self) -> None:
-        """:meth:`pend_io`, but in a callback it delivers no others meanwhile."""
-        _ca.wait_io(self.getTimeout(), self._chid, deliver=False)
-
     def pend_io(self, timeout: float | None = None) -> None:
         """Flushes, and waits until what was searched for and asked for has come.
 

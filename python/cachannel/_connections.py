@@ -46,7 +46,7 @@ def remaining(deadline: float) -> float:
 def wait(deadline: float, chid: ca.chid) -> None:
     """Waits for what was searched and asked for; whoever asked looks at what has come."""
     try:
-        _ca.wait_io(remaining(deadline), chid, deliver=False)
+        _ca.wait_answers(remaining(deadline), chid)
     except CaChannelException:
         # The first failure among many, maybe of a request that is not ours.
         return

@@ -426,7 +426,7 @@ class epicsMotor:
             assert answer is not None
             answers.append(answer)
         timeout = min(timeout, pvs[0].getTimeout() or math.inf)
-        _ca.wait_io(0.0 if timeout == math.inf else timeout, pvs[0]._chid, deliver=False)
+        _ca.wait_answers(0.0 if timeout == math.inf else timeout, pvs[0]._channel())
         return [answer.get() for answer in answers]
 
     def _standing(self) -> _Standing:

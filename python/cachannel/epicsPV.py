@@ -277,16 +277,6 @@ class epicsPV(CaChannel):
     #
     # Read
     #
-    def _read(self, req_type: int | None, count: int | None, keywords: dict[str, Any]) -> Any:
-        """Asks the server, and waits. Where the PV is monitored, this leaves alone what array_get has asked for."""
-        reader = CaChannel(self._pvname)
-        reader._chid = self._channel()
-        reader._timeout = self._timeout
-        value = reader.getw(req_type, count, **keywords)
-        if self._monitor is None:
-            self._dbrvalue = reader._dbrvalue
-        return value
-
     def array_get(self, req_type: int | None = None, count: int | None = None, **keywords: Any) -> Any:
         """Monitored, the value that came last, which :meth:`getValue` gives too; else as :meth:`CaChannel.array_get`.
 
@@ -325,7 +315,7 @@ class epicsPV(CaChannel):
                 # Who monitors a PV need not wait for it.
                 if error.status != ECA_IOINPROGRESS:
                     raise
-        return self._read(req_type, count, keywords)
+        return super().getw(req_type, count, **keywords)
 
     def getw(self, req_type: int | None = None, count: int | None = None, **keywords: Any) -> Any:
         """Monitored, the value that came last, at once; else as :meth:`CaChannel.getw`.
@@ -339,7 +329,7 @@ class epicsPV(CaChannel):
         value = self._current(req_type, count, keywords)
         if value is not _NOTHING:
             return value
-        return self._read(req_type, count, keywords)
+        return super().getw(req_type, count, **keywords)
 
     def getControl(
         self,
@@ -369,11 +359,8 @@ class epicsPV(CaChannel):
             self.array_get_callback(control, count, _arrived, self.callBack)
             self.flush_io()
             return
-        status, answer = ca.get(chid, control, count, None, _use_numpy({}), user_args=())
-        self._check(status)
-        assert answer is not None
-        _ca.wait_io(self.getTimeout() if timeout is None else float(timeout), chid, deliver=False)
-        fields = answer.get()
+        limit = self.getTimeout() if timeout is None else float(timeout)
+        fields = _ca.read_wait(chid, control, count, _use_numpy({}), limit)
         value = fields["pv_value"]
         number = len(value) if hasattr(value, "__len__") and not isinstance(value, (str, bytes)) else 1
         fields.update(chid=chid, type=control, count=number, status=ca.ECA.NORMAL)

@@ -75,7 +75,9 @@ impl Batch {
     }
 
     pub fn ticket(self: &Arc<Batch>) -> Ticket {
-        self.pending.fetch_add(1, Ordering::SeqCst);
+        if self.pending.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.given_up.store(false, Ordering::Relaxed);
+        }
         Ticket {
             batch: self.clone(),
         }

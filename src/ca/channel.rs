@@ -12,7 +12,7 @@ use super::subscription::{LIMITS, Subscription};
 use super::{lock, replace, trampoline};
 use crate::ca_sys::{self, LibCa};
 use std::ffi::{CStr, CString, c_long, c_ulong, c_void};
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Longest PV name, in bytes.
@@ -38,6 +38,7 @@ pub struct Channel {
     requests: Mutex<InFlight>,
     subscriptions: Mutex<Vec<Arc<Subscription>>>,
     refused: Mutex<Refused>,
+    unasked: AtomicBool,
 }
 
 #[derive(Default)]
@@ -50,7 +51,7 @@ struct Connection {
 /// Writes that the server refused after the fact.
 #[derive(Default)]
 struct Refused {
-    waiting: usize,
+    watched: bool,
     status: Option<Status>,
 }
 
@@ -79,13 +80,14 @@ impl Drop for ChannelPass<'_> {
 }
 
 impl Channel {
-    /// Starts a search (ca_create_channel). Without a handler the search is outstanding for `pend_io`.
+    /// Starts a search (ca_create_channel). `announce` gets the channel before it can have an event. Without a handler the search is outstanding for `pend_io`.
     pub fn create(
         context: &Arc<Context>,
         name: &str,
         priority: u32,
         user: Handler,
         handler: Option<Handler>,
+        announce: impl FnOnce(&Arc<Channel>),
     ) -> Result<Arc<Channel>> {
         let failed = |status, detail: &str| Err(Error::with_detail(status, name, detail));
         if name.is_empty() {
@@ -114,8 +116,10 @@ impl Channel {
             requests: Mutex::default(),
             subscriptions: Mutex::default(),
             refused: Mutex::default(),
+            unasked: AtomicBool::new(false),
         });
         context.adopt(&channel);
+        announce(&channel);
         let made = context.attached(|api| {
             let mut chid = std::ptr::null_mut();
             let user: *mut c_void = Arc::as_ptr(&channel).cast_mut().cast();
@@ -170,10 +174,11 @@ impl Channel {
     pub fn enter(&self) -> Option<ChannelPass<'_>> {
         let context = self.context.enter()?;
         // Lazily: dropping a pass leaves the gate.
-        self.gate.enter().then(|| ChannelPass {
+        let pass = self.gate.enter().then(|| ChannelPass {
             channel: self,
             context,
-        })
+        })?;
+        (!pass.raw().is_null()).then_some(pass)
     }
 
     fn pass(&self) -> Result<ChannelPass<'_>> {
@@ -276,7 +281,17 @@ impl Channel {
     }
 
     /// Called by libca's thread: the circuit is up or down.
-    pub(super) fn connection_changed(&self, up: bool, native_type: i32, count: usize) -> bool {
+    pub(super) fn connection_changed(
+        &self,
+        chid: ca_sys::chid,
+        up: bool,
+        native_type: i32,
+        count: usize,
+    ) -> bool {
+        if self.raw.load(Ordering::Acquire).is_null() && !self.gate.is_closed() {
+            // ca_create_channel has not returned yet, but callbacks may use the channel.
+            self.raw.store(chid, Ordering::Release);
+        }
         if up {
             self.element_count.store(count, Ordering::Release);
             self.native_type.store(native_type, Ordering::Release);
@@ -334,6 +349,7 @@ impl Channel {
         self.connected_type()?;
         self.check_data(dbr_type, count, data)?;
         let pass = self.pass()?;
+        self.unasked.store(true, Ordering::SeqCst);
         // SAFETY: the pass keeps the id alive; libca reads `count` elements, which `check_data` has seen are there, and
         // keeps no pointer to them.
         let status = Status(unsafe {
@@ -458,6 +474,9 @@ impl Channel {
         }
         // libca has no pointer into this channel any more.
         self.abandon(Status::CHANDESTROY);
+        for subscription in lock(&self.subscriptions).iter() {
+            subscription.mark_closed();
+        }
         replace(&self.subscriptions, Vec::new());
         drop(self.context.release(self));
     }
@@ -481,18 +500,28 @@ impl Channel {
 
     /// Runs `write` so that a refusal which the server reports until [`Refusal::status`] is asked is told to the caller
     /// instead of the exception handler.
-    pub fn watch_refusal(&self) -> Refusal<'_> {
+    ///
+    /// One at a time: `None` while somebody else watches.
+    pub fn watch_refusal(&self) -> Option<Refusal<'_>> {
         let mut refused = lock(&self.refused);
-        refused.waiting += 1;
+        if refused.watched {
+            return None;
+        }
+        refused.watched = true;
         refused.status = None;
-        Refusal { channel: self }
+        Some(Refusal { channel: self })
+    }
+
+    /// Writes were sent about which nobody has asked: a refusal may still be on its way. Asking forgets them.
+    pub fn take_unasked(&self) -> bool {
+        self.unasked.swap(false, Ordering::SeqCst)
     }
 
     /// A server's refusal of a write; `true` where somebody waits to hear it.
     pub(super) fn write_refused(&self, status: Status) -> bool {
         let mut refused = lock(&self.refused);
         refused.status = Some(status);
-        refused.waiting > 0
+        refused.watched
     }
 
     fn new_request(
@@ -554,10 +583,15 @@ impl Refusal<'_> {
     pub fn status(&self) -> Option<Status> {
         lock(&self.channel.refused).status
     }
+
+    /// Refusals so far were of earlier writes.
+    pub fn reset(&self) {
+        lock(&self.channel.refused).status = None;
+    }
 }
 
 impl Drop for Refusal<'_> {
     fn drop(&mut self) {
-        lock(&self.channel.refused).waiting -= 1;
+        lock(&self.channel.refused).watched = false;
     }
 }

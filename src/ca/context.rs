@@ -180,6 +180,19 @@ impl Context {
         Ok(work(api))
     }
 
+    /// Takes the calling thread out of this context for libca.
+    pub fn detach_thread(&self) {
+        if ATTACHED.get() == self.raw.0 && self.generation == fork::generation() {
+            // SAFETY: these look at and set a pointer that the thread owns.
+            unsafe {
+                if self.api.ca_current_context() == self.raw.0 {
+                    self.api.ca_detach_context();
+                }
+            }
+            ATTACHED.set(std::ptr::null_mut());
+        }
+    }
+
     /// Sends what has gathered (ca_flush_io).
     pub fn flush(&self) -> Result<()> {
         // SAFETY: `attached` runs it in a thread of a living context.
@@ -196,7 +209,8 @@ impl Context {
         self.thread_batch().ticket()
     }
 
-    fn thread_batch(&self) -> Arc<Batch> {
+    /// The calling thread's requests that its `pend_io` waits for.
+    pub fn thread_batch(&self) -> Arc<Batch> {
         BATCHES.with_borrow_mut(|batches| {
             if let Some((_, batch)) = batches.iter().find(|(id, _)| *id == self.id) {
                 return batch.clone();
@@ -230,6 +244,16 @@ impl Context {
     /// See [`Watch::at_queue`].
     pub fn watch<'b>(&'b self, batches: &'b [Arc<Batch>]) -> Watch<'b> {
         Watch::at_queue(&self.completion, batches)
+    }
+
+    /// Waits for `batches`, whatever comes of them.
+    pub fn wait_done(
+        &self,
+        batches: &[Arc<Batch>],
+        deadline: Option<Instant>,
+        check: Check<'_>,
+    ) -> Waited {
+        wait(&self.completion, batches, deadline, check)
     }
 
     /// Waits for `batches`: `Ok`, or the first failure among them, or a timeout that names what is missing.
@@ -333,6 +357,7 @@ impl Context {
         }
         self.queue.stop();
         self.janitor.retire();
+        self.detach_thread();
         // Whoever waits for something in this context has waited enough, and may be in the way of the gate.
         let channels = self.channels();
         for channel in &channels {

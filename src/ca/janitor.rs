@@ -9,33 +9,42 @@ use std::sync::{Arc, Mutex};
 
 #[derive(Default)]
 pub struct Janitor {
-    sender: Mutex<Option<Sender<Arc<Channel>>>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Idle,
+    Working(Sender<Arc<Channel>>),
+    Retired,
 }
 
 impl Janitor {
     /// Has the channel cleared soon.
     pub fn dispose(&self, context: &Arc<Context>, channel: Arc<Channel>) {
-        let mut sender = lock(&self.sender);
-        let Some(sender) = sender.as_ref() else {
-            let (new, receiver) = self::channel();
+        let mut state = lock(&self.state);
+        if let State::Idle = *state {
+            let (sender, receiver) = self::channel();
             let started = std::thread::Builder::new()
                 .name("cachannel janitor".into())
                 .spawn({
                     let context = context.clone();
                     move || work(&context, &receiver)
                 });
-            if started.is_ok() && new.send(channel).is_ok() {
-                *sender = Some(new);
+            if started.is_ok() {
+                *state = State::Working(sender);
             }
-            return;
-        };
-        // A janitor that is gone has gone with its context, and the channel with that.
-        drop(sender.send(channel));
+        }
+        // Without a janitor the channel goes with its context.
+        if let State::Working(sender) = &*state {
+            drop(sender.send(channel));
+        }
     }
 
     /// No more work comes; the thread ends when it has done what it has.
     pub fn retire(&self) {
-        lock(&self.sender).take();
+        *lock(&self.state) = State::Retired;
     }
 }
 

@@ -55,7 +55,7 @@ struct Outbox {
     depth: usize,
     /// Number of the outermost of them.
     outermost: u64,
-    /// Deliveries ended, so that a wait can tell slow from stuck.
+    /// Outermost deliveries that ended, so that a wait can tell slow from stuck.
     ended: u64,
     watchers: usize,
 }
@@ -89,7 +89,9 @@ impl Drop for Delivery<'_> {
     fn drop(&mut self) {
         let mut outbox = lock(&self.queue.outbox);
         outbox.depth -= 1;
-        outbox.ended += 1;
+        if outbox.depth == 0 {
+            outbox.ended += 1;
+        }
         if outbox.watchers > 0 {
             self.queue.delivered.notify_all();
         }
@@ -127,11 +129,14 @@ impl EventQueue {
         inbox.next += 1;
         inbox.entries.push_back(Entry { number, kind });
         inbox.stale += stale;
-        if inbox.stale >= SWEEP && inbox.stale > inbox.entries.len() / 2 {
-            inbox.sweep();
-        }
+        let swept = if inbox.stale >= SWEEP && inbox.stale > inbox.entries.len() / 2 {
+            inbox.sweep()
+        } else {
+            VecDeque::new()
+        };
         let sleeping = inbox.sleepers > 0;
         drop(inbox);
+        drop(swept);
         if sleeping {
             self.arrived.notify_one();
         }
@@ -139,16 +144,15 @@ impl EventQueue {
 
     /// The next event to deliver. It counts as delivered when what is returned is dropped.
     pub fn pop(&self) -> Option<Delivery<'_>> {
+        // The last reference to a subscription may go with an entry, and with that a callback, and with that any Python
+        // code at all: not under the lock.
+        let mut stale = Vec::new();
         let mut outbox = lock(&self.outbox);
-        loop {
+        let event = loop {
             let Some(entry) = outbox.entries.pop_front() else {
                 let mut inbox = lock(&self.inbox);
                 if inbox.entries.is_empty() {
-                    drop(inbox);
-                    if outbox.watchers > 0 {
-                        self.delivered.notify_all();
-                    }
-                    return None;
+                    break None;
                 }
                 std::mem::swap(&mut inbox.entries, &mut outbox.entries);
                 inbox.stale = 0;
@@ -160,20 +164,29 @@ impl EventQueue {
                 Kind::Update {
                     subscription,
                     index,
-                } => match subscription.take(index) {
-                    Some(answer) => Event::Update {
+                } => {
+                    let Some(answer) = subscription.take(index) else {
+                        stale.push(subscription);
+                        continue;
+                    };
+                    Event::Update {
                         subscription,
                         answer,
-                    },
-                    None => continue,
-                },
+                    }
+                }
             };
             if outbox.depth == 0 {
                 outbox.outermost = entry.number;
             }
             outbox.depth += 1;
-            return Some(Delivery { event, queue: self });
+            break Some(event);
+        };
+        if event.is_none() && outbox.watchers > 0 {
+            self.delivered.notify_all();
         }
+        drop(outbox);
+        drop(stale);
+        event.map(|event| Delivery { event, queue: self })
     }
 
     /// Sleeps until there is something to deliver.
@@ -235,7 +248,12 @@ impl EventQueue {
         lock(&self.inbox).next
     }
 
-    /// Everything before `mark` has been delivered.
+    /// Delivery of everything before `mark` has begun: what a callback that polls can wait for, being one of them.
+    pub fn is_taken(&self, mark: u64) -> bool {
+        lock(&self.outbox).taken >= mark
+    }
+
+    /// Everything before `mark` has been delivered: its callbacks have returned.
     pub fn is_settled(&self, mark: u64) -> bool {
         lock(&self.outbox).settled() >= mark
     }
@@ -276,15 +294,20 @@ impl EventQueue {
 }
 
 impl Inbox {
-    fn sweep(&mut self) {
-        self.entries.retain(|entry| match &entry.kind {
-            Kind::Event(_) => true,
+    /// Takes out the entries whose update was dropped, for the caller to drop.
+    fn sweep(&mut self) -> VecDeque<Entry> {
+        let is_stale = |entry: &Entry| match &entry.kind {
+            Kind::Event(_) => false,
             Kind::Update {
                 subscription,
                 index,
-            } => !subscription.is_stale(*index),
-        });
+            } => subscription.is_stale(*index),
+        };
         self.stale = 0;
+        let all = std::mem::take(&mut self.entries);
+        let (stale, kept) = all.into_iter().partition(is_stale);
+        self.entries = kept;
+        stale
     }
 }
 

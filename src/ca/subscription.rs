@@ -102,12 +102,14 @@ impl Subscription {
 
     /// Cancels the subscription (ca_clear_subscription). No update of it is delivered after this returns.
     pub fn clear(self: &Arc<Subscription>) -> Result<()> {
+        // In a child after fork the locks are not ours to take.
+        let alive = |channel: &Arc<Channel>| channel.context().is_alive();
+        let Some(channel) = self.channel().filter(alive) else {
+            return Err(Status::BADMONID.into());
+        };
         if !self.mark_closed() {
             return Err(Status::BADMONID.into());
         }
-        let Some(channel) = self.channel() else {
-            return Err(Status::BADMONID.into());
-        };
         let Some(pass) = channel.enter() else {
             return Err(Error::new(Status::BADMONID, channel.name()));
         };

@@ -70,9 +70,9 @@ pub unsafe extern "C" fn connection(args: connection_handler_args) {
             )
         };
         let count = usize::try_from(count).unwrap_or(0);
-        if channel.connection_changed(up, native, count) {
-            let queue = channel.context().clone();
-            queue.queue.push(Event::Connection { channel, up });
+        if channel.connection_changed(args.chid, up, native, count) {
+            let context = channel.context().clone();
+            context.queue.push(Event::Connection { channel, up });
         }
     });
 }
@@ -195,8 +195,10 @@ pub unsafe extern "C" fn message(format: *const c_char, args: *mut c_void) -> c_
         };
         let contexts = Context::living();
         let wanting = contexts.iter().find(|c| c.message_handler().is_some());
-        if let Some(context) = wanting.or(contexts.first()) {
-            context.queue.push(Event::Message(text));
+        match wanting.or(contexts.iter().find(|c| c.is_preemptive())) {
+            Some(context) => context.queue.push(Event::Message(text)),
+            // Nobody may ever look into a queue that is polled: libca's own way.
+            None => eprint!("{text}"),
         }
     });
     length

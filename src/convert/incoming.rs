@@ -23,8 +23,19 @@ pub enum Style {
 
 /// Keeps a value's memory while a numpy array shows it.
 #[pyclass(frozen, module = "cachannel._ca")]
-struct Memory {
+struct Lender {
     _dbr: Arc<Dbr>,
+}
+
+/// Whose memory a numpy array has.
+#[derive(Clone, Copy)]
+pub enum Memory<'a> {
+    /// The value's own: it is converted once.
+    Share,
+    /// The value's own, and kept for the next time.
+    Once(&'a ArrayCache),
+    /// A copy, for a value that is converted again and again.
+    Copy,
 }
 
 /// Where the numpy array of a value is kept, so that it is one array however often it is asked for.
@@ -36,9 +47,9 @@ pub fn value<'py>(
     dbr: &Arc<Dbr>,
     style: Style,
     use_numpy: bool,
-    cache: &ArrayCache,
+    memory: Memory<'_>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let elements = elements(py, dbr, use_numpy, Some(cache))?;
+    let elements = elements(py, dbr, use_numpy, memory)?;
     if dbr.dbr_type.form() == Form::Plain {
         return Ok(elements);
     }
@@ -58,7 +69,7 @@ pub fn fill(
     let Some(dbr) = dbr else {
         return dict.set_item(keys(py).of(style).value.bind(py), py.None());
     };
-    let elements = elements(py, dbr, use_numpy, None)?;
+    let elements = elements(py, dbr, use_numpy, Memory::Share)?;
     match style {
         Style::Pv => describe(dict, &dbr.view(), style, elements),
         Style::Plain if dbr.dbr_type.form() == Form::Plain => {
@@ -160,7 +171,7 @@ fn elements<'py>(
     py: Python<'py>,
     dbr: &Arc<Dbr>,
     use_numpy: bool,
-    cache: Option<&ArrayCache>,
+    memory: Memory<'_>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let view = dbr.view();
     let base = dbr.dbr_type.base();
@@ -175,11 +186,12 @@ fn elements<'py>(
         return number(py, view.number(0));
     }
     if use_numpy {
-        return match cache {
-            Some(cache) => cache
+        return match memory {
+            Memory::Share => array(py, dbr),
+            Memory::Once(cache) => cache
                 .get_or_try_init(py, || array(py, dbr).map(Bound::unbind))
                 .map(|array| array.bind(py).clone()),
-            None => array(py, dbr),
+            Memory::Copy => array(py, dbr)?.call_method0("copy"),
         };
     }
     let bytes = view.value_bytes();
@@ -223,11 +235,11 @@ fn typed_array<'py, T: Element + Copy>(
     // SAFETY: every bit pattern is a value of the integer and floating types that this is called with.
     let (before, elements, _) = unsafe { bytes.align_to::<T>() };
     if before.is_empty() && matches!(dbr.bytes(), Bytes::Heap(_)) {
-        let memory = Bound::new(py, Memory { _dbr: dbr.clone() })?;
+        let lender = Bound::new(py, Lender { _dbr: dbr.clone() })?;
         let shape = ArrayView1::from(elements);
-        // SAFETY: `memory` keeps the elements where they are for as long as the array lives. Rust writes to them no
-        // more: they were copied out of libca before this, and a Dbr has no way to change.
-        let array = unsafe { PyArray1::borrow_from_array(&shape, memory.into_any()) };
+        // SAFETY: `lender` keeps the elements where they are for as long as the array lives, and its array is the only one
+        // over them (see `Memory`). Rust never writes to them, and reads them again only under the interpreter's lock.
+        let array = unsafe { PyArray1::borrow_from_array(&shape, lender.into_any()) };
         return Ok(array.into_any());
     }
     // Few or unaligned elements: a copy costs less than an owner.

@@ -212,18 +212,27 @@ fn given(
         return match item.extract::<i128>() {
             Ok(value) => Ok(Given::Int(value)),
             Err(error) if error.is_instance_of::<PyOverflowError>(item.py()) => {
+                if target.base().is_floating()
+                    && let Ok(value) = item.extract::<f64>()
+                {
+                    return Ok(Given::Float(value));
+                }
                 let name = target.base().name();
                 let detail = format!("{}{} is out of the range of {name}", place(), shown(item));
                 Err(target.fail(Kind::Value, Status::NOCONVERT, detail))
             }
-            Err(_) => Err(target.wrong_type(item, &place())),
+            // A numpy array of one element has both, and takes its float.
+            Err(_) => match float(item) {
+                Some(value) => Ok(Given::Float(value)),
+                None => Err(target.wrong_type(item, &place())),
+            },
         };
     }
     if text_bytes(item).is_some() {
         let number = item.py().get_type::<PyFloat>().call1((item,));
         return match number.and_then(|number| number.extract::<f64>()) {
-            Ok(value) => Ok(Given::Float(value)),
-            Err(_) => {
+            Ok(value) if value.is_finite() || !has_digits(item) => Ok(Given::Float(value)),
+            _ => {
                 let name = target.base().name();
                 let detail = format!(
                     "{}{} is no number, and {name} takes numbers",
@@ -234,14 +243,22 @@ fn given(
             }
         };
     }
-    if item.hasattr("__float__")?
-        && let Ok(value) = item
-            .call_method0("__float__")
-            .and_then(|v| v.extract::<f64>())
-    {
+    if let Some(value) = float(item) {
         return Ok(Given::Float(value));
     }
     Err(target.wrong_type(item, &place()))
+}
+
+/// What `float()` makes of an object that is no text.
+fn float(item: &Bound<'_, PyAny>) -> Option<f64> {
+    let value = item.call_method0("__float__").ok()?;
+    value.extract::<f64>().ok()
+}
+
+/// A text that names a number, not infinity: "1e999" is one that no float holds.
+fn has_digits(text: &Bound<'_, PyAny>) -> bool {
+    let bytes = text_bytes(text).and_then(PyResult::ok).unwrap_or_default();
+    bytes.iter().any(u8::is_ascii_digit)
 }
 
 fn append_string(
@@ -321,6 +338,10 @@ fn from_array<'py>(
     target: Target<'_>,
     array: &Bound<'py, PyUntypedArray>,
 ) -> PyResult<Outgoing<'py>> {
+    if is_masked(array)? {
+        let detail = "some elements of the array are masked: fill them or leave them out";
+        return Err(target.fail(Kind::Value, Status::NOCONVERT, detail.to_owned()));
+    }
     let kind = array.dtype().kind();
     if !matches!(kind, b'b' | b'i' | b'u' | b'f') || target.base() == Base::String {
         if !matches!(kind, b'b' | b'i' | b'u' | b'f' | b'S' | b'U' | b'O') {
@@ -361,6 +382,18 @@ fn from_array<'py>(
         })?;
     }
     Ok(owned(target.dbr_type, count, &bytes[..count * base.size()]))
+}
+
+/// A masked array with elements that count as missing.
+fn is_masked(array: &Bound<'_, PyUntypedArray>) -> PyResult<bool> {
+    if array
+        .get_type()
+        .is(array.py().get_type::<PyUntypedArray>())
+        || !array.hasattr("mask")?
+    {
+        return Ok(false);
+    }
+    array.getattr("mask")?.call_method0("any")?.is_truthy()
 }
 
 /// The kinds of numpy types whose memory is the wire's, given the size.

@@ -10,6 +10,7 @@ use crate::convert::Style;
 use crate::convert::names::names;
 use crate::errors::{bad_type, eca, outcome, status};
 use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -59,8 +60,10 @@ impl Chid {
             let changed = change(&mut callbacks);
             (changed, callbacks.keep_alive())
         };
-        if let Some(owner) = chid.channel.get().and_then(|channel| owner(channel)) {
-            owner.pin(wanted.then_some(this.as_any()));
+        if let Some(channel) = chid.channel.get()
+            && let Some(owner) = owner(channel)
+        {
+            owner.pin((wanted && !channel.is_closed()).then_some(this.as_any()));
         }
         changed
     }
@@ -95,9 +98,8 @@ impl Drop for Chid {
 impl Chid {
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let channel = self.channel()?;
-        let state = names(py)?
-            .state
-            .get(py, channel.state().unwrap_or(CLOSED).into())?;
+        let state = py.detach(|| channel.state()).unwrap_or(CLOSED);
+        let state = names(py)?.state.get(py, state.into())?;
         Ok(format!(
             "<chid {:?} {}>",
             channel.name(),
@@ -181,8 +183,38 @@ pub fn create_channel<'py>(
     priority: i64,
     user_args: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<(Bound<'py, PyAny>, Option<Bound<'py, Chid>>)> {
-    let name = pv_name(name)?;
     let callback = Callback::optional(callback, user_args, false)?;
+    search(py, name, callback, priority, |_| Ok(()))
+}
+
+/// As `create_channel`, but puts the chid into `holder._chid` before the channel can have an event, and returns the status
+/// alone: a callback may come before this returns, and finds the object complete.
+#[pyfunction]
+pub fn open_channel<'py>(
+    py: Python<'py>,
+    holder: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyAny>,
+    callback: Option<&Bound<'py, PyAny>>,
+    priority: i64,
+    user_args: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let callback = Callback::optional(callback, Some(user_args), false)?;
+    let hold = |chid: Option<&Bound<'py, Chid>>| holder.setattr(intern!(py, "_chid"), chid);
+    let (status, chid) = search(py, name, callback, priority, |chid| hold(Some(chid)))?;
+    if chid.is_none() {
+        hold(None)?;
+    }
+    Ok(status)
+}
+
+fn search<'py>(
+    py: Python<'py>,
+    name: &Bound<'py, PyAny>,
+    callback: Option<Arc<Callback>>,
+    priority: i64,
+    hold: impl FnOnce(&Bound<'py, Chid>) -> PyResult<()>,
+) -> PyResult<(Bound<'py, PyAny>, Option<Bound<'py, Chid>>)> {
+    let name = pv_name(name)?;
     let context = match current(py)? {
         Ok(context) => context,
         Err(error) => return Ok((eca(py, error.status)?, None)),
@@ -198,14 +230,18 @@ pub fn create_channel<'py>(
             }),
         },
     )?;
+    hold(&chid)?;
     let owner = Owner::new(chid.as_any())?;
     let handler = callback.map(|callback| callback.handler());
     let priority = u32::try_from(priority).unwrap_or(u32::MAX);
-    let made = py.detach(|| Channel::create(&context, &name, priority, owner, handler));
+    let object = chid.get();
+    let announce = |channel: &Arc<Channel>| {
+        // Nobody else sets it: the object is new.
+        object.channel.set(channel.clone()).ok();
+    };
+    let made = py.detach(|| Channel::create(&context, &name, priority, owner, handler, announce));
     let (status, channel) = outcome(made)?;
-    let chid = channel.map(|channel| {
-        // Nobody else has set it: the object is new.
-        chid.get().channel.set(channel).ok();
+    let chid = channel.map(|_| {
         Chid::change(&chid, |_| ());
         chid
     });
@@ -325,7 +361,10 @@ pub fn dropped(evid: &Bound<'_, Evid>) -> u64 {
 pub fn state<'py>(py: Python<'py>, chid: Option<&Bound<'py, Chid>>) -> PyResult<Bound<'py, PyAny>> {
     let number = match chid {
         None => NEVER_SEARCH,
-        Some(chid) => chid.get().channel()?.state().unwrap_or(CLOSED).into(),
+        Some(chid) => {
+            let channel = chid.get().channel()?;
+            py.detach(|| channel.state()).unwrap_or(CLOSED).into()
+        }
     };
     names(py)?.state.get(py, number)
 }

@@ -7,7 +7,6 @@ use crate::ca::status::Status;
 use crate::callback::{Callback, owner};
 use crate::errors::{eca, status, truth};
 use crate::thread_state::{depth, is_exiting, start_exit};
-use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::PyDict;
@@ -43,16 +42,11 @@ static CONTEXTS: PerProcess<Mutex<Contexts>> = PerProcess::new();
 #[pyclass(frozen, name = "ca_client_context", module = "cachannel.ca")]
 pub struct PyContext {
     pub context: Arc<Context>,
-    /// Shown to the garbage collector by nobody: handlers of a context live as long as the context.
-    _private: (),
 }
 
 impl PyContext {
     fn new(context: Arc<Context>) -> PyContext {
-        PyContext {
-            context,
-            _private: (),
-        }
+        PyContext { context }
     }
 }
 
@@ -79,10 +73,6 @@ impl PyContext {
 
     fn __hash__(&self) -> u64 {
         self.context.id()
-    }
-
-    fn __traverse__(&self, _visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
-        Ok(())
     }
 }
 
@@ -122,20 +112,32 @@ fn create(py: Python<'_>, preemptive: bool, share: bool) -> PyResult<Result<Arc<
         Ok(context) => context,
         Err(error) => return Ok(Err(error)),
     };
-    let thread = preemptive
-        .then(|| start_dispatcher(py, &context))
-        .transpose()?;
     contexts
         .dispatchers
         .retain(|other| other.context.is_alive());
     contexts.dispatchers.push(Dispatcher {
         context: context.clone(),
-        thread,
+        thread: None,
     });
     if preemptive && contexts.shared.as_ref().is_none_or(|c| !c.is_alive()) {
         contexts.shared = Some(context.clone());
     }
+    // Starting a thread runs Python code, which may come here again.
+    drop(contexts);
     set_thread_context(Some(context.clone()));
+    if preemptive {
+        let started = start_dispatcher(py, &context);
+        let thread = started.inspect_err(|_| {
+            // Ctrl-C, say: a context whose events nobody delivers is of no use.
+            py.detach(|| context.destroy(DESTROY_PATIENCE));
+        })?;
+        let contexts = CONTEXTS.get().lock_py_attached(py);
+        let mut contexts = contexts.unwrap_or_else(PoisonError::into_inner);
+        let mut all = contexts.dispatchers.iter_mut();
+        if let Some(own) = all.find(|other| Arc::ptr_eq(&other.context, &context)) {
+            own.thread = Some(thread);
+        }
+    }
     Ok(Ok(context))
 }
 
@@ -166,7 +168,7 @@ fn run_dispatcher(py: Python<'_>, context: &Bound<'_, PyContext>) {
 /// Stops the delivery of a context's events, then ends the context; each in bounded time.
 fn finish(py: Python<'_>, dispatcher: &Dispatcher, patience: Duration) {
     let context = &dispatcher.context;
-    context.queue.stop();
+    py.detach(|| context.queue.stop());
     if let Some(thread) = &dispatcher.thread
         && depth(context) == 0
         && let Err(error) = thread
@@ -194,7 +196,7 @@ pub fn shutdown(py: Python<'_>) {
         std::mem::take(&mut contexts.dispatchers)
     };
     for dispatcher in &dispatchers {
-        dispatcher.context.queue.stop();
+        py.detach(|| dispatcher.context.queue.stop());
     }
     for dispatcher in &dispatchers {
         finish(py, dispatcher, EXIT_PATIENCE);
@@ -282,6 +284,9 @@ pub fn attach_context<'py>(
 /// Takes the calling thread out of its context (ca_detach_context); its next call joins the process's.
 #[pyfunction]
 pub fn detach_context() {
+    if let Some(context) = thread_context() {
+        context.detach_thread();
+    }
     set_thread_context(None);
 }
 

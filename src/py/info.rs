@@ -44,20 +44,23 @@ pub fn name(chid: &Bound<'_, Chid>) -> PyResult<String> {
 
 /// Name and port of a channel's server (ca_host_name); `<disconnected>` where there is none.
 #[pyfunction]
-pub fn host_name(chid: &Bound<'_, Chid>) -> PyResult<String> {
-    Ok(open(chid)?.host_name()?)
+pub fn host_name(py: Python<'_>, chid: &Bound<'_, Chid>) -> PyResult<String> {
+    let channel = open(chid)?;
+    Ok(py.detach(|| channel.host_name())?)
 }
 
 /// Whether a PV can be read (ca_read_access); False while it is not connected.
 #[pyfunction]
-pub fn read_access(chid: &Bound<'_, Chid>) -> PyResult<bool> {
-    Ok(open(chid)?.access().0)
+pub fn read_access(py: Python<'_>, chid: &Bound<'_, Chid>) -> PyResult<bool> {
+    let channel = open(chid)?;
+    Ok(py.detach(|| channel.access()).0)
 }
 
 /// Whether a PV can be written (ca_write_access); False while it is not connected.
 #[pyfunction]
-pub fn write_access(chid: &Bound<'_, Chid>) -> PyResult<bool> {
-    Ok(open(chid)?.access().1)
+pub fn write_access(py: Python<'_>, chid: &Bound<'_, Chid>) -> PyResult<bool> {
+    let channel = open(chid)?;
+    Ok(py.detach(|| channel.access()).1)
 }
 
 /// The text of a status (ca_message).

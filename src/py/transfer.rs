@@ -1,23 +1,27 @@
 //! get, put, create_subscription, and DBRValue.
 
 use super::chid::{Chid, Evid};
-use super::wait::wait_for;
-use crate::ca::batch::Ticket;
+use super::wait::{wait_for, wait_own};
+use crate::ca::batch::{Ticket, remaining};
 use crate::ca::channel::Channel;
 use crate::ca::dbr::{Base, DbrType};
 use crate::ca::error::Error;
 use crate::ca::request::Request;
 use crate::ca::status::Status;
 use crate::callback::Callback;
-use crate::convert::{ArrayCache, Style, outgoing, value};
+use crate::convert::{ArrayCache, Memory, Style, outgoing, value};
 use crate::errors::{bad_argument, bad_type, deadline, eca, outcome, truth};
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// DBE_VALUE | DBE_ALARM.
 const DEFAULT_MASK: u32 = crate::ca_sys::DBE_VALUE | crate::ca_sys::DBE_ALARM;
+
+/// A numpy array from this size on is given out once, over the value's own memory; smaller ones are copied each time.
+const SHARED_FROM: usize = 1 << 20;
 
 /// The value that a get will have brought once `pend_io` has succeeded.
 #[pyclass(frozen, module = "cachannel.ca")]
@@ -28,8 +32,21 @@ pub struct DBRValue {
     array: ArrayCache,
 }
 
+impl DBRValue {
+    fn new(request: Arc<Request>, use_numpy: bool, style: Style) -> DBRValue {
+        DBRValue {
+            request,
+            use_numpy: AtomicBool::new(use_numpy),
+            style,
+            array: ArrayCache::new(),
+        }
+    }
+}
+
 #[pymethods]
 impl DBRValue {
+    /// The value: new each time, but that a numpy array of 1 MiB or more is one and the same, over the memory into which
+    /// it was received.
     fn get<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let name = self.request.channel.name();
         let Some(answer) = self.request.answer() else {
@@ -37,7 +54,15 @@ impl DBRValue {
             return Err(Error::with_detail(Status::IOINPROGRESS, name, detail).into());
         };
         match &answer.dbr {
-            Some(dbr) => value(py, dbr, self.style, self.use_numpy(), &self.array),
+            Some(dbr) => {
+                let large = dbr.view().value_bytes().len() >= SHARED_FROM;
+                let memory = if large {
+                    Memory::Once(&self.array)
+                } else {
+                    Memory::Copy
+                };
+                value(py, dbr, self.style, self.use_numpy(), memory)
+            }
             None => Err(Error::new(answer.status, name).into()),
         }
     }
@@ -89,6 +114,14 @@ pub fn element_count(pv: &str, count: Option<&Bound<'_, PyAny>>) -> PyResult<Opt
         Err(error) if error.is_instance_of::<PyOverflowError>(count.py()) => Err(bad_argument(
             format!("{pv}: {} is no element count", shown()?),
         )),
+        // 4 / 2 is a float in Python 3, and a count all the same.
+        Err(_)
+            if count
+                .extract::<f64>()
+                .is_ok_and(|n| n >= 0.0 && n.fract() == 0.0) =>
+        {
+            Ok(Some(count.extract::<f64>()? as usize))
+        }
         Err(_) => {
             let detail = format!("{pv}: an element count is a number, not {}", shown()?);
             Err(bad_type(Status::BADCOUNT, detail))
@@ -150,12 +183,7 @@ impl<'py> Read<'_, 'py> {
         let (status, request) = outcome(started)?;
         let value = request
             .filter(|_| callback.is_none())
-            .map(|request| DBRValue {
-                request,
-                use_numpy: AtomicBool::new(self.use_numpy),
-                style: self.style,
-                array: ArrayCache::new(),
-            });
+            .map(|request| DBRValue::new(request, self.use_numpy, self.style));
         Ok((eca(py, status)?, value))
     }
 }
@@ -199,6 +227,48 @@ pub fn get<'py>(
     read.start(py, callback.as_ref(), |channel| {
         waited_for.then(|| channel.context().ticket())
     })
+}
+
+/// Reads and waits for the value, at most `timeout` seconds; what this thread asked for before is waited for too, as a
+/// `pend_io` would (see `wait_own`). Raises where there is no value.
+#[pyfunction]
+#[pyo3(signature = (chid, chtype, count, use_numpy, timeout))]
+pub fn read_wait<'py>(
+    py: Python<'py>,
+    chid: &Bound<'py, Chid>,
+    chtype: Option<&Bound<'py, PyAny>>,
+    count: Option<&Bound<'py, PyAny>>,
+    #[pyo3(from_py_with = truth)] use_numpy: bool,
+    timeout: f64,
+) -> PyResult<Bound<'py, PyAny>> {
+    let deadline = deadline(timeout)?;
+    let channel = chid.get().channel()?;
+    let requested = request_type(channel.name(), chtype)??;
+    let count = element_count(channel.name(), count)?;
+    let native = channel.connected_type()?;
+    let dbr_type = requested.unwrap_or(DbrType::plain(native));
+    let held = channel.element_count();
+    let count = count.map_or(held, |count| count.min(held));
+    let batch = channel.context().batch();
+    let ticket = Some(batch.ticket());
+    let request = py.detach(|| channel.get(dbr_type, count, None, ticket))?;
+    let waited = wait_own(py, channel.context(), Some(batch), deadline)?;
+    match (request.answer(), waited) {
+        (Some(answer), _) => match &answer.dbr {
+            // Nobody else has the request: the array may have the memory.
+            Some(dbr) => value(py, dbr, Style::Pv, use_numpy, Memory::Share),
+            None => Err(Error::new(answer.status, channel.name()).into()),
+        },
+        (None, Err(error)) => {
+            let pv = channel.name().to_owned();
+            Err(Error {
+                pv: Some(pv),
+                ..error
+            }
+            .into())
+        }
+        (None, Ok(())) => Err(Error::new(Status::CHANDESTROY, channel.name()).into()),
+    }
 }
 
 /// A write, as its caller asks for it.
@@ -304,27 +374,57 @@ pub fn put_checked<'py>(
         })?;
         return eca(py, status);
     };
-    let refusal = channel.watch_refusal();
-    let batch = channel.context().batch();
-    let ticket = batch.ticket();
+    // One at a time, so that nobody hears of another's refusal.
+    let refusal = loop {
+        if let Some(refusal) = channel.watch_refusal() {
+            break refusal;
+        }
+        if remaining(deadline) == Some(Duration::ZERO) {
+            return eca(py, Status::TIMEOUT);
+        }
+        py.detach(|| std::thread::sleep(Duration::from_millis(1)));
+        py.check_signals()?;
+    };
+    if channel.take_unasked() {
+        // Complaints about earlier writes come first.
+        let verdict = round_trip(py, channel, deadline)?;
+        if matches!(verdict, Status::TIMEOUT | Status::DISCONN) {
+            return eca(py, verdict);
+        }
+        refusal.reset();
+    }
     let status = write.send(py, |channel, dbr_type, count, bytes| {
-        channel.put(dbr_type, count, bytes)?;
-        // Where reading is not allowed, the verdict goes to the exception handler.
-        drop(channel.get(DbrType::ENUM, 1, None, Some(ticket)));
-        channel.context().flush()
+        channel.put(dbr_type, count, bytes)
     })?;
     if status != Status::NORMAL {
         return eca(py, status);
     }
-    let batches = [batch];
-    let answered = wait_for(py, channel.context(), &batches, deadline, false)?;
-    match (refusal.status(), answered) {
-        (Some(refused), _) => eca(py, refused),
-        (None, Err(error)) if matches!(error.status, Status::TIMEOUT | Status::DISCONN) => {
-            eca(py, error.status)
-        }
-        (None, _) => eca(py, Status::NORMAL),
+    let verdict = round_trip(py, channel, deadline)?;
+    channel.take_unasked();
+    eca(py, refusal.status().unwrap_or(verdict))
+}
+
+/// Reads something, to hear what the server has to say of what was sent before; NORMAL where the channel cannot be read.
+fn round_trip(
+    py: Python<'_>,
+    channel: &Arc<Channel>,
+    deadline: Option<Instant>,
+) -> PyResult<Status> {
+    let batch = channel.context().batch();
+    let ticket = Some(batch.ticket());
+    let sent = py.detach(|| {
+        channel.get(DbrType::ENUM, 1, None, ticket)?;
+        channel.context().flush()
+    });
+    if sent.is_err() {
+        // It goes without saying: a complaint is the exception handler's then.
+        return Ok(Status::NORMAL);
     }
+    let answered = wait_for(py, channel.context(), &[batch], deadline, false)?;
+    Ok(match answered {
+        Err(error) if matches!(error.status, Status::TIMEOUT | Status::DISCONN) => error.status,
+        _ => Status::NORMAL,
+    })
 }
 
 /// Writes and waits until the processing that it started is complete (ca_array_put_callback).

@@ -86,23 +86,68 @@ pub fn pend_io(py: Python<'_>, timeout: f64) -> PyResult<Bound<'_, PyAny>> {
     status(py, result)
 }
 
+/// The context of a channel that is open, or else the calling thread's.
+fn context_of(py: Python<'_>, chid: Option<&Bound<'_, Chid>>) -> PyResult<Arc<Context>> {
+    let own = chid.and_then(|chid| chid.get().channel().ok());
+    match own.map(|channel| channel.context()) {
+        Some(context) if context.is_alive() => Ok(context.clone()),
+        _ => Ok(current(py)??),
+    }
+}
+
 /// As `pend_io` in the channel's context, but raises, with the PVs that did not answer.
 #[pyfunction]
-#[pyo3(signature = (timeout, chid=None, *, deliver=true))]
-pub fn wait_io(
+#[pyo3(signature = (timeout, chid=None))]
+pub fn wait_io(py: Python<'_>, timeout: f64, chid: Option<&Bound<'_, Chid>>) -> PyResult<()> {
+    let context = context_of(py, chid)?;
+    Ok(pend_outstanding(py, &context, timeout, true)??)
+}
+
+/// Flushes, and waits for what this thread alone asked for, `own` foremost; as `getw` and `searchw` do. What is still
+/// missing of the rest is not waited for again; what failed of it is the next `pend_io`'s to tell.
+pub fn wait_own(
     py: Python<'_>,
-    timeout: f64,
-    chid: Option<&Bound<'_, Chid>>,
-    deliver: bool,
-) -> PyResult<()> {
-    let own = chid
-        .and_then(|chid| chid.get().channel().ok())
-        .map(|c| c.context().clone());
-    let context = match own.filter(|context| context.is_alive()) {
-        Some(context) => context,
-        None => current(py)??,
-    };
-    Ok(pend_outstanding(py, &context, timeout, deliver)??)
+    context: &Context,
+    own: Option<Arc<Batch>>,
+    deadline: Option<Instant>,
+) -> PyResult<Result<(), Error>> {
+    let batches: Vec<Arc<Batch>> = own.into_iter().chain([context.thread_batch()]).collect();
+    if let Err(error) = py.detach(|| context.flush()) {
+        return Ok(Err(error));
+    }
+    let mut signals = Signals(None);
+    let waited = py.detach(|| context.wait_done(&batches, deadline, &mut || signals.check()));
+    if waited == Waited::Done {
+        return Ok(Ok(()));
+    }
+    let error = context.timed_out(&batches);
+    context.forget(&batches);
+    match signals.0 {
+        Some(raised) => Err(raised),
+        None => Ok(Err(error)),
+    }
+}
+
+/// Waits until all that this thread asked for is answered; how, is for the caller to look at each. Raises ECA_TIMEOUT.
+#[pyfunction]
+pub fn wait_answers(py: Python<'_>, timeout: f64, chid: &Bound<'_, Chid>) -> PyResult<()> {
+    let deadline = deadline(timeout)?;
+    let context = chid.get().channel()?.context();
+    let batch = context.thread_batch();
+    let waited = wait_own(py, context, None, deadline)?;
+    batch.take_failure();
+    Ok(waited?)
+}
+
+/// Waits until this thread's searches are done, that of `chid` foremost: raises only where that is not connected.
+#[pyfunction]
+pub fn wait_connected(py: Python<'_>, timeout: f64, chid: &Bound<'_, Chid>) -> PyResult<()> {
+    let deadline = deadline(timeout)?;
+    let channel = chid.get().channel()?;
+    match wait_own(py, channel.context(), None, deadline)? {
+        Err(error) if channel.native_type().is_none() => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 fn sleep(py: Python<'_>, deadline: Option<Instant>) -> PyResult<()> {
