@@ -149,6 +149,7 @@ class Ioc:
         assert process.stdin is not None
         with contextlib.suppress(OSError):
             process.stdin.close()
+        process.send_signal(signal.SIGCONT)  # where a test has left it paused
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:

@@ -468,10 +468,12 @@ def test_text_that_is_not_utf8_comes_as_bytes(connect: Connect) -> None:
 
 def test_units_that_are_not_utf8_come_as_bytes(connect: Connect) -> None:
     value, units = connect("plain"), connect("plain.EGU")
+    before = read(units)
     write(units, b"\xb5m")
     assert read(value, ca.DBR_GR_DOUBLE)["units"] == b"\xb5m"
     write(units, "µm")
     assert read(value, ca.DBR_GR_DOUBLE)["units"] == "µm"
+    write(units, before)  # others read it too
 
 
 def test_a_string_of_39_bytes(connect: Connect) -> None:

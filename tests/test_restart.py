@@ -148,6 +148,7 @@ def test_a_server_that_hangs_for_a_while(own_ioc: Ioc) -> None:
     chid = open_chid(own_ioc.prefix + "calong")
     channel = CaChannel(own_ioc.prefix + "castr")
     channel.searchw()
+    assert channel.getw() == "hello"
     channel.setTimeout(0.2)
     own_ioc.pause()
     late = [ca.get(chid)[1] for _ in range(10)]
@@ -156,7 +157,7 @@ def test_a_server_that_hangs_for_a_while(own_ioc: Ioc) -> None:
         channel.getw()
     assert caught.value.status is ca.ECA.TIMEOUT
     with pytest.raises(CaChannelException):
-        channel.getValue()
+        channel.getValue()  # and not what came before
     own_ioc.resume()
     channel.setTimeout(10)
     for number in range(20):
@@ -171,7 +172,6 @@ def test_a_server_that_hangs_for_a_while(own_ioc: Ioc) -> None:
 
 
 def test_getw_ends_with_the_connection(own_ioc: Ioc) -> None:
-
     channel = CaChannel(own_ioc.prefix + "calong")
     channel.searchw()
     channel.setTimeout(30)
@@ -221,7 +221,6 @@ def test_clearing_while_disconnected(own_ioc: Ioc) -> None:
 
 
 def test_exit_after_the_server_died(own_ioc: Ioc, run_script: RunScript) -> None:
-
     killer = threading.Timer(1.5, own_ioc.kill)
     killer.start()
     result = run_script(

@@ -157,6 +157,7 @@ def test_python_code_that_goes_with_a_dropped_update(run_script: RunScript) -> N
         """
         class Polls:
             def __del__(self):
+                gate.set()
                 ca.poll()
                 gone.set()
         gone, gate, entered = threading.Event(), threading.Event(), threading.Event()
@@ -263,3 +264,9 @@ def test_old_ways_of_numbers(make_channel: MakeChannel, connect: Connect) -> Non
         with pytest.raises(CaChannelException):
             ca.put(double, bad)
     assert read(double) == 1e40
+
+
+def test_get_value_after_getw(make_channel: MakeChannel) -> None:
+    channel = make_channel("catest")
+    channel.putw(3)
+    assert channel.getw() == channel.getValue() == 3.0

@@ -109,12 +109,12 @@ class CaChannel:
 
     def __repr__(self) -> str:
         if self._chid is None:
-            return f"<CaChannel {self._name()!r} not searched>"
+            return f"<{type(self).__name__} {self._name()!r} not searched>"
         state = ca.state(self._chid)
         if state != ChannelState.CONN:
-            return f"<CaChannel {self._name()!r} {state.name.lower()}>"
+            return f"<{type(self).__name__} {self._name()!r} {state.name.lower()}>"
         kind = f"{self.field_type().name}[{self.element_count()}]"
-        return f"<CaChannel {self._name()!r} connected to {self.host_name()} {kind}>"
+        return f"<{type(self).__name__} {self._name()!r} connected to {self.host_name()} {kind}>"
 
     @staticmethod
     def version() -> str:
@@ -361,7 +361,10 @@ class CaChannel:
         as_text = req_type in _CHAR_FOR_STRING and ca.field_type(chid) == DBF_CHAR
         if as_text and req_type is not None:
             req_type = _CHAR_FOR_STRING[req_type]
-        value = _ca.read_wait(chid, req_type, count, _use_numpy(keywords), self.getTimeout())
+        # Other threads may read too: the value is this call's own. And no older one is to be taken for it, if it fails.
+        self._dbrvalue = None
+        self._dbrvalue = answer = _ca.read_wait(chid, req_type, count, _use_numpy(keywords), self.getTimeout())
+        value = answer.get()
         if as_text:
             if isinstance(value, dict):
                 value["pv_value"] = _text(value["pv_value"])

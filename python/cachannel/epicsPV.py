@@ -360,7 +360,7 @@ class epicsPV(CaChannel):
             self.flush_io()
             return
         limit = self.getTimeout() if timeout is None else float(timeout)
-        fields = _ca.read_wait(chid, control, count, _use_numpy({}), limit)
+        fields = _ca.read_wait(chid, control, count, _use_numpy({}), limit).get()
         value = fields["pv_value"]
         number = len(value) if hasattr(value, "__len__") and not isinstance(value, (str, bytes)) else 1
         fields.update(chid=chid, type=control, count=number, status=ca.ECA.NORMAL)

@@ -386,11 +386,7 @@ fn from_array<'py>(
 
 /// A masked array with elements that count as missing.
 fn is_masked(array: &Bound<'_, PyUntypedArray>) -> PyResult<bool> {
-    if array
-        .get_type()
-        .is(array.py().get_type::<PyUntypedArray>())
-        || !array.hasattr("mask")?
-    {
+    if array.get_type().is(array.py().get_type::<PyUntypedArray>()) || !array.hasattr("mask")? {
         return Ok(false);
     }
     array.getattr("mask")?.call_method0("any")?.is_truthy()

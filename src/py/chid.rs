@@ -91,6 +91,8 @@ impl Drop for Chid {
         if let Some(channel) = self.channel.get() {
             channel.dispose();
         }
+        // Now, in Python's thread: whoever lets go of the last event may not be in a position to.
+        self.let_go();
     }
 }
 

@@ -30,15 +30,20 @@ pub struct DBRValue {
     use_numpy: AtomicBool,
     style: Style,
     array: ArrayCache,
+    /// What to say while there is no answer.
+    missing: Error,
 }
 
 impl DBRValue {
     fn new(request: Arc<Request>, use_numpy: bool, style: Style) -> DBRValue {
+        let detail = "the value has not arrived: wait for it with pend_io";
+        let missing = Error::with_detail(Status::IOINPROGRESS, request.channel.name(), detail);
         DBRValue {
             request,
             use_numpy: AtomicBool::new(use_numpy),
             style,
             array: ArrayCache::new(),
+            missing,
         }
     }
 }
@@ -50,8 +55,7 @@ impl DBRValue {
     fn get<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let name = self.request.channel.name();
         let Some(answer) = self.request.answer() else {
-            let detail = "the value has not arrived: wait for it with pend_io";
-            return Err(Error::with_detail(Status::IOINPROGRESS, name, detail).into());
+            return Err(self.missing.clone().into());
         };
         match &answer.dbr {
             Some(dbr) => {
@@ -229,8 +233,8 @@ pub fn get<'py>(
     })
 }
 
-/// Reads and waits for the value, at most `timeout` seconds; what this thread asked for before is waited for too, as a
-/// `pend_io` would (see `wait_own`). Raises where there is no value.
+/// Asks for a value and waits until it has come, at most `timeout` seconds; what this thread asked for before is waited for
+/// too, as a `pend_io` would (see `wait_own`). Where it has not come, `get()` of what is returned raises ECA_TIMEOUT.
 #[pyfunction]
 #[pyo3(signature = (chid, chtype, count, use_numpy, timeout))]
 pub fn read_wait<'py>(
@@ -240,7 +244,7 @@ pub fn read_wait<'py>(
     count: Option<&Bound<'py, PyAny>>,
     #[pyo3(from_py_with = truth)] use_numpy: bool,
     timeout: f64,
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<DBRValue> {
     let deadline = deadline(timeout)?;
     let channel = chid.get().channel()?;
     let requested = request_type(channel.name(), chtype)??;
@@ -253,22 +257,12 @@ pub fn read_wait<'py>(
     let ticket = Some(batch.ticket());
     let request = py.detach(|| channel.get(dbr_type, count, None, ticket))?;
     let waited = wait_own(py, channel.context(), Some(batch), deadline)?;
-    match (request.answer(), waited) {
-        (Some(answer), _) => match &answer.dbr {
-            // Nobody else has the request: the array may have the memory.
-            Some(dbr) => value(py, dbr, Style::Pv, use_numpy, Memory::Share),
-            None => Err(Error::new(answer.status, channel.name()).into()),
-        },
-        (None, Err(error)) => {
-            let pv = channel.name().to_owned();
-            Err(Error {
-                pv: Some(pv),
-                ..error
-            }
-            .into())
-        }
-        (None, Ok(())) => Err(Error::new(Status::CHANDESTROY, channel.name()).into()),
+    let mut answer = DBRValue::new(request, use_numpy, Style::Pv);
+    if let Err(error) = waited {
+        let pv = Some(channel.name().to_owned());
+        answer.missing = Error { pv, ..error };
     }
+    Ok(answer)
 }
 
 /// A write, as its caller asks for it.
