@@ -67,14 +67,12 @@ def test_the_examples_of_the_manual(run_script: RunScript) -> None:
         >>> caput('cawave', range(4))
         >>> caget('cawave', count=4)
         [0.0, 1.0, 2.0, 3.0]
-        >>> camonitor('cacalc')
-        >>> time.sleep(2) # doctest: +ELLIPSIS
+        >>> camonitor('cacalc'); time.sleep(2) # doctest: +ELLIPSIS
         cacalc ...
         >>> def monitor_callback(epics_args, _):
         ...     for k in sorted(epics_args):
         ...         print(k, epics_args[k])
-        >>> camonitor('cacalc', callback=monitor_callback)
-        >>> time.sleep(2) # doctest: +ELLIPSIS
+        >>> camonitor('cacalc', callback=monitor_callback); time.sleep(2) # doctest: +ELLIPSIS
         chid ...
         count 1
         pv_nseconds ...
