@@ -102,7 +102,7 @@ def test_the_examples_of_the_manual(run_script: RunScript) -> None:
         print(doctest.DocTestRunner().run(test))
         '''
     )
-    assert_quiet(result, "TestResults(failed=0, attempted=19)\n")
+    assert_quiet(result, "TestResults(failed=0, attempted=17)\n")
 
 
 #
