@@ -5,6 +5,7 @@ use crate::ca::event::Handler;
 use crate::ca::status::Status;
 use crate::convert::Style;
 use crate::errors::bad_type;
+use crate::kept::Kept;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyWeakrefMethods, PyWeakrefReference};
@@ -18,8 +19,8 @@ pub struct Callback {
 }
 
 struct Call {
-    function: Py<PyAny>,
-    user_args: Option<Py<PyAny>>,
+    function: Kept<PyAny>,
+    user_args: Option<Kept<PyAny>>,
 }
 
 impl Callback {
@@ -38,8 +39,8 @@ impl Callback {
         }
         Ok(Arc::new(Callback {
             call: Mutex::new(Some(Call {
-                function: function.clone().unbind(),
-                user_args: user_args.map(|args| args.clone().unbind()),
+                function: Kept::new(function.clone()),
+                user_args: user_args.cloned().map(Kept::new),
             })),
             style: if user_args.is_some() {
                 Style::Pv
@@ -70,14 +71,14 @@ impl Callback {
         let (function, user_args) = {
             let call = self.call.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(call) = &*call else { return Ok(()) };
-            let user_args = call.user_args.as_ref().map(|args| args.clone_ref(py));
-            (call.function.clone_ref(py), user_args)
+            let user_args = call.user_args.as_ref().and_then(|args| args.bound(py));
+            (call.function.bound(py), user_args)
         };
-        let function = function.bind(py);
+        let Some(function) = function else {
+            return Ok(());
+        };
         match user_args {
-            Some(user_args) => {
-                function.call1(PyTuple::new(py, [args, user_args.into_bound(py)])?)?
-            }
+            Some(user_args) => function.call1(PyTuple::new(py, [args, user_args])?)?,
             None => function.call1((args,))?,
         };
         Ok(())
@@ -86,19 +87,23 @@ impl Callback {
     /// The function, for messages.
     pub fn describe(&self, py: Python<'_>) -> String {
         let call = self.call.lock().unwrap_or_else(PoisonError::into_inner);
-        let function = call.as_ref().map(|call| call.function.bind(py).clone());
+        let function = call.as_ref().and_then(|call| call.function.bound(py));
         drop(call);
         let shown = function.and_then(|f| f.repr().ok().map(|r| r.to_string_lossy().into_owned()));
         shown.unwrap_or_else(|| "a callback".to_owned())
     }
 
-    pub fn let_go(&self) {
+    /// Drops the function; a call under way goes on.
+    pub fn let_go(&self, py: Python<'_>) {
         let call = self
             .call
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        drop(call);
+        if let Some(call) = call {
+            call.function.release(py);
+            call.user_args.into_iter().for_each(|args| args.release(py));
+        }
     }
 
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -106,8 +111,8 @@ impl Callback {
         if let Ok(call) = self.call.try_lock()
             && let Some(call) = &*call
         {
-            visit.call(&call.function)?;
-            visit.call(&call.user_args)?;
+            visit.call(call.function.get())?;
+            visit.call(call.user_args.as_ref().and_then(Kept::get))?;
         }
         Ok(())
     }
@@ -121,26 +126,28 @@ pub fn callback(handler: &Handler) -> Option<Arc<Callback>> {
 /// What a channel knows of its Python object.
 pub struct Owner {
     /// Weak, so that a channel does not keep its object.
-    object: Py<PyWeakrefReference>,
+    object: Kept<PyWeakrefReference>,
     /// The same object while it has callbacks of module `ca`'s kind. In C a channel lives until it is cleared, whoever
     /// remembers its id, and programs over `ca` are written so: a callback may be all that knows the channel.
-    pin: Mutex<Option<Py<PyAny>>>,
+    pin: Mutex<Option<Kept<PyAny>>>,
 }
 
 impl Owner {
     pub fn new(object: &Bound<'_, PyAny>) -> PyResult<Arc<Owner>> {
         Ok(Arc::new(Owner {
-            object: PyWeakrefReference::new(object)?.unbind(),
+            object: Kept::new(PyWeakrefReference::new(object)?),
             pin: Mutex::new(None),
         }))
     }
 
-    pub fn pin(&self, object: Option<&Bound<'_, PyAny>>) {
-        let object = object.map(|object| object.clone().unbind());
+    pub fn pin(&self, py: Python<'_>, object: Option<&Bound<'_, PyAny>>) {
+        let object = object.cloned().map(Kept::new);
         let mut pin = self.pin.lock().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *pin, object);
         drop(pin);
-        drop(old);
+        if let Some(old) = old {
+            old.release(py);
+        }
     }
 }
 
@@ -151,5 +158,5 @@ pub fn owner(channel: &Channel) -> Option<&Owner> {
 
 /// The Python object of a channel, while it lives.
 pub fn chid_of<'py>(py: Python<'py>, channel: &Channel) -> Option<Bound<'py, PyAny>> {
-    owner(channel)?.object.bind(py).upgrade()
+    owner(channel)?.object.bound(py)?.upgrade()
 }

@@ -11,6 +11,7 @@ use crate::ca::subscription::Subscription;
 use crate::callback::{Callback, callback, chid_of};
 use crate::convert::names::names;
 use crate::convert::{Style, fill};
+use crate::kept::release_dropped;
 use crate::thread_state::{Delivering, depth, is_exiting};
 use pyo3::exceptions::PyException;
 use pyo3::intern;
@@ -29,6 +30,7 @@ const SLICE: Duration = Duration::from_millis(50);
 /// The dispatcher's life: until the context's queue is stopped.
 pub fn run(py: Python<'_>, context: &Context) {
     loop {
+        release_dropped(py);
         match py.detach(|| context.queue.wait(None)) {
             Wake::Stopped => return,
             Wake::Idle => {}
@@ -115,12 +117,21 @@ fn deliver(
     let delivering = Delivering::start(context);
     let called = call(py, context, &delivery.event);
     drop(delivering);
-    match called {
-        Err(error) if hand_on(py, &error) => return Err(error),
-        Err(error) if !is_exiting() => report(py, &delivery.event, error),
-        _ => {}
+    let called = match called {
+        Err(error) if hand_on(py, &error) => Err(error),
+        Err(error) if !is_exiting() => {
+            report(py, &delivery.event, error);
+            Ok(())
+        }
+        _ => Ok(()),
+    };
+    if let Event::Reply { request, .. } = &delivery.event
+        && let Some(callback) = request.handler.as_ref().and_then(callback)
+    {
+        // It was for this one call; libca's thread may drop the request last.
+        callback.let_go(py);
     }
-    Ok(())
+    called
 }
 
 /// Calls the user's function, if the event is still wanted.

@@ -8,7 +8,8 @@
 //! * [`ca`] safe Rust over libca: contexts, channels, requests, subscriptions, events; knows no Python
 //! * [`ca_sys`] libca itself: bindings and loader
 //!
-//! Beside them, for all that see Python: [`errors`], the one way from errors to exceptions, and [`thread_state`].
+//! Beside them, for all that see Python: [`errors`], the one way from errors to exceptions, [`kept`], objects that any thread
+//! may drop, and [`thread_state`].
 
 pub mod ca;
 pub mod ca_sys;
@@ -19,6 +20,8 @@ pub mod convert;
 mod dispatch;
 #[cfg(feature = "python")]
 mod errors;
+#[cfg(feature = "python")]
+mod kept;
 #[cfg(feature = "python")]
 mod py;
 #[cfg(feature = "python")]

@@ -161,3 +161,46 @@ def test_subprocess(run_script: RunScript) -> None:
         """
     )
     assert_quiet(result, "1\nint\n")
+
+
+def test_fork_while_other_threads_drop_callbacks(run_script: RunScript) -> None:
+    """A lock that another thread held at the fork is held for good in the child, which must not wait for it."""
+    result = run_script(
+        """
+        import warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        chid = connect("calong")
+        ca.put(chid, 5)
+        stop = threading.Event()
+        def churn():
+            while not stop.is_set():
+                ca.create_context()
+                chids = [ca.create_channel(P + f"many{number}_1")[1] for number in range(5)]
+                ca.pend_io(10)
+                for own in chids:
+                    ca.create_subscription(own, lambda args: ca.get(args["chid"], callback=lambda args: None))
+                    ca.get(own)
+                ca.pend_io(10)
+                ca.destroy_context()
+        threads = [threading.Thread(target=churn) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        hung = forks = 0
+        end = time.monotonic() + 3  # some hundred forks
+        while time.monotonic() < end and not hung:
+            forks += 1
+            pid = os.fork()
+            if pid == 0:
+                signal.alarm(10)
+                assert ca.current_context() is None
+                assert ca.get(chid)[0] == ca.ECA_BADCHID
+                os._exit(0)
+            hung += os.waitpid(pid, 0)[1] != 0
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert not hung, f"the child of fork {forks} hung"
+        print(read(chid))
+        """
+    )
+    assert_quiet(result, "5\n")

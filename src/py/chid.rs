@@ -63,7 +63,10 @@ impl Chid {
         if let Some(channel) = chid.channel.get()
             && let Some(owner) = owner(channel)
         {
-            owner.pin((wanted && !channel.is_closed()).then_some(this.as_any()));
+            owner.pin(
+                this.py(),
+                (wanted && !channel.is_closed()).then_some(this.as_any()),
+            );
         }
         changed
     }
@@ -80,9 +83,9 @@ impl Chid {
     }
 
     /// Lets go of all callbacks, so that what they refer to is free.
-    fn let_go(&self) {
+    fn let_go(&self, py: Python<'_>) {
         let callbacks = std::mem::take(&mut *self.callbacks());
-        callbacks.all().for_each(|callback| callback.let_go());
+        callbacks.all().for_each(|callback| callback.let_go(py));
     }
 }
 
@@ -91,8 +94,8 @@ impl Drop for Chid {
         if let Some(channel) = self.channel.get() {
             channel.dispose();
         }
-        // Now, in Python's thread: whoever lets go of the last event may not be in a position to.
-        self.let_go();
+        // Now, while attached: whoever lets go of the last event may not be.
+        Python::attach(|py| self.let_go(py));
     }
 }
 
@@ -119,7 +122,7 @@ impl Chid {
     }
 
     fn __clear__(&self) {
-        self.let_go();
+        Python::attach(|py| self.let_go(py));
     }
 }
 
@@ -267,7 +270,7 @@ pub fn clear_channel<'py>(
         Err(error) => return eca(py, error.status),
     };
     let cleared = py.detach(|| !channel.is_closed() && channel.clear());
-    chid.get().let_go();
+    chid.get().let_go(py);
     Chid::change(chid, |_| ());
     eca(
         py,
@@ -346,7 +349,7 @@ pub fn clear_subscription<'py>(
     let cleared = py.detach(|| evid.subscription.clear());
     if let Some(callback) = callback(&evid.subscription.handler) {
         Chid::remove_subscription(evid.chid.bind(py), &callback);
-        callback.let_go();
+        callback.let_go(py);
     }
     status(py, cleared)
 }

@@ -6,6 +6,7 @@ use crate::ca::fork::PerProcess;
 use crate::ca::status::Status;
 use crate::callback::{Callback, owner};
 use crate::errors::{eca, status, truth};
+use crate::kept::release_dropped;
 use crate::thread_state::{depth, is_exiting, start_exit};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
@@ -87,6 +88,7 @@ fn set_thread_context(context: Option<Arc<Context>>) {
 
 /// The calling thread's context. A thread that is in none joins the process's, which is made where there is none yet.
 pub fn current(py: Python<'_>) -> PyResult<Result<Arc<Context>>> {
+    release_dropped(py);
     if let Some(context) = thread_context() {
         return Ok(Ok(context));
     }
@@ -182,7 +184,9 @@ fn finish(py: Python<'_>, dispatcher: &Dispatcher, patience: Duration) {
     py.detach(|| context.destroy(patience));
     // Nothing comes for them any more: what kept their objects for callbacks may go.
     let owners = channels.iter().filter_map(|channel| owner(channel));
-    owners.for_each(|owner| owner.pin(None));
+    owners.for_each(|owner| owner.pin(py, None));
+    drop(channels);
+    release_dropped(py);
 }
 
 /// Ends all contexts, at exit, each step in bounded time. Afterwards every call gives ECA_NOCACTX.
