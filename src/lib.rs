@@ -32,8 +32,8 @@ mod thread_state;
 mod module {
     #[pymodule_export]
     use crate::py::chid::{
-        Chid, Evid, change_connection_event, clear_channel, clear_subscription, create_channel,
-        dropped, open_channel, replace_access_rights_event, state,
+        Chid, change_connection_event, clear_channel, create_channel, open_channel,
+        replace_access_rights_event, state,
     };
     #[pymodule_export]
     use crate::py::context::{
@@ -48,13 +48,15 @@ mod module {
         version, write_access,
     };
     #[pymodule_export]
-    use crate::py::transfer::{
-        DBRValue, create_subscription, get, put, put_checked, put_wait, read_wait,
-    };
+    use crate::py::read::{DBRValue, get, read_wait};
+    #[pymodule_export]
+    use crate::py::subscription::{Evid, clear_subscription, create_subscription, dropped};
     #[pymodule_export]
     use crate::py::wait::{
         flush_io, pend, pend_event, pend_io, poll, test_io, wait_answers, wait_connected, wait_io,
     };
+    #[pymodule_export]
+    use crate::py::write::{put, put_checked, put_wait};
 
     use pyo3::prelude::*;
 

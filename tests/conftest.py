@@ -61,6 +61,7 @@ import cachannel
 from cachannel import CaChannel, CaChannelException, ca
 from ioc import wait_for
 P = os.environ["TEST_PREFIX"]
+IOC_PID = int(os.environ["IOC_PID"])
 
 def connect(name):
     status, chid = ca.create_channel(P + name)
@@ -73,6 +74,12 @@ def read(chid, *args, **kwargs):
     assert status == ca.ECA_NORMAL, status
     assert ca.pend_io(10) == ca.ECA_NORMAL
     return value.get()
+
+def stop_server(chid):
+    # In its tracks, until the script ends; chid is one of its channels.
+    os.kill(IOC_PID, signal.SIGSTOP)
+    # It stops a moment later.
+    wait_for(lambda: ca.get(chid)[0] == ca.ECA_NORMAL and ca.pend_io(0.05) == ca.ECA_TIMEOUT)
 """
 
 
@@ -167,7 +174,8 @@ def run_script(prefix: str, ioc: Ioc, tmp_path_factory: pytest.TempPathFactory) 
     ) -> Result:
         script = folder / f"script{next(numbers)}.py"
         script.write_text((_PREAMBLE if preamble else "") + textwrap.dedent(code))
-        environment = dict(os.environ, TEST_PREFIX=prefix, PYTHONFAULTHANDLER="1")
+        assert ioc.process is not None
+        environment = dict(os.environ, TEST_PREFIX=prefix, IOC_PID=str(ioc.process.pid), PYTHONFAULTHANDLER="1")
         here = str(Path(__file__).resolve().parent)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")]))
         environment.update(env or {})
@@ -186,6 +194,8 @@ def run_script(prefix: str, ioc: Ioc, tmp_path_factory: pytest.TempPathFactory) 
             process.kill()
             stdout, stderr = process.communicate()
             pytest.fail(f"not over after {timeout} s; stdout:\n{stdout}\nstderr:\n{stderr}")
+        finally:
+            ioc.resume()
         return Result(process.returncode, stdout, stderr, time.monotonic() - began)
 
     return run

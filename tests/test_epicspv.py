@@ -16,7 +16,7 @@ import pytest
 from cachannel import CaChannel, CaChannelException, CaChannelValueError, ca
 from cachannel.epicsPV import epicsPV
 from helpers import Connect, RunScript, assert_quiet, write
-from ioc import Ioc, wait_for
+from ioc import wait_for
 from util_ioc import UtilIoc
 
 MakePV = Callable[..., epicsPV]
@@ -113,7 +113,7 @@ def test_monitored_reads_need_no_server(util_ioc: UtilIoc, make_pv: MakePV) -> N
     pv.putWait(7.25)
     pv.setMonitor()
     wait_for(lambda: pv.callBack.monitorState == 2)
-    util_ioc.hold()
+    util_ioc.pause()
     try:
         began = time.perf_counter()
         for _ in range(3000):
@@ -127,7 +127,7 @@ def test_monitored_reads_need_no_server(util_ioc: UtilIoc, make_pv: MakePV) -> N
             pv.getw(ca.DBR_STRING)
         assert raised.value.status == ca.ECA_TIMEOUT
     finally:
-        util_ioc.release()
+        util_ioc.resume()
 
 
 def test_monitored_reads_follow_the_value(make_pv: MakePV) -> None:
@@ -504,7 +504,7 @@ def test_get_control_where_reading_is_not_allowed(make_pv: MakePV) -> None:
 
 def test_get_control_times_out(util_ioc: UtilIoc, make_pv: MakePV) -> None:
     pv = make_pv(util_ioc.prefix + "catest", full_name=True)
-    util_ioc.hold()
+    util_ioc.pause()
     try:
         for arguments in ({"timeout": 0.1}, {}):
             pv.setTimeout(0.2)
@@ -514,7 +514,7 @@ def test_get_control_times_out(util_ioc: UtilIoc, make_pv: MakePV) -> None:
             assert pv.name() in str(raised.value)
             assert pv.checkMonitor() == 0
     finally:
-        util_ioc.release()
+        util_ioc.resume()
     pv.getControl(timeout=10)
     assert pv.callBack.pv_units == "mm"
 
@@ -592,30 +592,21 @@ def test_put_wait_updates_a_monitored_pv(make_pv: MakePV) -> None:
 @pytest.mark.parametrize(
     "wait",
     [
-        "stop_server(); slow.putWait(1)",
-        "stop_server(); slow.putWait(1, timeout=20)",
-        "stop_server(); slow.getControl(timeout=0)",
-        "stop_server(); slow.setMonitor(); slow.getw()",
+        "stop_server(chid); slow.putWait(1)",
+        "stop_server(chid); slow.putWait(1, timeout=20)",
+        "stop_server(chid); slow.getControl(timeout=0)",
+        "stop_server(chid); slow.setMonitor(); slow.getw()",
         "pv('no-such-pv:in-any-ioc')",
     ],
 )
-def test_ctrl_c(run_script: RunScript, ioc: Ioc, wait: str) -> None:
-    assert ioc.process is not None
+def test_ctrl_c(run_script: RunScript, wait: str) -> None:
     result = run_script(
         f"""
         from cachannel.epicsPV import epicsPV
         pv = epicsPV
         CaChannel.ca_timeout = 20
         slow = pv(P + "count")
-        def stop_server():
-            os.kill({ioc.process.pid}, signal.SIGSTOP)
-            # It stops a moment later.
-            slow.setTimeout(0.1)
-            try:
-                while True:
-                    slow.getw()
-            except CaChannelException:
-                slow.setTimeout(None)
+        chid = connect("calong")
         pressed = []
         def press():
             time.sleep(0.3)
@@ -631,7 +622,7 @@ def test_ctrl_c(run_script: RunScript, ioc: Ioc, wait: str) -> None:
         else:
             print("not interrupted")
         finally:
-            os.kill({ioc.process.pid}, signal.SIGCONT)
+            os.kill(IOC_PID, signal.SIGCONT)
         print(slow.getw(ca.DBR_STRING).isdigit())
         """
     )

@@ -77,7 +77,7 @@ def test_put_wait(ioc: UtilIoc, timeout: float | None) -> None:
 @pytest.mark.parametrize("timeout", [0, 30])
 def test_get_control(ioc: UtilIoc, timeout: float) -> None:
     pv = connected(ioc, "catest")
-    ioc.hold()
+    ioc.pause()
     call = Call(pv.getControl, timeout=timeout)
     kill_in_the_middle(ioc, call)
     assert call.status() == ca.ECA_DISCONN
@@ -87,7 +87,7 @@ def test_get_control(ioc: UtilIoc, timeout: float) -> None:
 
 def test_get_control_that_does_not_wait(ioc: UtilIoc) -> None:
     pv = connected(ioc, "catest")
-    ioc.hold()
+    ioc.pause()
     pv.getControl(wait=0)
     assert pv.checkMonitor() == 0
     ioc.kill()
@@ -150,7 +150,7 @@ def test_a_monitored_pv_gives_no_stale_value(ioc: UtilIoc) -> None:
 
 def test_getw_that_waits_for_the_first_value(ioc: UtilIoc) -> None:
     pv = connected(ioc, "catest")
-    ioc.hold()
+    ioc.pause()
     pv.setTimeout(30)
     pv.setMonitor()
     call = Call(pv.getw)

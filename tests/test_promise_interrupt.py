@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import pytest
 from helpers import RunScript, assert_quiet
@@ -21,8 +20,13 @@ WAITS = {
     "CaChannel.pend_event": "channel.pend_event(20)",
     "CaChannel.pend_io": "missing.search(); missing.pend_io(20)",
     "sg_block": "ca.sg_put(gid, stuck, 1); ca.sg_block(gid, 20)",
-    "getw while the server is stopped": "stop_server(); channel.getw()",
-    "putw of an enum while the server is stopped": "stop_server(); enum.putw('Busy')",
+    "getw while the server is stopped": "stop_server(stuck); channel.getw()",
+    "putw of an enum while the server is stopped": "stop_server(stuck); enum.putw('Busy')",
+    "putw of more than a stopped server takes": "stop_server(stuck); big.putw(data); big.putw(data)",
+    "getw behind more than a stopped server takes": "stop_server(stuck); big.putw(data); channel.getw()",
+    "array_put until a stopped server takes no more": "stop_server(stuck); until_full(channel.array_put, 1)",
+    "array_put_callback until it takes no more": "stop_server(stuck); until_full(channel.array_put_callback, 1, 5, 1, ok)",
+    "array_get until a stopped server takes no more": "stop_server(stuck); until_full(channel.array_get)",
     "sleep": "time.sleep(20)",
     "pend_event while updates stream in": "watch(); ca.pend_event(20)",
     "in a non-preemptive context": "ca.destroy_context(); ca.create_context(False); ca.pend_event(20)",
@@ -30,7 +34,7 @@ WAITS = {
 
 
 @pytest.mark.parametrize("wait", WAITS)
-def test_ctrl_c(run_script: RunScript, ioc: Any, wait: str) -> None:
+def test_ctrl_c(run_script: RunScript, wait: str) -> None:
     setup, _, waiting = WAITS[wait].rpartition("; ")
     result = run_script(
         f"""
@@ -38,7 +42,9 @@ def test_ctrl_c(run_script: RunScript, ioc: Any, wait: str) -> None:
         channel, enum, missing = CaChannel(P + "calong"), CaChannel(P + "cabo"), CaChannel("no-such-pv:in-any-ioc")
         channel.searchw()
         enum.searchw()
-        for each in (channel, enum, missing):
+        big = CaChannel(P + "big")
+        big.searchw()
+        for each in (channel, enum, big, missing):
             each.setTimeout(20)
         stuck = connect("stuck2")
         status, gid = ca.sg_create()
@@ -49,9 +55,12 @@ def test_ctrl_c(run_script: RunScript, ioc: Any, wait: str) -> None:
                 watched.append((fast, ca.create_subscription(fast, seen.append)))
             ca.flush_io()
         watched = []
-        def stop_server():
-            os.kill({ioc.process.pid}, signal.SIGSTOP)
-            wait_for(lambda: ca.get(stuck)[0] == ca.ECA_NORMAL and ca.pend_io(0.05) == ca.ECA_TIMEOUT)
+        data = [0] * 4_000_000
+        def until_full(call, *args):
+            while True:
+                call(*args)
+        def ok(*args):
+            pass
         {setup}
         pressed = []
         def press():
@@ -68,7 +77,7 @@ def test_ctrl_c(run_script: RunScript, ioc: Any, wait: str) -> None:
         else:
             print("not interrupted")
         finally:
-            os.kill({ioc.process.pid}, signal.SIGCONT)
+            os.kill(IOC_PID, signal.SIGCONT)
         print(read(connect("catest.PREC")))
         """,
         timeout=40,

@@ -394,7 +394,7 @@ def test_puts_that_are_under_way_when_the_ioc_goes(own: UtilIoc) -> None:
 def test_reads_that_are_under_way_when_the_ioc_goes(own: UtilIoc) -> None:
     names = [own.prefix + "catest", own.prefix + "calong"]
     caget(names)
-    own.hold()
+    own.pause()
     came: list[Any] = []
     thread = threading.Thread(target=lambda: came.extend(caget(names, timeout=30, throw=False)))
     thread.start()
@@ -408,7 +408,7 @@ def test_reads_that_are_under_way_when_the_ioc_goes(own: UtilIoc) -> None:
 def test_reads_that_are_not_answered(own: UtilIoc) -> None:
     names = [own.prefix + "catest", own.prefix + "calong"]
     caget(names)
-    own.hold()
+    own.pause()
     try:
         began = time.monotonic()
         with pytest.raises(CaChannelException) as raised:
@@ -416,7 +416,7 @@ def test_reads_that_are_not_answered(own: UtilIoc) -> None:
         assert time.monotonic() - began < 2
         assert (raised.value.status, raised.value.pvname) == (ca.ECA_TIMEOUT, names[0])
     finally:
-        own.release()
+        own.resume()
     assert caget(names, timeout=10) == [0.0, 5]
 
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import signal
-import sys
 
-import pytest
 from conftest import HARD_LIMIT, RESTART_PORT
 from ioc import HERE, Ioc
 
@@ -23,17 +19,3 @@ class UtilIoc(Ioc):
         element, number = self.shape
         macros = f"P={self.prefix},T={element},N={number}"
         return [*super()._command(), "--database", str(HERE / "util.db"), macros]
-
-    def hold(self) -> None:
-        """Stop the IOC's process, its connections left open, so that requests stay on their way."""
-        assert self.process is not None
-        if sys.platform == "win32":
-            pytest.skip("stops a process")
-        os.kill(self.process.pid, signal.SIGSTOP)
-        # Returns when all of its threads have stopped.
-        os.waitpid(self.process.pid, os.WUNTRACED)
-
-    def release(self) -> None:
-        """Let it go on."""
-        assert self.process is not None
-        os.kill(self.process.pid, signal.SIGCONT)

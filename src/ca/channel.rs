@@ -1,18 +1,21 @@
 //! A channel: the connection to one PV, and all that is asked of it.
 
 use super::batch::{Batch, Ticket};
+use super::circuit::Circuit;
 use super::context::{Context, ContextPass};
 use super::dbr::{Base, DbrType};
 use super::error::{Error, Result};
 use super::event::Handler;
 use super::gate::Gate;
-use super::request::{InFlight, Op, Order, Request, abandon};
+use super::janitor::Job;
+use super::refusal::Refusals;
+use super::request::{InFlight, Request, abandon};
 use super::status::Status;
-use super::subscription::{LIMITS, Subscription};
+use super::subscription::Subscription;
 use super::{lock, replace, trampoline};
 use crate::ca_sys::{self, LibCa};
-use std::ffi::{CStr, CString, c_long, c_ulong, c_void};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering};
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Longest PV name, in bytes.
@@ -27,6 +30,7 @@ const NOT_CONNECTED: i32 = -1;
 pub struct Channel {
     context: Arc<Context>,
     name: CString,
+    priority: u32,
     /// What the layer above wants to find again by a channel.
     user: Handler,
     raw: AtomicPtr<ca_sys::oldChannelNotify>,
@@ -35,10 +39,10 @@ pub struct Channel {
     element_count: AtomicUsize,
     connection: Mutex<Connection>,
     access_handler: Mutex<Option<Handler>>,
-    requests: Mutex<InFlight>,
-    subscriptions: Mutex<Vec<Arc<Subscription>>>,
-    refused: Mutex<Refused>,
-    unasked: AtomicBool,
+    pub(super) requests: Mutex<InFlight>,
+    pub(super) subscriptions: Mutex<Vec<Arc<Subscription>>>,
+    pub refusals: Refusals,
+    circuit: Mutex<Option<Arc<Circuit>>>,
 }
 
 #[derive(Default)]
@@ -46,13 +50,6 @@ struct Connection {
     handler: Option<Handler>,
     /// Counts the search as outstanding until the first connection.
     ticket: Option<Ticket>,
-}
-
-/// Writes that the server refused after the fact.
-#[derive(Default)]
-struct Refused {
-    watched: bool,
-    status: Option<Status>,
 }
 
 /// Permission to call libca with a channel's id: while it lives, the channel is not freed.
@@ -66,7 +63,7 @@ impl ChannelPass<'_> {
         self.context.api()
     }
 
-    fn raw(&self) -> ca_sys::chid {
+    pub(super) fn raw(&self) -> ca_sys::chid {
         self.channel.raw.load(Ordering::Acquire)
     }
 }
@@ -106,6 +103,7 @@ impl Channel {
         let channel = Arc::new(Channel {
             context: context.clone(),
             name: c_name,
+            priority,
             user,
             raw: AtomicPtr::default(),
             gate: Gate::default(),
@@ -115,8 +113,8 @@ impl Channel {
             access_handler: Mutex::default(),
             requests: Mutex::default(),
             subscriptions: Mutex::default(),
-            refused: Mutex::default(),
-            unasked: AtomicBool::new(false),
+            refusals: Refusals::default(),
+            circuit: Mutex::default(),
         });
         context.adopt(&channel);
         announce(&channel);
@@ -181,7 +179,7 @@ impl Channel {
         (!pass.raw().is_null()).then_some(pass)
     }
 
-    fn pass(&self) -> Result<ChannelPass<'_>> {
+    pub(super) fn pass(&self) -> Result<ChannelPass<'_>> {
         self.enter()
             .ok_or_else(|| Error::new(Status::BADCHID, self.name()))
     }
@@ -224,16 +222,8 @@ impl Channel {
     /// The server's name and port, `<disconnected>` where there is none.
     pub fn host_name(&self) -> Result<String> {
         let pass = self.pass()?;
-        let mut buffer = [0 as std::ffi::c_char; 512];
-        // SAFETY: libca writes at most the given length, with its NUL; the pass keeps the id alive.
-        let text = unsafe {
-            let length = u32::try_from(buffer.len()).unwrap_or(0);
-            pass.api()
-                .ca_get_host_name(pass.raw(), buffer.as_mut_ptr(), length);
-            buffer[buffer.len() - 1] = 0;
-            CStr::from_ptr(buffer.as_ptr())
-        };
-        Ok(text.to_string_lossy().into_owned())
+        // SAFETY: the pass keeps the id alive.
+        Ok(unsafe { host_name(pass.api(), pass.raw()) })
     }
 
     pub fn connection_handler(&self) -> Option<Handler> {
@@ -280,24 +270,24 @@ impl Channel {
         self.normal(status)
     }
 
-    /// Called by libca's thread: the circuit is up or down.
-    pub(super) fn connection_changed(
-        &self,
-        chid: ca_sys::chid,
-        up: bool,
-        native_type: i32,
-        count: usize,
-    ) -> bool {
+    /// Called by libca's thread: the channel is connected now, or (`None`) no longer. `true` where a handler wants to know.
+    pub(super) fn connection_changed(&self, chid: ca_sys::chid, link: Option<Link>) -> bool {
         if self.raw.load(Ordering::Acquire).is_null() && !self.gate.is_closed() {
             // ca_create_channel has not returned yet, but callbacks may use the channel.
             self.raw.store(chid, Ordering::Release);
         }
-        if up {
-            self.element_count.store(count, Ordering::Release);
-            self.native_type.store(native_type, Ordering::Release);
+        let up = link.is_some();
+        if let Some(link) = link {
+            let circuits = &self.context.circuits;
+            let circuit = circuits.find(link.server, self.priority, &self.context.completion);
+            replace(&self.circuit, Some(circuit));
+            self.element_count
+                .store(link.element_count, Ordering::Release);
+            self.native_type.store(link.native_type, Ordering::Release);
         } else {
             self.native_type.store(NOT_CONNECTED, Ordering::Release);
             self.element_count.store(0, Ordering::Release);
+            replace(&self.circuit, None);
         }
         let (ticket, handled) = {
             let mut connection = lock(&self.connection);
@@ -308,6 +298,16 @@ impl Channel {
         handled
     }
 
+    /// The circuit that it is connected by.
+    pub(super) fn circuit(&self) -> Option<Arc<Circuit>> {
+        lock(&self.circuit).clone()
+    }
+
+    /// What to wait for before anything is sent: libca would block. `None` where there is room.
+    pub fn crowded(&self) -> Option<Arc<Batch>> {
+        self.circuit()?.crowded()
+    }
+
     /// The native type, or an error where there is none.
     pub fn connected_type(&self) -> Result<Base> {
         if self.is_closed() {
@@ -316,114 +316,6 @@ impl Channel {
         self.native_type().ok_or_else(|| {
             Error::with_detail(Status::DISCONN, self.name(), "the PV is not connected")
         })
-    }
-
-    /// Asks for the value (ca_array_get_callback). `count` 0 means as many elements as there are now.
-    pub fn get(
-        self: &Arc<Channel>,
-        dbr_type: DbrType,
-        count: usize,
-        handler: Option<Handler>,
-        ticket: Option<Ticket>,
-    ) -> Result<Arc<Request>> {
-        self.connected_type()?;
-        let pass = self.pass()?;
-        let request = self.new_request(Op::Get, dbr_type, count, handler, ticket);
-        let user: *mut c_void = Arc::as_ptr(&request).cast_mut().cast();
-        // SAFETY: the pass keeps the id alive; `user` stays good until the answer or until the channel is cleared,
-        // because `requests` keeps it.
-        let status = Status(unsafe {
-            pass.api().ca_array_get_callback(
-                c_long::from(dbr_type.number()),
-                self.c_count(count)?,
-                pass.raw(),
-                Some(trampoline::get),
-                user,
-            )
-        });
-        self.started(request, status)
-    }
-
-    /// Writes (ca_array_put): `data` must hold `count` elements of the type.
-    pub fn put(&self, dbr_type: DbrType, count: usize, data: &[u8]) -> Result<()> {
-        self.connected_type()?;
-        self.check_data(dbr_type, count, data)?;
-        let pass = self.pass()?;
-        self.unasked.store(true, Ordering::SeqCst);
-        // SAFETY: the pass keeps the id alive; libca reads `count` elements, which `check_data` has seen are there, and
-        // keeps no pointer to them.
-        let status = Status(unsafe {
-            pass.api().ca_array_put(
-                c_long::from(dbr_type.number()),
-                self.c_count(count)?,
-                pass.raw(),
-                data.as_ptr().cast(),
-            )
-        });
-        self.normal(status)
-    }
-
-    /// Writes and hears of the completion (ca_array_put_callback).
-    pub fn put_notify(
-        self: &Arc<Channel>,
-        dbr_type: DbrType,
-        count: usize,
-        data: &[u8],
-        handler: Option<Handler>,
-        ticket: Option<Ticket>,
-    ) -> Result<Arc<Request>> {
-        self.connected_type()?;
-        self.check_data(dbr_type, count, data)?;
-        let pass = self.pass()?;
-        let request = self.new_request(Op::Put, dbr_type, count, handler, ticket);
-        let user: *mut c_void = Arc::as_ptr(&request).cast_mut().cast();
-        // SAFETY: as for `put`, and for `user` as for `get`.
-        let status = Status(unsafe {
-            pass.api().ca_array_put_callback(
-                c_long::from(dbr_type.number()),
-                self.c_count(count)?,
-                pass.raw(),
-                data.as_ptr().cast(),
-                Some(trampoline::put),
-                user,
-            )
-        });
-        self.started(request, status)
-    }
-
-    /// Starts a subscription (ca_create_subscription). `count` 0 means as many elements as there are at each update.
-    pub fn subscribe(
-        self: &Arc<Channel>,
-        dbr_type: DbrType,
-        count: usize,
-        mask: u32,
-        handler: Handler,
-    ) -> Result<Arc<Subscription>> {
-        let pass = self.pass()?;
-        let subscription = Subscription::new(Arc::downgrade(self), dbr_type, handler, LIMITS);
-        lock(&self.subscriptions).push(subscription.clone());
-        let mut evid = std::ptr::null_mut();
-        let user: *mut c_void = Arc::as_ptr(&subscription).cast_mut().cast();
-        // SAFETY: the pass keeps the id alive; `user` stays good until the subscription or the channel is cleared,
-        // because `subscriptions` keeps it; `evid` outlives the call.
-        let status = Status(unsafe {
-            pass.api().ca_create_subscription(
-                c_long::from(dbr_type.number()),
-                self.c_count(count)?,
-                pass.raw(),
-                c_long::from(mask.cast_signed()),
-                Some(trampoline::update),
-                user,
-                &raw mut evid,
-            )
-        });
-        if !status.is_normal() {
-            subscription.mark_closed();
-            self.forget_subscription(&subscription);
-            return Err(Error::new(status, self.name()));
-        }
-        subscription.set_raw(evid);
-        Ok(subscription)
     }
 
     pub(super) fn forget_subscription(&self, subscription: &Arc<Subscription>) {
@@ -445,15 +337,26 @@ impl Channel {
     }
 
     /// Closes the channel (ca_clear_channel). No callback of it is delivered after this returns.
-    pub fn clear(&self) -> bool {
-        let Some(alone) = self.gate.close() else {
+    pub fn clear(self: &Arc<Channel>) -> bool {
+        if self.crowded().is_none() {
+            return self.clear_now();
+        }
+        let Some(alone) = self.close() else {
             return false;
         };
-        for subscription in lock(&self.subscriptions).iter() {
-            subscription.mark_closed();
+        self.release_waiters(Status::CHANDESTROY);
+        if alone {
+            self.order(Job::Free(self.clone()));
         }
-        if alone && let Some(context) = self.context.enter() {
-            self.free(&context);
+        true
+    }
+
+    pub(super) fn clear_now(&self) -> bool {
+        let Some(alone) = self.close() else {
+            return false;
+        };
+        if alone {
+            self.free_now();
         }
         true
     }
@@ -461,7 +364,26 @@ impl Channel {
     /// As [`clear`](Channel::clear), but from a thread that cannot wait.
     pub fn dispose(self: &Arc<Channel>) {
         if self.context.is_alive() && !self.gate.is_closed() {
-            self.context.janitor.dispose(&self.context, self.clone());
+            self.order(Job::Clear(self.clone()));
+        }
+    }
+
+    /// `Some(true)` where nobody uses it any more, `None` where it was closed before.
+    fn close(&self) -> Option<bool> {
+        let alone = self.gate.close()?;
+        for subscription in lock(&self.subscriptions).iter() {
+            subscription.mark_closed();
+        }
+        Some(alone)
+    }
+
+    pub(super) fn order(&self, job: Job) {
+        self.context.janitor.order(&self.context, job);
+    }
+
+    pub(super) fn free_now(&self) {
+        if let Some(context) = self.context.enter() {
+            self.free(&context);
         }
     }
 
@@ -498,100 +420,49 @@ impl Channel {
         abandon(requests, status);
     }
 
-    /// Runs `write` so that a refusal which the server reports until [`Refusal::status`] is asked is told to the caller
-    /// instead of the exception handler.
-    ///
-    /// One at a time: `None` while somebody else watches.
-    pub fn watch_refusal(&self) -> Option<Refusal<'_>> {
-        let mut refused = lock(&self.refused);
-        if refused.watched {
-            return None;
-        }
-        refused.watched = true;
-        refused.status = None;
-        Some(Refusal { channel: self })
-    }
-
-    /// Writes were sent about which nobody has asked: a refusal may still be on its way. Asking forgets them.
-    pub fn take_unasked(&self) -> bool {
-        self.unasked.swap(false, Ordering::SeqCst)
-    }
-
-    /// A server's refusal of a write; `true` where somebody waits to hear it.
-    pub(super) fn write_refused(&self, status: Status) -> bool {
-        let mut refused = lock(&self.refused);
-        refused.status = Some(status);
-        refused.watched
-    }
-
-    fn new_request(
-        self: &Arc<Channel>,
-        op: Op,
-        dbr_type: DbrType,
-        count: usize,
-        handler: Option<Handler>,
-        ticket: Option<Ticket>,
-    ) -> Arc<Request> {
-        let order = Order {
-            op,
-            dbr_type,
-            count,
-            handler,
-            ticket,
-        };
-        lock(&self.requests).add(self, order)
-    }
-
-    fn started(&self, request: Arc<Request>, status: Status) -> Result<Arc<Request>> {
-        if status.is_normal() {
-            return Ok(request);
-        }
-        // libca did not take it, and will not call back.
-        self.finish(&request);
-        Err(Error::new(status, self.name()))
-    }
-
-    fn normal(&self, status: Status) -> Result<()> {
+    pub(super) fn normal(&self, status: Status) -> Result<()> {
         if status.is_normal() {
             Ok(())
         } else {
             Err(Error::new(status, self.name()))
         }
     }
+}
 
-    fn c_count(&self, count: usize) -> Result<c_ulong> {
-        c_ulong::try_from(count).map_err(|_| Error::new(Status::BADCOUNT, self.name()))
-    }
+/// What libca tells of a connection.
+pub(super) struct Link {
+    native_type: i32,
+    element_count: usize,
+    server: String,
+}
 
-    fn check_data(&self, dbr_type: DbrType, count: usize, data: &[u8]) -> Result<()> {
-        if !dbr_type.is_writable() {
-            return Err(Error::new(Status::BADTYPE, self.name()));
+impl Link {
+    /// # Safety
+    /// `chid` must be alive.
+    pub(super) unsafe fn of(api: &LibCa, chid: ca_sys::chid) -> Link {
+        // SAFETY: the caller's promise.
+        unsafe {
+            Link {
+                native_type: i32::from(api.ca_field_type(chid)),
+                element_count: usize::try_from(api.ca_element_count(chid)).unwrap_or(0),
+                server: host_name(api, chid),
+            }
         }
-        if count == 0 || dbr_type.size(count).is_none_or(|size| size > data.len()) {
-            return Err(Error::new(Status::BADCOUNT, self.name()));
-        }
-        Ok(())
     }
 }
 
-/// See [`Channel::watch_refusal`].
-pub struct Refusal<'c> {
-    channel: &'c Channel,
-}
-
-impl Refusal<'_> {
-    pub fn status(&self) -> Option<Status> {
-        lock(&self.channel.refused).status
-    }
-
-    /// Refusals so far were of earlier writes.
-    pub fn reset(&self) {
-        lock(&self.channel.refused).status = None;
-    }
-}
-
-impl Drop for Refusal<'_> {
-    fn drop(&mut self) {
-        lock(&self.channel.refused).watched = false;
-    }
+/// The server of a channel (ca_get_host_name).
+///
+/// # Safety
+/// `chid` must be alive.
+unsafe fn host_name(api: &LibCa, chid: ca_sys::chid) -> String {
+    let mut buffer = [0 as c_char; 512];
+    // SAFETY: libca writes at most the given length, with its NUL; the id is alive.
+    let text = unsafe {
+        let length = u32::try_from(buffer.len()).unwrap_or(0);
+        api.ca_get_host_name(chid, buffer.as_mut_ptr(), length);
+        buffer[buffer.len() - 1] = 0;
+        CStr::from_ptr(buffer.as_ptr())
+    };
+    text.to_string_lossy().into_owned()
 }

@@ -5,6 +5,7 @@
 
 use super::batch::{Batch, Check, Completion, Ticket, Waited, Watch, remaining, wait};
 use super::channel::Channel;
+use super::circuit::Circuits;
 use super::error::{Error, Result};
 use super::event::Handler;
 use super::gate::Gate;
@@ -34,6 +35,7 @@ pub struct Context {
     batches: Mutex<Vec<Weak<Batch>>>,
     /// Keeps alive what libca has pointers to.
     channels: Mutex<HashMap<usize, Arc<Channel>>>,
+    pub(super) circuits: Circuits,
     pub(super) groups: Groups,
     pub(super) janitor: Janitor,
     exception_handler: Mutex<Option<Handler>>,
@@ -106,6 +108,7 @@ impl Context {
             queue,
             batches: Mutex::default(),
             channels: Mutex::default(),
+            circuits: Circuits::default(),
             groups: Groups::default(),
             janitor: Janitor::default(),
             exception_handler: Mutex::default(),

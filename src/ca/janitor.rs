@@ -1,11 +1,20 @@
-//! Clears channels that nobody refers to any more, on a thread of its own: letting go of the last reference must not wait
-//! for a server, as ca_clear_channel may.
+//! Does on a thread of its own what libca may block: letting go of the last reference to a channel must not wait for a
+//! server, nor must what is cleared while a server takes nothing more.
 
 use super::channel::Channel;
 use super::context::Context;
 use super::lock;
+use super::subscription::Subscription;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+
+pub(super) enum Job {
+    /// Nobody refers to it any more.
+    Clear(Arc<Channel>),
+    /// It is closed; libca's side of it remains.
+    Free(Arc<Channel>),
+    Cancel(Arc<Subscription>),
+}
 
 #[derive(Default)]
 pub struct Janitor {
@@ -16,13 +25,13 @@ pub struct Janitor {
 enum State {
     #[default]
     Idle,
-    Working(Sender<Arc<Channel>>),
+    Working(Sender<Job>),
     Retired,
 }
 
 impl Janitor {
-    /// Has the channel cleared soon.
-    pub fn dispose(&self, context: &Arc<Context>, channel: Arc<Channel>) {
+    /// Has it done soon.
+    pub(super) fn order(&self, context: &Arc<Context>, job: Job) {
         let mut state = lock(&self.state);
         if let State::Idle = *state {
             let (sender, receiver) = self::channel();
@@ -36,9 +45,9 @@ impl Janitor {
                 *state = State::Working(sender);
             }
         }
-        // Without a janitor the channel goes with its context.
+        // What is left undone goes with the context.
         if let State::Working(sender) = &*state {
-            drop(sender.send(channel));
+            drop(sender.send(job));
         }
     }
 
@@ -48,13 +57,21 @@ impl Janitor {
     }
 }
 
-fn work(context: &Arc<Context>, receiver: &Receiver<Arc<Channel>>) {
+fn work(context: &Arc<Context>, receiver: &Receiver<Job>) {
     while let Ok(first) = receiver.recv() {
-        first.clear();
-        for more in receiver.try_iter() {
-            more.clear();
-        }
+        first.run();
+        receiver.try_iter().for_each(Job::run);
         // What cannot be flushed now goes out with whatever is flushed next, or with the circuit.
         drop(context.flush());
+    }
+}
+
+impl Job {
+    fn run(self) {
+        match self {
+            Job::Clear(channel) => drop(channel.clear_now()),
+            Job::Free(channel) => channel.free_now(),
+            Job::Cancel(subscription) => drop(subscription.cancel()),
+        }
     }
 }

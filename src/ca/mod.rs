@@ -6,6 +6,7 @@
 pub mod batch;
 pub mod buffer;
 pub mod channel;
+pub mod circuit;
 pub mod context;
 pub mod dbr;
 pub mod error;
@@ -15,10 +16,12 @@ pub mod gate;
 pub mod group;
 pub mod janitor;
 pub mod queue;
+pub mod refusal;
 pub mod request;
 pub mod status;
 pub mod subscription;
 mod trampoline;
+mod transfer;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

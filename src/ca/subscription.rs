@@ -4,6 +4,7 @@ use super::channel::Channel;
 use super::dbr::DbrType;
 use super::error::{Error, Result};
 use super::event::{Answer, Handler};
+use super::janitor::Job;
 use super::lock;
 use super::status::Status;
 use crate::ca_sys;
@@ -110,6 +111,18 @@ impl Subscription {
         if !self.mark_closed() {
             return Err(Status::BADMONID.into());
         }
+        if channel.crowded().is_some() {
+            channel.order(Job::Cancel(self.clone()));
+            return Ok(());
+        }
+        self.cancel()
+    }
+
+    /// Has libca forget it.
+    pub(super) fn cancel(self: &Arc<Subscription>) -> Result<()> {
+        let Some(channel) = self.channel() else {
+            return Err(Status::BADMONID.into());
+        };
         let Some(pass) = channel.enter() else {
             return Err(Error::new(Status::BADMONID, channel.name()));
         };

@@ -2,7 +2,7 @@
 //!
 //! None of them takes the interpreter's lock, waits for anything but a short critical section, or lets a panic out.
 
-use super::channel::Channel;
+use super::channel::{Channel, Link};
 use super::context::Context;
 use super::dbr::DbrType;
 use super::event::{Answer, Dbr, Event, Exception};
@@ -62,15 +62,8 @@ pub unsafe extern "C" fn connection(args: connection_handler_args) {
             return;
         };
         // SAFETY: as above.
-        let (native, count) = unsafe {
-            let api = loaded.api();
-            (
-                i32::from(api.ca_field_type(args.chid)),
-                api.ca_element_count(args.chid),
-            )
-        };
-        let count = usize::try_from(count).unwrap_or(0);
-        if channel.connection_changed(args.chid, up, native, count) {
+        let link = up.then(|| unsafe { Link::of(loaded.api(), args.chid) });
+        if channel.connection_changed(args.chid, link) {
             let context = channel.context().clone();
             context.queue.push(Event::Connection { channel, up });
         }
@@ -161,7 +154,7 @@ pub unsafe extern "C" fn exception(args: exception_handler_args) {
         // A long in the header; codes are small.
         let status = Status(i32::try_from(args.stat).unwrap_or(Status::INTERNAL.0));
         let is_put = u32::try_from(args.op) == Ok(ca_sys::CA_OP_PUT);
-        let told = is_put && channel.as_ref().is_some_and(|c| c.write_refused(status));
+        let told = is_put && channel.as_ref().is_some_and(|c| c.refusals.tell(status));
         if told && context.exception_handler().is_none() {
             return;
         }

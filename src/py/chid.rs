@@ -4,8 +4,7 @@ use super::context::current;
 use crate::ca::channel::Channel;
 use crate::ca::error::Error;
 use crate::ca::status::Status;
-use crate::ca::subscription::Subscription;
-use crate::callback::{Callback, Owner, callback, owner};
+use crate::callback::{Callback, Owner, owner};
 use crate::convert::Style;
 use crate::convert::names::names;
 use crate::errors::{bad_type, eca, outcome, status};
@@ -75,7 +74,7 @@ impl Chid {
         Chid::change(this, |callbacks| callbacks.subscriptions.push(callback));
     }
 
-    fn remove_subscription(this: &Bound<'_, Chid>, callback: &Arc<Callback>) {
+    pub fn remove_subscription(this: &Bound<'_, Chid>, callback: &Arc<Callback>) {
         Chid::change(this, |callbacks| {
             let subscriptions = &mut callbacks.subscriptions;
             subscriptions.retain(|c| !Arc::ptr_eq(c, callback));
@@ -130,31 +129,6 @@ impl Chid {
 const CLOSED: u32 = 3;
 /// cs_never_search.
 const NEVER_SEARCH: i64 = 4;
-
-/// A subscription. It ends with `clear_subscription` or with its channel, not with this object.
-#[pyclass(frozen, name = "evid", module = "cachannel.ca")]
-pub struct Evid {
-    pub subscription: Arc<Subscription>,
-    pub chid: Py<Chid>,
-}
-
-#[pymethods]
-impl Evid {
-    fn __repr__(&self) -> String {
-        let channel = self.subscription.channel();
-        let name = channel.as_ref().map_or("", |channel| channel.name());
-        let state = if self.subscription.is_closed() {
-            " cleared"
-        } else {
-            ""
-        };
-        format!("<evid of {name:?}{state}>")
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.chid)
-    }
-}
 
 /// The name of a PV, given as str or bytes.
 fn pv_name(name: &Bound<'_, PyAny>) -> PyResult<String> {
@@ -331,33 +305,6 @@ pub fn replace_access_rights_event<'py>(
         drop(old);
     }
     status(py, set)
-}
-
-/// Ends a subscription (ca_clear_subscription).
-///
-/// No callback of it starts after this returns. Returns BADMONID for one that was cleared before, by itself or with its
-/// channel.
-#[pyfunction]
-pub fn clear_subscription<'py>(
-    py: Python<'py>,
-    evid: Option<&Bound<'py, Evid>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let Some(evid) = evid else {
-        return eca(py, Status::BADMONID);
-    };
-    let evid = evid.get();
-    let cleared = py.detach(|| evid.subscription.clear());
-    if let Some(callback) = callback(&evid.subscription.handler) {
-        Chid::remove_subscription(evid.chid.bind(py), &callback);
-        callback.let_go(py);
-    }
-    status(py, cleared)
-}
-
-/// Updates of a subscription that were dropped, oldest first, because its callback did not keep up.
-#[pyfunction]
-pub fn dropped(evid: &Bound<'_, Evid>) -> u64 {
-    evid.get().subscription.dropped()
 }
 
 /// The state of a channel's connection (ca_state): NEVER_SEARCH for None, CLOSED for a cleared one.

@@ -2,8 +2,9 @@
 
 use super::chid::Chid;
 use super::context::current;
-use super::transfer::{DBRValue, Read, Write};
+use super::read::{DBRValue, Read};
 use super::wait::wait_for;
+use super::write::Write;
 use crate::ca::batch::Batch;
 use crate::ca::context::Context;
 use crate::ca::error::Error;
@@ -122,6 +123,7 @@ pub fn sg_put<'py>(
         value,
         chtype,
         count,
+        deadline: None,
     };
     let status = write.send(py, |channel, dbr_type, count, bytes| {
         let ticket = Some(batch.ticket());

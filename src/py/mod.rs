@@ -1,8 +1,11 @@
 //! The Python module: classes and functions, thin over `ca` and `convert`.
 
+pub mod arguments;
 pub mod chid;
 pub mod context;
 pub mod groups;
 pub mod info;
-pub mod transfer;
+pub mod read;
+pub mod subscription;
 pub mod wait;
+pub mod write;

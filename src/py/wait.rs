@@ -3,6 +3,7 @@
 use super::chid::Chid;
 use super::context::current;
 use crate::ca::batch::{Batch, INTERRUPT_CHECK, Waited, remaining};
+use crate::ca::channel::Channel;
 use crate::ca::context::Context;
 use crate::ca::error::Error;
 use crate::ca::status::Status;
@@ -50,6 +51,29 @@ pub fn wait_for(
         (Err(Waited::Done), None) => Ok(context.collect(batches)),
         (Err(_), None) => Ok(Err(context.timed_out(batches))),
     }
+}
+
+/// Waits until libca can take something to send to the channel's server without blocking.
+pub fn make_room(
+    py: Python<'_>,
+    channel: &Channel,
+    deadline: Option<Instant>,
+) -> PyResult<Result<(), Error>> {
+    if channel.is_closed() {
+        // What comes next says so.
+        return Ok(Ok(()));
+    }
+    while let Some(probes) = channel.crowded() {
+        // Whatever comes of the probes: where the connection is gone, so is the crowd.
+        match wait_for(py, channel.context(), &[probes], deadline, false)? {
+            Err(error) if error.status == Status::TIMEOUT => {
+                let pv = Some(channel.name().to_owned());
+                return Ok(Err(Error { pv, ..error }));
+            }
+            _ => {}
+        }
+    }
+    Ok(Ok(()))
 }
 
 /// Flushes and waits for what is outstanding; afterwards nothing is, whatever the outcome.

@@ -1,0 +1,79 @@
+//! Arguments that several functions take: request types, element counts, masks.
+
+use crate::ca::dbr::DbrType;
+use crate::ca::error::Error;
+use crate::ca::status::Status;
+use crate::errors::{bad_argument, bad_type};
+use pyo3::exceptions::PyOverflowError;
+use pyo3::prelude::*;
+
+/// DBE_VALUE | DBE_ALARM.
+pub const DEFAULT_MASK: u32 = crate::ca_sys::DBE_VALUE | crate::ca_sys::DBE_ALARM;
+
+/// A request type: None for the native one, `Err` for what is no type.
+pub fn request_type(
+    pv: &str,
+    chtype: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Result<Option<DbrType>, Error>> {
+    let Some(chtype) = chtype else {
+        return Ok(Ok(None));
+    };
+    let number = match chtype.extract::<i64>() {
+        Ok(number) => number,
+        Err(error) if error.is_instance_of::<PyOverflowError>(chtype.py()) => -1,
+        Err(_) => {
+            let shown = chtype.repr()?.to_string_lossy().into_owned();
+            let detail =
+                format!("{pv}: a request type is a number such as DBR_DOUBLE, not {shown}");
+            return Err(bad_type(Status::BADTYPE, detail));
+        }
+    };
+    Ok(DbrType::new(number)
+        .map(Some)
+        .ok_or_else(|| Error::new(Status::BADTYPE, pv)))
+}
+
+/// An element count: None for the default.
+pub fn element_count(pv: &str, count: Option<&Bound<'_, PyAny>>) -> PyResult<Option<usize>> {
+    let Some(count) = count else {
+        return Ok(None);
+    };
+    let shown = || count.repr().map(|repr| repr.to_string_lossy().into_owned());
+    match count.extract::<i64>() {
+        Ok(number) => usize::try_from(number).map(Some).map_err(|_| {
+            bad_argument(format!("{pv}: an element count is 0 or more, not {number}"))
+        }),
+        Err(error) if error.is_instance_of::<PyOverflowError>(count.py()) => Err(bad_argument(
+            format!("{pv}: {} is no element count", shown()?),
+        )),
+        // 4 / 2 is a float in Python 3, and a count all the same.
+        Err(_)
+            if count
+                .extract::<f64>()
+                .is_ok_and(|n| n >= 0.0 && n.fract() == 0.0) =>
+        {
+            Ok(Some(count.extract::<f64>()? as usize))
+        }
+        Err(_) => {
+            let detail = format!("{pv}: an element count is a number, not {}", shown()?);
+            Err(bad_type(Status::BADCOUNT, detail))
+        }
+    }
+}
+
+/// A subscription's mask: `Err` for a number that has no event in it.
+pub fn event_mask(pv: &str, mask: &Bound<'_, PyAny>) -> PyResult<Result<u32, Error>> {
+    let known = DEFAULT_MASK | crate::ca_sys::DBE_LOG | crate::ca_sys::DBE_PROPERTY;
+    match mask.extract::<u32>() {
+        Ok(mask) if mask & known != 0 && mask & !known == 0 => Ok(Ok(mask)),
+        Ok(_) => Ok(Err(Error::new(Status::BADMASK, pv))),
+        Err(error) if error.is_instance_of::<PyOverflowError>(mask.py()) => {
+            Ok(Err(Error::new(Status::BADMASK, pv)))
+        }
+        Err(_) => {
+            let shown = mask.repr()?.to_string_lossy().into_owned();
+            let detail = format!("{pv}: a mask is a number such as DBE_VALUE, not {shown}");
+            Err(bad_type(Status::BADMASK, detail))
+        }
+    }
+}

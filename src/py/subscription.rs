@@ -1,0 +1,132 @@
+//! Subscriptions: create_subscription, clear_subscription, and evid.
+
+use super::arguments::{DEFAULT_MASK, element_count, event_mask, request_type};
+use super::chid::Chid;
+use super::wait::make_room;
+use crate::ca::dbr::DbrType;
+use crate::ca::status::Status;
+use crate::ca::subscription::Subscription;
+use crate::callback::{Callback, callback};
+use crate::errors::{eca, outcome, status, truth};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use std::sync::Arc;
+
+/// A subscription. It ends with `clear_subscription` or with its channel, not with this object.
+#[pyclass(frozen, name = "evid", module = "cachannel.ca")]
+pub struct Evid {
+    pub subscription: Arc<Subscription>,
+    pub chid: Py<Chid>,
+}
+
+#[pymethods]
+impl Evid {
+    fn __repr__(&self) -> String {
+        let channel = self.subscription.channel();
+        let name = channel.as_ref().map_or("", |channel| channel.name());
+        let state = if self.subscription.is_closed() {
+            " cleared"
+        } else {
+            ""
+        };
+        format!("<evid of {name:?}{state}>")
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.chid)
+    }
+}
+
+/// Has a callback told of a PV's value now and at every change (ca_create_subscription).
+///
+/// `chtype`, `count`, `use_numpy`: as for `get`. `mask`: DBE_VALUE | DBE_ALARM where None. The callback gets a dict as for
+/// `get`. A channel that is not connected takes a subscription that names its type. Updates that the callback does not keep
+/// up with are dropped, the oldest first (`dropped`).
+///
+/// Returns `(ECA, evid)`. The subscription lives until `clear_subscription`, or as long as its channel.
+#[pyfunction]
+#[pyo3(signature = (chid, callback, chtype=None, count=None, mask=None, use_numpy=false, *, user_args=None))]
+#[allow(clippy::too_many_arguments)] // ca_create_subscription has them
+pub fn create_subscription<'py>(
+    py: Python<'py>,
+    chid: Option<&Bound<'py, Chid>>,
+    callback: &Bound<'py, PyAny>,
+    chtype: Option<&Bound<'py, PyAny>>,
+    count: Option<&Bound<'py, PyAny>>,
+    mask: Option<&Bound<'py, PyAny>>,
+    #[pyo3(from_py_with = truth)] use_numpy: bool,
+    user_args: Option<&Bound<'py, PyAny>>,
+) -> PyResult<(Bound<'py, PyAny>, Option<Evid>)> {
+    let callback = Callback::new(callback, user_args, use_numpy)?;
+    let Some(chid) = chid else {
+        return Ok((eca(py, Status::BADCHID)?, None));
+    };
+    let channel = match chid.get().channel() {
+        Ok(channel) => channel,
+        Err(error) => return Ok((eca(py, error.status)?, None)),
+    };
+    let requested = request_type(channel.name(), chtype)?;
+    let count = element_count(channel.name(), count)?;
+    let mask = match mask
+        .map(|mask| event_mask(channel.name(), mask))
+        .transpose()?
+    {
+        None => DEFAULT_MASK,
+        Some(Ok(mask)) => mask,
+        Some(Err(error)) => return Ok((eca(py, error.status)?, None)),
+    };
+    if let Err(error) = make_room(py, channel, None)? {
+        return Ok((eca(py, error.status)?, None));
+    }
+    let started = requested.and_then(|requested| {
+        // With a type of its own, a subscription may be made before the PV is found.
+        let dbr_type = match requested {
+            Some(dbr_type) => dbr_type,
+            None => DbrType::plain(channel.connected_type()?),
+        };
+        let held = channel.element_count();
+        let count = match count {
+            Some(count) if held > 0 => count.min(held),
+            Some(count) => count,
+            None => held,
+        };
+        let handler = callback.handler();
+        py.detach(|| channel.subscribe(dbr_type, count, mask, handler))
+    });
+    let (status, subscription) = outcome(started)?;
+    let evid = subscription.map(|subscription| {
+        Chid::add_subscription(chid, callback);
+        Evid {
+            subscription,
+            chid: chid.clone().unbind(),
+        }
+    });
+    Ok((eca(py, status)?, evid))
+}
+
+/// Ends a subscription (ca_clear_subscription).
+///
+/// No callback of it starts after this returns. Returns BADMONID for one that was cleared before, by itself or with its
+/// channel.
+#[pyfunction]
+pub fn clear_subscription<'py>(
+    py: Python<'py>,
+    evid: Option<&Bound<'py, Evid>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let Some(evid) = evid else {
+        return eca(py, Status::BADMONID);
+    };
+    let evid = evid.get();
+    let cleared = py.detach(|| evid.subscription.clear());
+    if let Some(callback) = callback(&evid.subscription.handler) {
+        Chid::remove_subscription(evid.chid.bind(py), &callback);
+        callback.let_go(py);
+    }
+    status(py, cleared)
+}
+
+/// Updates of a subscription that were dropped, oldest first, because its callback did not keep up.
+#[pyfunction]
+pub fn dropped(evid: &Bound<'_, Evid>) -> u64 {
+    evid.get().subscription.dropped()
+}
