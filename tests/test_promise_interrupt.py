@@ -25,7 +25,7 @@ WAITS = {
     "putw of more than a stopped server takes": "stop_server(stuck); big.putw(data); big.putw(data)",
     "getw behind more than a stopped server takes": "stop_server(stuck); big.putw(data); channel.getw()",
     "array_put until a stopped server takes no more": "stop_server(stuck); until_full(channel.array_put, 1)",
-    "array_put_callback until it takes no more": "stop_server(stuck); until_full(channel.array_put_callback, 1, 5, 1, ok)",
+    "array_put_callback until it is full": "stop_server(stuck); until_full(channel.array_put_callback, 1, 5, 1, ok)",
     "array_get until a stopped server takes no more": "stop_server(stuck); until_full(channel.array_get)",
     "sleep": "time.sleep(20)",
     "pend_event while updates stream in": "watch(); ca.pend_event(20)",
