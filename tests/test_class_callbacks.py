@@ -283,3 +283,19 @@ def test_bound_methods_and_partials(make_channel: MakeChannel) -> None:
     channel.array_get_callback(None, None, functools.partial(Keeper.callback, keeper))
     channel.flush_io()
     wait_for(lambda: keeper.values == [1.0, 1.0])
+
+
+def test_a_subscription_that_fails_leaves_the_one_before(make_channel: MakeChannel) -> None:
+    channel = make_channel("fast")
+    calls: Calls = []
+    channel.add_masked_array_event(None, None, None, collect(calls))
+    for args in ((None, -1, None), (999, None, None), (None, None, 0)):
+        with pytest.raises(Exception, match="count|type|mask"):
+            channel.add_masked_array_event(*args, collect(calls))
+    channel.flush_io()
+    wait_for(lambda: len(calls) > 2, what="updates of the first")
+    channel.clear_event()
+    channel.poll()
+    before = len(calls)
+    channel.pend_event(0.3)
+    assert len(calls) == before

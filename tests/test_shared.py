@@ -173,7 +173,8 @@ def test_python_code_that_goes_with_a_dropped_update(run_script: RunScript) -> N
         updates = []
         second.add_masked_array_event(None, None, None, lambda args, user_args: None, Polls())
         second.flush_io()
-        time.sleep(0.5)  # updates gather behind the callback
+        values = set()
+        wait_for(lambda: values.add(second.getw()) or len(values) > 5)  # so many updates gather behind the callback
         del second
         gate.set()
         first.clear_event()
@@ -214,8 +215,12 @@ def test_a_polled_wait_ends_with_its_answers(run_script: RunScript) -> None:
         ca.pend_io(10)
         for chid in chids:
             ca.create_subscription(chid, lambda args: time.sleep(0.2))
-        ca.flush_io()
-        time.sleep(1)
+        values = set()
+        while len(values) < 6:  # so many updates of each gather meanwhile
+            status, value = ca.get(chids[0])
+            ca.flush_io()
+            wait_for(lambda: ca.test_io() == ca.ECA_IODONE)
+            values.add(value.get())
         status, value = ca.get(chids[0])
         began = time.monotonic()
         print(ca.pend_io(30), time.monotonic() - began < 2, type(value.get()).__name__)

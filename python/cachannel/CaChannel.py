@@ -398,12 +398,13 @@ class CaChannel:
         :param use_numpy: as for :meth:`array_get`.
         """
         self._check_callback(callback)
-        if self._evid is not None:
-            self.clear_event()
-        status, self._evid = ca.create_subscription(
+        status, evid = ca.create_subscription(
             self._chid, callback, req_type, count, mask, _use_numpy(keywords), user_args=user_args
         )
-        self._check(status)
+        self._check(status)  # where it fails, the one before stays
+        before, self._evid = self._evid, evid
+        if before is not None:
+            self._check(ca.clear_subscription(before))
 
     def clear_event(self) -> None:
         """Ends the subscription; its callback does not start after this. See ca_clear_subscription."""

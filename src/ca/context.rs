@@ -218,6 +218,9 @@ impl Context {
             if let Some((_, batch)) = batches.iter().find(|(id, _)| *id == self.id) {
                 return batch.clone();
             }
+            // Contexts come and go; a thread that makes many must not gather what is left of each.
+            let living: Vec<u64> = Context::living().iter().map(|c| c.id).collect();
+            batches.retain(|(id, _)| living.contains(id));
             let batch = Batch::new(&self.completion);
             batches.push((self.id, batch.clone()));
             let mut all = lock(&self.batches);
