@@ -31,6 +31,8 @@ mod thread_state;
 #[pyo3::pymodule(name = "_ca")]
 mod module {
     #[pymodule_export]
+    use crate::py::channel::Transfers;
+    #[pymodule_export]
     use crate::py::chid::{
         Chid, change_connection_event, clear_channel, create_channel, open_channel,
         replace_access_rights_event, state,
@@ -74,6 +76,7 @@ mod module {
             "wait_answers",
             "wait_connected",
             "shutdown",
+            "Transfers",
             "wait_io",
         ] {
             all.call_method1("remove", (private,))?;

@@ -745,3 +745,21 @@ def test_callbacks_are_let_go_after_their_call(run_script: RunScript) -> None:
         """
     )
     assert_quiet(result, "all gone\n")
+
+
+def test_a_class_may_derive_from_others_too(prefix: str) -> None:
+    class Error(CaChannel, ValueError):
+        pass
+
+    class Table(dict, CaChannel):  # type: ignore[type-arg]
+        def __init__(self, name: str) -> None:
+            dict.__init__(self, a=1)
+            CaChannel.__init__(self, name)
+
+    for channel in (Error(prefix + "calong"), Table(prefix + "calong")):
+        channel.searchw()
+        channel.putw(5)
+        channel.array_get()
+        channel.pend_io()
+        assert channel.getValue() == 5
+        channel.clear_channel()

@@ -290,7 +290,7 @@ def test_a_subscription_that_fails_leaves_the_one_before(make_channel: MakeChann
     calls: Calls = []
     channel.add_masked_array_event(None, None, None, collect(calls))
     for args in ((None, -1, None), (999, None, None), (None, None, 0)):
-        with pytest.raises(Exception, match="count|type|mask"):
+        with pytest.raises(Exception, match=r"count|type|mask"):
             channel.add_masked_array_event(*args, collect(calls))
     channel.flush_io()
     wait_for(lambda: len(calls) > 2, what="updates of the first")

@@ -67,7 +67,7 @@ def _text(elements: Any) -> str | bytes:
         return raw
 
 
-class CaChannel:
+class CaChannel(_ca.Transfers):
     """A process variable.
 
     Methods that end in "w" wait until what they do is done. The others only ask; :meth:`pend_io`, :meth:`flush_io`,
@@ -261,22 +261,8 @@ class CaChannel:
         self._check(ca.change_connection_event(self._channel(), function, user_args=user_args))
 
     #
-    # Write
+    # Write; array_put is _ca.Transfers'
     #
-    def array_put(self, value: Any, req_type: int | None = None, count: int | None = None) -> None:
-        """Writes; sent with the next flush. See ca_array_put.
-
-        :param value: a number, str, bytes, a sequence, or a numpy array of any dtype and shape (sent flat, in C order).
-            It is sent exactly or not at all; only floats are rounded to the precision of the type. A sequence is cut to
-            the PV's element count. A str to an ENUM goes as the name of its state, to a CHAR array as its bytes with a
-            trailing 0.
-        :param req_type: request type (``ca.DBR_XXXX``); the native type where None.
-        :param count: elements to write at most; all where None.
-        """
-        status = ca.put(self._chid, value, req_type, count)
-        if status != ECA_NORMAL:
-            self._check(status)
-
     def array_put_callback(
         self,
         value: Any,
@@ -302,29 +288,8 @@ class CaChannel:
         self._check(_ca.put_checked(self._chid, value, req_type, self.getTimeout()))
 
     #
-    # Read
+    # Read; array_get and getValue are _ca.Transfers'
     #
-    def array_get(self, req_type: int | None = None, count: int | None = None, **keywords: Any) -> None:
-        """Asks for the value: :meth:`getValue` has it once :meth:`pend_io` has succeeded. See ca_array_get.
-
-        :param req_type: request type (``ca.DBR_XXXX``); the native type where None.
-        :param count: elements to read at most; the PV's element count where None, as many as it holds now where 0.
-        :param use_numpy: whether more than one element come as a numpy array; the package's ``USE_NUMPY`` by default.
-        """
-        status, self._dbrvalue = ca.get(self._chid, req_type, count, None, _use_numpy(keywords), user_args=())
-        if status != ECA_NORMAL:
-            self._check(status)
-
-    def getValue(self) -> Any:
-        """The value that the last :meth:`array_get` brought; None where there was none.
-
-        A plain type gives the value itself (int, float or str; a list or numpy array of more than one element), the
-        others a dict as for :meth:`array_get_callback`.
-
-        :raises CaChannelException: where it has not arrived, or the server could not read it.
-        """
-        return None if self._dbrvalue is None else self._dbrvalue.get()
-
     def array_get_callback(
         self,
         req_type: int | None,

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, final
 
+from typing_extensions import Self
+
 from ._enums import DBF, ECA, ChannelState
 
 __all__ = [
@@ -72,6 +74,14 @@ class DBRValue:
 
     def get(self) -> Any: ...
     use_numpy: bool
+
+class Transfers:
+    """The part of CaChannel that loops call: in Rust, without a Python frame."""
+
+    def __new__(cls, *_args: Any, **_keywords: Any) -> Self: ...
+    def array_put(self, value: Any, req_type: int | None = None, count: int | None = None) -> None: ...
+    def array_get(self, req_type: int | None = None, count: int | None = None, **keywords: Any) -> None: ...
+    def getValue(self) -> Any: ...
 
 # Contexts
 def create_context(preemptive_callback: bool = True) -> ECA: ...

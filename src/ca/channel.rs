@@ -15,7 +15,7 @@ use super::subscription::Subscription;
 use super::{lock, replace, trampoline};
 use crate::ca_sys::{self, LibCa};
 use std::ffi::{CStr, CString, c_char, c_void};
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Longest PV name, in bytes.
@@ -39,6 +39,8 @@ pub struct Channel {
     element_count: AtomicUsize,
     connection: Mutex<Connection>,
     access_handler: Mutex<Option<Handler>>,
+    /// As far as libca has told yet.
+    may_be_read: AtomicBool,
     pub(super) requests: Mutex<InFlight>,
     pub(super) subscriptions: Mutex<Vec<Arc<Subscription>>>,
     pub refusals: Refusals,
@@ -111,6 +113,7 @@ impl Channel {
             element_count: AtomicUsize::new(0),
             connection: Mutex::new(Connection { handler, ticket }),
             access_handler: Mutex::default(),
+            may_be_read: AtomicBool::new(false),
             requests: Mutex::default(),
             subscriptions: Mutex::default(),
             refusals: Refusals::default(),
@@ -133,6 +136,12 @@ impl Channel {
                 )
             };
             channel.raw.store(chid, Ordering::Release);
+            if !chid.is_null() {
+                // SAFETY: the id was made just now, and only we clear it.
+                unsafe {
+                    api.ca_replace_access_rights_event(chid, Some(trampoline::access_rights))
+                };
+            }
             Status(status)
         });
         match made {
@@ -257,17 +266,26 @@ impl Channel {
         let pass = self.pass()?;
         let wanted = handler.is_some();
         replace(&self.access_handler, handler);
-        let function: ca_sys::caArh = if wanted {
-            Some(trampoline::access_rights)
-        } else {
-            None
-        };
+        if !wanted {
+            return Ok(());
+        }
         // SAFETY: the pass keeps the id alive; the function finds the channel by the id's user pointer.
         let status = Status(unsafe {
             pass.api()
-                .ca_replace_access_rights_event(pass.raw(), function)
+                .ca_replace_access_rights_event(pass.raw(), Some(trampoline::access_rights))
         });
         self.normal(status)
+    }
+
+    /// Called by libca's thread: `true` where a handler wants to know.
+    pub(super) fn access_changed(&self, read: bool) -> bool {
+        self.may_be_read.store(read, Ordering::Release);
+        lock(&self.access_handler).is_some()
+    }
+
+    /// As far as it is known.
+    pub(super) fn may_be_read(&self) -> bool {
+        self.may_be_read.load(Ordering::Acquire)
     }
 
     /// Called by libca's thread: the channel is connected now, or (`None`) no longer. `true` where a handler wants to know.

@@ -20,7 +20,7 @@ const WINDOW: u64 = 112 * 1024;
 /// Bytes between two probes.
 const PROBE_EVERY: u64 = 32 * 1024;
 /// A message's header.
-const HEADER: usize = 24;
+const HEADER: usize = 16;
 
 /// The connection to one server at one priority.
 pub struct Circuit {
@@ -80,12 +80,17 @@ impl Circuit {
         if unconfirmed() <= WINDOW {
             return None;
         }
+        self.look();
+        (unconfirmed() > WINDOW).then(|| self.probes.clone())
+    }
+
+    /// Where all probes have been answered, what they were sent behind has left.
+    fn look(&self) {
         // In this order: a probe has its ticket before `probed` counts it.
         let probed = self.probed.load(Ordering::SeqCst);
         if self.probes.is_done() {
             self.confirmed.fetch_max(probed, Ordering::SeqCst);
         }
-        (unconfirmed() > WINDOW).then(|| self.probes.clone())
     }
 
     fn count(&self, payload: usize) {
@@ -98,6 +103,7 @@ impl Circuit {
         if sent.saturating_sub(self.probed.load(Ordering::SeqCst)) < PROBE_EVERY {
             return;
         }
+        self.look();
         let probe = Probe {
             through: through.clone(),
             ticket: self.probes.ticket(),
@@ -141,7 +147,18 @@ pub(super) struct Sending<'c> {
 }
 
 impl<'c> Sending<'c> {
+    /// Goes out behind all that was gathered.
     pub(super) fn start(channel: &'c Arc<Channel>, payload: usize) -> Sending<'c> {
+        channel.context().gathered.hand_on();
+        Sending::counted(channel, payload)
+    }
+
+    /// Is gathered itself.
+    pub(super) fn behind(channel: &'c Arc<Channel>) -> Sending<'c> {
+        Sending::counted(channel, 0)
+    }
+
+    fn counted(channel: &'c Arc<Channel>, payload: usize) -> Sending<'c> {
         let circuit = channel.circuit();
         if let Some(circuit) = &circuit {
             circuit.count(payload);

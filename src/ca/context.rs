@@ -9,6 +9,7 @@ use super::circuit::Circuits;
 use super::error::{Error, Result};
 use super::event::Handler;
 use super::gate::Gate;
+use super::gathered::Gathered;
 use super::group::Groups;
 use super::janitor::Janitor;
 use super::queue::EventQueue;
@@ -36,6 +37,7 @@ pub struct Context {
     /// Keeps alive what libca has pointers to.
     channels: Mutex<HashMap<usize, Arc<Channel>>>,
     pub(super) circuits: Circuits,
+    pub(super) gathered: Gathered,
     pub(super) groups: Groups,
     pub(super) janitor: Janitor,
     exception_handler: Mutex<Option<Handler>>,
@@ -109,6 +111,7 @@ impl Context {
             batches: Mutex::default(),
             channels: Mutex::default(),
             circuits: Circuits::default(),
+            gathered: Gathered::default(),
             groups: Groups::default(),
             janitor: Janitor::default(),
             exception_handler: Mutex::default(),
@@ -198,6 +201,10 @@ impl Context {
 
     /// Sends what has gathered (ca_flush_io).
     pub fn flush(&self) -> Result<()> {
+        if !self.is_alive() {
+            return Err(Status::NOCACTX.into());
+        }
+        self.gathered.hand_on();
         // SAFETY: `attached` runs it in a thread of a living context.
         let status = self.attached(|api| Status(unsafe { api.ca_flush_io() }))?;
         if status.is_normal() {
@@ -390,6 +397,7 @@ impl Context {
                         channel.abandon(Status::CHANDESTROY);
                         context.release(&channel);
                     }
+                    context.gathered.forget();
                     lock(LIVING.get()).retain(|other| !Arc::ptr_eq(other, &context));
                 }
                 // Nobody listens any more where the patience is over.

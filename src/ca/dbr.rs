@@ -128,6 +128,11 @@ impl DbrType {
         self.0 <= 6 || self == DbrType::PUT_ACKT || self == DbrType::PUT_ACKS
     }
 
+    /// May be read: all but what is only written.
+    pub fn is_readable(self) -> bool {
+        self != DbrType::PUT_ACKT && self != DbrType::PUT_ACKS
+    }
+
     /// Where the (first) value begins in the structure.
     pub fn value_offset(self) -> usize {
         match (self.form(), self.base()) {

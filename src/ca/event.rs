@@ -42,6 +42,28 @@ impl Dbr {
         })
     }
 
+    /// As [`copy_from`](Dbr::copy_from), into the memory of one that nobody needs any more, where that is.
+    ///
+    /// # Safety
+    /// As for `copy_from`.
+    pub unsafe fn renew(
+        spare: Option<Arc<Dbr>>,
+        dbr_type: DbrType,
+        count: usize,
+        source: *const std::ffi::c_void,
+    ) -> Option<Arc<Dbr>> {
+        // SAFETY: the caller's promise.
+        let dbr = unsafe { Dbr::copy_from(dbr_type, count, source) }?;
+        let Some(mut place) = spare else {
+            return Some(Arc::new(dbr));
+        };
+        match Arc::get_mut(&mut place) {
+            Some(old) => *old = dbr,
+            None => return Some(Arc::new(dbr)),
+        }
+        Some(place)
+    }
+
     pub fn view(&self) -> View<'_> {
         View::new(self.dbr_type, self.count, self.bytes.as_slice())
     }

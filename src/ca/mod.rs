@@ -13,6 +13,7 @@ pub mod error;
 pub mod event;
 pub mod fork;
 pub mod gate;
+mod gathered;
 pub mod group;
 pub mod janitor;
 pub mod queue;

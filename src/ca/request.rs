@@ -3,10 +3,10 @@
 use super::batch::Ticket;
 use super::channel::Channel;
 use super::dbr::DbrType;
-use super::event::{Answer, Event, Handler};
+use super::event::{Answer, Dbr, Event, Handler};
 use super::lock;
 use super::status::Status;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
@@ -27,12 +27,46 @@ pub struct Request {
     slot: usize,
 }
 
+#[derive(Default)]
 struct State {
     answer: Option<Answer>,
     ticket: Option<Ticket>,
+    /// The answer's place when this request was used before.
+    spare: Option<Arc<Dbr>>,
 }
 
 impl Request {
+    fn renewed(channel: &Arc<Channel>, order: Order, slot: usize) -> Arc<Request> {
+        let mut fresh = Request {
+            channel: channel.clone(),
+            op: order.op,
+            dbr_type: order.dbr_type,
+            count: order.count,
+            handler: order.handler,
+            state: Mutex::new(State {
+                ticket: order.ticket,
+                ..State::default()
+            }),
+            slot,
+        };
+        let Some(mut recycled) = order.recycled else {
+            return Arc::new(fresh);
+        };
+        let Some(old) = Arc::get_mut(&mut recycled) else {
+            return Arc::new(fresh);
+        };
+        let before = old.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let spare = before.answer.take().and_then(|answer| answer.dbr);
+        // What is large is better off in its pool.
+        let state = fresh
+            .state
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        state.spare = spare.filter(|dbr| dbr.heap_len() == 0);
+        *old = fresh;
+        recycled
+    }
+
     /// The answer, once it is there.
     pub fn answer(&self) -> Option<Answer> {
         lock(&self.state).answer.clone()
@@ -43,28 +77,35 @@ impl Request {
         state.ticket.as_ref().is_some_and(|t| t.belongs_to(batch))
     }
 
+    pub(super) fn take_spare(&self) -> Option<Arc<Dbr>> {
+        lock(&self.state).spare.take()
+    }
+
     /// Takes the answer in: from libca's threads, or from whoever clears the channel.
     pub fn complete(self: &Arc<Request>, answer: Answer) {
-        let ticket = {
+        let status = answer.status;
+        let (ticket, event) = {
             let mut state = lock(&self.state);
-            if self.handler.is_none() {
-                state.answer = Some(answer.clone());
-            }
-            state.ticket.take()
+            let event = if self.handler.is_some() {
+                Some(Event::Reply {
+                    request: self.clone(),
+                    answer,
+                })
+            } else {
+                state.answer = Some(answer);
+                None
+            };
+            (state.ticket.take(), event)
         };
         if let Some(ticket) = ticket {
             // That the program closed the channel itself is no failure of its next pend_io.
-            if answer.status.is_normal() || answer.status == Status::CHANDESTROY {
+            if status.is_normal() || status == Status::CHANDESTROY {
                 drop(ticket);
             } else {
-                ticket.failed(answer.status, self.channel.name());
+                ticket.failed(status, self.channel.name());
             }
         }
-        if self.handler.is_some() {
-            let event = Event::Reply {
-                request: self.clone(),
-                answer,
-            };
+        if let Some(event) = event {
             self.channel.context().queue.push(event);
         }
     }
@@ -77,6 +118,8 @@ pub struct Order {
     pub count: usize,
     pub handler: Option<Handler>,
     pub ticket: Option<Ticket>,
+    /// A request that is over: its memory serves again, where nobody else refers to it.
+    pub recycled: Option<Arc<Request>>,
 }
 
 /// A channel's requests that libca still has.
@@ -92,18 +135,7 @@ impl InFlight {
             self.slots.push(None);
             self.slots.len() - 1
         });
-        let request = Arc::new(Request {
-            channel: channel.clone(),
-            op: order.op,
-            dbr_type: order.dbr_type,
-            count: order.count,
-            handler: order.handler,
-            state: Mutex::new(State {
-                answer: None,
-                ticket: order.ticket,
-            }),
-            slot,
-        });
+        let request = Request::renewed(channel, order, slot);
         self.slots[slot] = Some(request.clone());
         request
     }

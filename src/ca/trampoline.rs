@@ -76,12 +76,15 @@ pub unsafe extern "C" fn access_rights(args: access_rights_handler_args) {
         let Some(channel) = (unsafe { channel(args.chid) }) else {
             return;
         };
-        let context = channel.context().clone();
-        context.queue.push(Event::AccessRights {
-            channel,
-            read: args.ar.read_access() != 0,
-            write: args.ar.write_access() != 0,
-        });
+        let (read, write) = (args.ar.read_access() != 0, args.ar.write_access() != 0);
+        if channel.access_changed(read) {
+            let context = channel.context().clone();
+            context.queue.push(Event::AccessRights {
+                channel,
+                read,
+                write,
+            });
+        }
     });
 }
 
@@ -89,7 +92,7 @@ pub unsafe extern "C" fn access_rights(args: access_rights_handler_args) {
 ///
 /// # Safety
 /// `args` must be what libca handed to a callback: `dbr` null, or a structure of the type and count it names.
-unsafe fn answer(args: &event_handler_args) -> Answer {
+unsafe fn answer(args: &event_handler_args, spare: Option<Arc<Dbr>>) -> Answer {
     let status = Status(args.status);
     if !status.is_normal() {
         return Answer::failed(status);
@@ -98,10 +101,10 @@ unsafe fn answer(args: &event_handler_args) -> Answer {
     #[allow(clippy::useless_conversion)] // c_long has 32 bits on Windows
     let dbr_type = DbrType::new(i64::from(args.type_));
     // SAFETY: the caller's promise.
-    match dbr_type.and_then(|dbr_type| unsafe { Dbr::copy_from(dbr_type, count, args.dbr) }) {
+    match dbr_type.and_then(|dbr_type| unsafe { Dbr::renew(spare, dbr_type, count, args.dbr) }) {
         Some(dbr) => Answer {
             status,
-            dbr: Some(Arc::new(dbr)),
+            dbr: Some(dbr),
         },
         None => Answer::failed(Status::BADTYPE),
     }
@@ -111,7 +114,8 @@ pub unsafe extern "C" fn update(args: event_handler_args) {
     contained(|| {
         // SAFETY: libca hands back the pointer given to ca_create_subscription, whose subscription is kept until
         // ca_clear_subscription or ca_clear_channel has returned, which wait for this callback; `args` is libca's.
-        let (subscription, answer) = unsafe { (borrowed::<Subscription>(args.usr), answer(&args)) };
+        let (subscription, answer) =
+            unsafe { (borrowed::<Subscription>(args.usr), answer(&args, None)) };
         if subscription.is_closed() {
             return;
         }
@@ -125,7 +129,11 @@ pub unsafe extern "C" fn get(args: event_handler_args) {
     contained(|| {
         // SAFETY: libca hands back the pointer given to ca_array_get_callback, once; the channel keeps the request until
         // `finish` here, or until ca_clear_channel has returned, which waits for this callback.
-        let (request, answer) = unsafe { (borrowed::<Request>(args.usr), answer(&args)) };
+        let (request, answer) = unsafe {
+            let request = borrowed::<Request>(args.usr);
+            let spare = request.take_spare();
+            (request, answer(&args, spare))
+        };
         if let Some(request) = request.channel.finish(&request) {
             request.complete(answer);
         }

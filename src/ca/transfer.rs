@@ -1,11 +1,11 @@
 //! What is asked of a channel: get, put, subscribe.
 
 use super::batch::Ticket;
-use super::channel::Channel;
+use super::channel::{Channel, ChannelPass};
 use super::circuit::Sending;
 use super::dbr::DbrType;
 use super::error::{Error, Result};
-use super::event::Handler;
+use super::event::{Answer, Handler};
 use super::lock;
 use super::request::{Op, Order, Request};
 use super::status::Status;
@@ -26,20 +26,55 @@ impl Channel {
         self.connected_type()?;
         let pass = self.pass()?;
         let _sending = Sending::start(self, 0);
-        let request = self.new_request(Op::Get, dbr_type, count, handler, ticket);
-        let user: *mut c_void = Arc::as_ptr(&request).cast_mut().cast();
+        let request = self.new_request(Op::Get, dbr_type, count, handler, ticket, None);
+        let status = self.ask(&pass, &request)?;
+        self.started(request, status)
+    }
+
+    /// As [`get`](Channel::get), at the latest with the next flush, and in the memory of a request that is over.
+    pub fn get_later(
+        self: &Arc<Channel>,
+        dbr_type: DbrType,
+        count: usize,
+        ticket: Ticket,
+        recycled: Option<Arc<Request>>,
+    ) -> Result<Arc<Request>> {
+        self.connected_type()?;
+        if !self.may_be_read() || !dbr_type.is_readable() {
+            // libca has the last word, and its own status for it.
+            return self.get(dbr_type, count, None, Some(ticket));
+        }
+        self.c_count(count)?;
+        let _sending = Sending::behind(self);
+        let request = self.new_request(Op::Get, dbr_type, count, None, Some(ticket), recycled);
+        self.context().gathered.add(request.clone());
+        Ok(request)
+    }
+
+    /// Has libca ask what was gathered.
+    pub(super) fn hand_on(self: &Arc<Channel>, request: &Arc<Request>) {
+        let status = self.pass().and_then(|pass| self.ask(&pass, request));
+        let status = status.unwrap_or_else(|error| error.status);
+        if !status.is_normal()
+            && let Some(request) = self.finish(request)
+        {
+            request.complete(Answer::failed(status));
+        }
+    }
+
+    fn ask(&self, pass: &ChannelPass<'_>, request: &Arc<Request>) -> Result<Status> {
+        let user: *mut c_void = Arc::as_ptr(request).cast_mut().cast();
         // SAFETY: the pass keeps the id alive; `user` stays good until the answer or until the channel is cleared,
         // because `requests` keeps it.
-        let status = Status(unsafe {
+        Ok(Status(unsafe {
             pass.api().ca_array_get_callback(
-                c_long::from(dbr_type.number()),
-                self.c_count(count)?,
+                c_long::from(request.dbr_type.number()),
+                self.c_count(request.count)?,
                 pass.raw(),
                 Some(trampoline::get),
                 user,
             )
-        });
-        self.started(request, status)
+        }))
     }
 
     /// Writes (ca_array_put): `data` must hold `count` elements of the type.
@@ -75,7 +110,7 @@ impl Channel {
         self.check_data(dbr_type, count, data)?;
         let pass = self.pass()?;
         let _sending = Sending::start(self, data.len());
-        let request = self.new_request(Op::Put, dbr_type, count, handler, ticket);
+        let request = self.new_request(Op::Put, dbr_type, count, handler, ticket, None);
         let user: *mut c_void = Arc::as_ptr(&request).cast_mut().cast();
         // SAFETY: as for `put`, and for `user` as for `get`.
         let status = Status(unsafe {
@@ -134,6 +169,7 @@ impl Channel {
         count: usize,
         handler: Option<Handler>,
         ticket: Option<Ticket>,
+        recycled: Option<Arc<Request>>,
     ) -> Arc<Request> {
         let order = Order {
             op,
@@ -141,6 +177,7 @@ impl Channel {
             count,
             handler,
             ticket,
+            recycled,
         };
         lock(&self.requests).add(self, order)
     }

@@ -1,6 +1,7 @@
 //! The Python module: classes and functions, thin over `ca` and `convert`.
 
 pub mod arguments;
+pub mod channel;
 pub mod chid;
 pub mod context;
 pub mod groups;

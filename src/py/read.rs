@@ -7,14 +7,15 @@ use crate::ca::batch::Ticket;
 use crate::ca::channel::Channel;
 use crate::ca::dbr::DbrType;
 use crate::ca::error::Error;
+use crate::ca::event::Handler;
 use crate::ca::request::Request;
 use crate::ca::status::Status;
 use crate::callback::Callback;
 use crate::convert::{ArrayCache, Memory, Style, value};
 use crate::errors::{deadline, eca, outcome, truth};
 use pyo3::prelude::*;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A numpy array from this size on is given out once, over the value's own memory; smaller ones are copied each time.
 const SHARED_FROM: usize = 1 << 20;
@@ -22,25 +23,59 @@ const SHARED_FROM: usize = 1 << 20;
 /// The value that a get will have brought once `pend_io` has succeeded.
 #[pyclass(frozen, module = "cachannel.ca")]
 pub struct DBRValue {
-    request: Arc<Request>,
+    /// None while it is being used again.
+    request: Mutex<Option<Arc<Request>>>,
     use_numpy: AtomicBool,
     style: Style,
     array: ArrayCache,
-    /// What to say while there is no answer.
-    missing: Error,
+    /// What came of waiting for the answer, where it did not come.
+    missing: Option<Box<Error>>,
 }
 
 impl DBRValue {
-    fn new(request: Arc<Request>, use_numpy: bool, style: Style) -> DBRValue {
-        let detail = "the value has not arrived: wait for it with pend_io";
-        let missing = Error::with_detail(Status::IOINPROGRESS, request.channel.name(), detail);
+    pub fn new(request: Arc<Request>, use_numpy: bool, style: Style) -> DBRValue {
         DBRValue {
-            request,
+            request: Mutex::new(Some(request)),
             use_numpy: AtomicBool::new(use_numpy),
             style,
             array: ArrayCache::new(),
-            missing,
+            missing: None,
         }
+    }
+
+    /// Asks; `pend_io` waits for it.
+    pub fn ask(py: Python<'_>, read: &Read<'_, '_>) -> PyResult<DBRValue> {
+        let request = read.ask(py, None)?;
+        Ok(DBRValue::new(request, read.use_numpy, read.style))
+    }
+
+    fn request(&self) -> MutexGuard<'_, Option<Arc<Request>>> {
+        self.request.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks again, in the same memory, for loops over the same channels; `false` where it cannot be used again. It is
+    /// for whoever alone refers to the value.
+    pub fn ask_again(&self, py: Python<'_>, read: &Read<'_, '_>) -> PyResult<bool> {
+        if self.missing.is_some() || self.array.get(py).is_some() {
+            return Ok(false);
+        }
+        let recycled = self.request().take();
+        let request = read.ask(py, recycled)?;
+        self.set_use_numpy(read.use_numpy);
+        *self.request() = Some(request);
+        Ok(true)
+    }
+
+    fn missing(&self) -> Error {
+        let detail = "the value has not arrived: wait for it with pend_io";
+        let early = || {
+            let request = self.request();
+            let name = request
+                .as_ref()
+                .map_or("", |request| request.channel.name());
+            Error::with_detail(Status::IOINPROGRESS, name, detail)
+        };
+        self.missing.as_deref().cloned().unwrap_or_else(early)
     }
 }
 
@@ -48,23 +83,27 @@ impl DBRValue {
 impl DBRValue {
     /// The value: new each time, but that a numpy array of 1 MiB or more is one and the same, over the memory into which
     /// it was received.
-    fn get<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let name = self.request.channel.name();
-        let Some(answer) = self.request.answer() else {
-            return Err(self.missing.clone().into());
+    pub fn get<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let answer = self.request().as_ref().and_then(|request| request.answer());
+        let Some(answer) = answer else {
+            return Err(self.missing().into());
         };
-        match &answer.dbr {
-            Some(dbr) => {
-                let large = dbr.view().value_bytes().len() >= SHARED_FROM;
-                let memory = if large {
-                    Memory::Once(&self.array)
-                } else {
-                    Memory::Copy
-                };
-                value(py, dbr, self.style, self.use_numpy(), memory)
-            }
-            None => Err(Error::new(answer.status, name).into()),
-        }
+        let Some(dbr) = &answer.dbr else {
+            let request = self.request();
+            let name = request
+                .as_ref()
+                .map_or("", |request| request.channel.name());
+            let error = Error::new(answer.status, name);
+            drop(request);
+            return Err(error.into());
+        };
+        let large = dbr.view().value_bytes().len() >= SHARED_FROM;
+        let memory = if large {
+            Memory::Once(&self.array)
+        } else {
+            Memory::Copy
+        };
+        value(py, dbr, self.style, self.use_numpy(), memory)
     }
 
     #[getter]
@@ -88,6 +127,13 @@ pub struct Read<'a, 'py> {
 }
 
 impl<'py> Read<'_, 'py> {
+    fn ask(&self, py: Python<'py>, recycled: Option<Arc<Request>>) -> PyResult<Arc<Request>> {
+        let chid = self.chid.ok_or_else(|| Error::from(Status::BADCHID))?;
+        let channel = chid.get().channel()?;
+        let ticket = |channel: &Channel| Some(channel.context().ticket());
+        Ok(self.begin(py, channel, None, recycled, ticket)??)
+    }
+
     /// Sends the request; `ticket` gives what counts it as outstanding.
     pub fn start(
         &self,
@@ -102,24 +148,40 @@ impl<'py> Read<'_, 'py> {
             Ok(channel) => channel,
             Err(error) => return Ok((eca(py, error.status)?, None)),
         };
-        let requested = request_type(channel.name(), self.chtype)?;
-        let count = element_count(channel.name(), self.count)?;
         let handler = callback.map(Callback::handler);
-        if let Err(error) = make_room(py, channel, None)? {
-            return Ok((eca(py, error.status)?, None));
-        }
-        let started = channel.connected_type().and_then(|native| {
-            let dbr_type = requested?.unwrap_or(DbrType::plain(native));
-            let held = channel.element_count();
-            let count = count.map_or(held, |count| count.min(held));
-            let ticket = ticket(channel);
-            py.detach(|| channel.get(dbr_type, count, handler, ticket))
-        });
+        let started = self.begin(py, channel, handler, None, ticket)?;
         let (status, request) = outcome(started)?;
         let value = request
             .filter(|_| callback.is_none())
             .map(|request| DBRValue::new(request, self.use_numpy, self.style));
         Ok((eca(py, status)?, value))
+    }
+
+    pub fn begin(
+        &self,
+        py: Python<'py>,
+        channel: &Arc<Channel>,
+        handler: Option<Handler>,
+        recycled: Option<Arc<Request>>,
+        ticket: impl FnOnce(&Channel) -> Option<Ticket>,
+    ) -> PyResult<Result<Arc<Request>, Error>> {
+        let requested = request_type(channel.name(), self.chtype)?;
+        let count = element_count(channel.name(), self.count)?;
+        if let Err(error) = make_room(py, channel, None)? {
+            return Ok(Err(error));
+        }
+        Ok(channel.connected_type().and_then(|native| {
+            let dbr_type = requested?.unwrap_or(DbrType::plain(native));
+            let held = channel.element_count();
+            let count = count.map_or(held, |count| count.min(held));
+            // Attached all the while: libca only queues it, and there is room.
+            match ticket(channel) {
+                Some(ticket) if handler.is_none() => {
+                    channel.get_later(dbr_type, count, ticket, recycled)
+                }
+                ticket => channel.get(dbr_type, count, handler, ticket),
+            }
+        }))
     }
 }
 
@@ -187,12 +249,12 @@ pub fn read_wait<'py>(
     make_room(py, channel, deadline)??;
     let batch = channel.context().batch();
     let ticket = Some(batch.ticket());
-    let request = py.detach(|| channel.get(dbr_type, count, None, ticket))?;
+    let request = channel.get(dbr_type, count, None, ticket)?;
     let waited = wait_own(py, channel.context(), Some(batch), deadline)?;
     let mut answer = DBRValue::new(request, use_numpy, Style::Pv);
     if let Err(error) = waited {
         let pv = Some(channel.name().to_owned());
-        answer.missing = Error { pv, ..error };
+        answer.missing = Some(Box::new(Error { pv, ..error }));
     }
     Ok(answer)
 }

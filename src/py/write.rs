@@ -15,6 +15,9 @@ use pyo3::prelude::*;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Bytes from which on libca takes a value without the interpreter's lock.
+const DETACH_FROM: usize = 4_096;
+
 /// A write, as its caller asks for it.
 pub struct Write<'a, 'py> {
     pub chid: Option<&'a Bound<'py, Chid>>,
@@ -26,7 +29,7 @@ pub struct Write<'a, 'py> {
 }
 
 impl<'py> Write<'_, 'py> {
-    /// Converts the value and hands it to `send`, which runs without the interpreter's lock.
+    /// Converts the value and hands it to `send`, which must not wait.
     pub fn send(
         &self,
         py: Python<'py>,
@@ -55,7 +58,12 @@ impl<'py> Write<'_, 'py> {
             return Ok(error.status);
         }
         let (dbr_type, count, bytes) = (out.dbr_type, out.count, out.bytes());
-        let sent = py.detach(|| send(channel, dbr_type, count, bytes));
+        // libca only queues it, and there is room; but a large value takes its time to copy.
+        let sent = if bytes.len() < DETACH_FROM {
+            send(channel, dbr_type, count, bytes)
+        } else {
+            py.detach(|| send(channel, dbr_type, count, bytes))
+        };
         Ok(outcome(sent)?.0)
     }
 }

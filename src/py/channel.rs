@@ -1,0 +1,148 @@
+//! What class `CaChannel` does in loops, without a Python frame.
+
+use super::chid::Chid;
+use super::read::{DBRValue, Read};
+use super::write::Write;
+use crate::ca::error::Error;
+use crate::ca::status::Status;
+use crate::convert::Style;
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple};
+
+/// The part of `CaChannel` that is here.
+///
+/// It has no memory of its own (its state is in `_chid` and `_dbrvalue`), so that a class can derive from `CaChannel` and
+/// from any other at the same time.
+#[pyclass(frozen, subclass, module = "cachannel._ca")]
+pub struct Transfers;
+
+/// Whether numpy is asked for: the keyword `use_numpy`, or the package's USE_NUMPY.
+fn use_numpy(py: Python<'_>, keywords: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
+    static PACKAGE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let Some(keywords) = keywords else {
+        let package = PACKAGE.get_or_try_init(py, || py.import("cachannel").map(Bound::unbind))?;
+        return package
+            .bind(py)
+            .getattr(intern!(py, "USE_NUMPY"))?
+            .is_truthy();
+    };
+    let name = intern!(py, "use_numpy");
+    for key in keywords.keys() {
+        if !key.eq(name)? {
+            let text = format!("unexpected keyword argument: {key}");
+            return Err(PyTypeError::new_err(text));
+        }
+    }
+    match keywords.get_item(name)? {
+        Some(value) => value.is_truthy(),
+        None => use_numpy(py, None),
+    }
+}
+
+/// The channel's id; raises where it was not searched for.
+fn chid<'py>(this: &Bound<'py, Transfers>) -> PyResult<Bound<'py, Chid>> {
+    let chid = this.getattr(intern!(this.py(), "_chid"))?;
+    chid.cast_into::<Chid>().map_err(|_| {
+        let mut error = Error::from(Status::BADCHID);
+        let name = this.call_method0("_name").and_then(|name| name.extract());
+        error.pv = name.unwrap_or(None);
+        error.detail = "search for the PV first".to_owned();
+        error.into()
+    })
+}
+
+#[pymethods]
+impl Transfers {
+    #[new]
+    #[pyo3(signature = (*_args, **_keywords))]
+    fn new(_args: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Transfers {
+        Transfers
+    }
+
+    /// Writes; sent with the next flush. See ca_array_put.
+    ///
+    /// :param value: a number, str, bytes, a sequence, or a numpy array of any dtype and shape (sent flat, in C order).
+    ///     It is sent exactly or not at all; only floats are rounded to the precision of the type. A sequence is cut to
+    ///     the PV's element count. A str to an ENUM goes as the name of its state, to a CHAR array as its bytes with a
+    ///     trailing 0.
+    /// :param req_type: request type (``ca.DBR_XXXX``); the native type where None.
+    /// :param count: elements to write at most; all where None.
+    #[pyo3(signature = (value, req_type=None, count=None))]
+    fn array_put<'py>(
+        slf: &Bound<'py, Transfers>,
+        value: &Bound<'py, PyAny>,
+        req_type: Option<&Bound<'py, PyAny>>,
+        count: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        let chid = chid(slf)?;
+        let write = Write {
+            chid: Some(&chid),
+            value,
+            chtype: req_type,
+            count,
+            deadline: None,
+        };
+        let status = write.send(slf.py(), |channel, dbr_type, count, bytes| {
+            channel.put(dbr_type, count, bytes)
+        })?;
+        if status == Status::NORMAL {
+            return Ok(());
+        }
+        let name = chid.get().channel()?.name();
+        Err(Error::new(status, name).into())
+    }
+
+    /// Asks for the value: :meth:`getValue` has it once :meth:`pend_io` has succeeded. See ca_array_get.
+    ///
+    /// :param req_type: request type (``ca.DBR_XXXX``); the native type where None.
+    /// :param count: elements to read at most; the PV's element count where None, as many as it holds now where 0.
+    /// :param use_numpy: whether more than one element come as a numpy array; the package's ``USE_NUMPY`` by default.
+    #[pyo3(signature = (req_type=None, count=None, **keywords))]
+    fn array_get<'py>(
+        slf: &Bound<'py, Transfers>,
+        req_type: Option<&Bound<'py, PyAny>>,
+        count: Option<&Bound<'py, PyAny>>,
+        keywords: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let use_numpy = use_numpy(py, keywords)?;
+        let chid = chid(slf)?;
+        let read = Read {
+            chid: Some(&chid),
+            chtype: req_type,
+            count,
+            use_numpy,
+            style: Style::Pv,
+        };
+        let place = intern!(py, "_dbrvalue");
+        let asked = match slf.getattr(place)?.cast::<DBRValue>() {
+            Ok(before) => before.get().ask_again(py, &read),
+            Err(_) => Ok(false),
+        };
+        let asked = match asked {
+            Ok(false) => DBRValue::ask(py, &read).and_then(|value| slf.setattr(place, value)),
+            Ok(true) => Ok(()),
+            Err(error) => Err(error),
+        };
+        // An older value must not be taken for what was asked for now.
+        asked.inspect_err(|_| drop(slf.setattr(place, py.None())))
+    }
+
+    /// The value that the last :meth:`array_get` brought; None where there was none.
+    ///
+    /// A plain type gives the value itself (int, float or str; a list or numpy array of more than one element), the
+    /// others a dict as for :meth:`array_get_callback`.
+    ///
+    /// :raises CaChannelException: where it has not arrived, or the server could not read it.
+    #[pyo3(name = "getValue")]
+    fn get_value<'py>(slf: &Bound<'py, Transfers>) -> PyResult<Bound<'py, PyAny>> {
+        let value = slf.getattr(intern!(slf.py(), "_dbrvalue"))?;
+        match value.cast::<DBRValue>() {
+            Ok(value) => value.get().get(slf.py()),
+            Err(_) => Ok(value),
+        }
+    }
+}
