@@ -63,7 +63,9 @@ def programs(path: Path) -> list[doctest.DocTest]:
         if examples:
             examples.sort(key=lambda example: example.lineno)
             name = f"{path.name}:{examples[0].lineno + 1}"
-            found.append(doctest.DocTest(examples, {"__name__": "__main__"}, name, str(path), 0, None))
+            found.append(
+                doctest.DocTest(examples, {"__name__": "__main__", "__file__": str(path)}, name, str(path), 0, None)
+            )
     return found
 
 

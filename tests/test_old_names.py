@@ -11,6 +11,8 @@ import cachannel
 import pytest
 
 PYTHON = Path(__file__).resolve().parent.parent / "python"
+SITE = Path(cachannel.__file__).parent.parent  # the same where the install is editable
+ALIASES = {"CaChannel.py", "ca.py", "epicsMotor.py", "epicsPV.py"}
 
 IMPORTS = [
     "import CaChannel",
@@ -153,7 +155,9 @@ except CaChannelException as error:
 
 def test_from_plain_files(tmp_path: Path) -> None:
     """As a wheel lays them out: the package and the aliases beside it, and no editable install in the way."""
-    shutil.copytree(PYTHON, tmp_path / "site", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(SITE / "cachannel", tmp_path / "site" / "cachannel", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ALIASES:
+        shutil.copy(SITE / name, tmp_path / "site")
     code = "\n".join(IMPORTS) + "\n" + CHECK + "print(cachannel.__file__)"
     assert (
         run(code, path=tmp_path / "site", cwd=tmp_path) == f"good\n{tmp_path / 'site' / 'cachannel' / '__init__.py'}\n"
@@ -161,8 +165,7 @@ def test_from_plain_files(tmp_path: Path) -> None:
 
 
 def test_the_wheel_gets_the_aliases() -> None:
-    wanted = {path.name for path in PYTHON.glob("*.py")}
-    assert wanted == {"CaChannel.py", "ca.py", "epicsMotor.py", "epicsPV.py"}
+    assert {path.name for path in PYTHON.glob("*.py")} == ALIASES
     text = (PYTHON.parent / "pyproject.toml").read_text()
-    assert all(f'"python/{name}"' in text for name in wanted)
-    assert Path(cachannel.__file__).parent.parent == PYTHON
+    assert all(f'"python/{name}"' in text for name in ALIASES)
+    assert all((SITE / name).exists() for name in ALIASES)
