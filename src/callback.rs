@@ -3,6 +3,7 @@
 use crate::ca::channel::Channel;
 use crate::ca::event::Handler;
 use crate::ca::status::Status;
+use crate::calls::call;
 use crate::convert::Style;
 use crate::errors::bad_type;
 use crate::kept::Kept;
@@ -77,10 +78,11 @@ impl Callback {
         let Some(function) = function else {
             return Ok(());
         };
-        match user_args {
-            Some(user_args) => function.call1(PyTuple::new(py, [args, user_args])?)?,
-            None => function.call1((args,))?,
+        let args = match user_args {
+            Some(user_args) => PyTuple::new(py, [args, user_args])?,
+            None => PyTuple::new(py, [args])?,
         };
+        call(&function, &args, None)?;
         Ok(())
     }
 

@@ -366,7 +366,6 @@ pub fn log(
         let info = (error.get_type(py), error.value(py), error.traceback(py));
         kwargs.set_item("exc_info", info)?;
     }
-    logger
-        .call_method(level, ("%s", text), Some(&kwargs))
-        .map(drop)
+    let args = ("%s", text).into_pyobject(py)?;
+    crate::calls::call(&logger.getattr(level)?, &args, Some(&kwargs)).map(drop)
 }

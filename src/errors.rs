@@ -76,6 +76,11 @@ pub fn status<T>(py: Python<'_>, result: Result<T, Error>) -> PyResult<Bound<'_,
     eca(py, outcome(result)?.0)
 }
 
+/// As [`deadline`]; none is for ever, too.
+pub fn optional_deadline(seconds: Option<f64>) -> PyResult<Option<std::time::Instant>> {
+    seconds.map_or(Ok(None), deadline)
+}
+
 /// A timeout in seconds; zero means for ever, as for libca.
 pub fn deadline(seconds: f64) -> PyResult<Option<std::time::Instant>> {
     if seconds.is_nan() || seconds < 0.0 {

@@ -15,6 +15,8 @@ pub mod ca;
 pub mod ca_sys;
 #[cfg(feature = "python")]
 mod callback;
+#[cfg(feature = "python")]
+mod calls;
 pub mod convert;
 #[cfg(feature = "python")]
 mod dispatch;

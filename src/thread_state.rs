@@ -65,3 +65,19 @@ pub fn park_at_exit(py: Python<'_>) {
         py.detach(|| std::thread::sleep(LEFT_BEHIND));
     }
 }
+
+/// Looks for signals while detached; keeps what their handlers raise.
+#[derive(Default)]
+pub struct Signals {
+    pub raised: Option<PyErr>,
+}
+
+impl Signals {
+    /// Something was raised: whatever goes on is to end.
+    pub fn check(&mut self) -> bool {
+        if self.raised.is_none() {
+            self.raised = Python::attach(|py| py.check_signals().err());
+        }
+        self.raised.is_some()
+    }
+}

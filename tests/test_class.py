@@ -161,6 +161,30 @@ def test_a_bad_name(name: Any) -> None:
             call()
 
 
+MISTAKES = {
+    "empty name": (lambda channel: channel.search(""), "empty"),
+    "long name": (lambda channel: channel.search("x" * 501), "x{501}.*500 bytes"),
+    "NUL in the name": (lambda channel: channel.search("a\0b"), "NUL"),
+    "priority": (lambda channel: channel.search(priority=100), "0 to 99"),
+    "empty sequence": (lambda channel: channel.putw([]), "catest.*empty sequence"),
+    "empty sequence with array_put": (lambda channel: channel.array_put(()), "catest.*empty sequence"),
+    "surrogate": (lambda channel: channel.putw("\udc80"), "catest.*surrogate"),
+    "read type": (lambda channel: channel.getw(77), "catest.*77"),
+    "read type of array_get": (lambda channel: channel.array_get(77), "catest.*77"),
+    "write type": (lambda channel: channel.putw(1, 77), "catest.*77"),
+    "type that is not written": (lambda channel: channel.putw(1, ca.DBR_STS_DOUBLE), "catest.*can be written"),
+    "timeout": (lambda channel: channel.setTimeout("x"), "catest.*'x'"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_explained(make_channel: MakeChannel, mistake: str) -> None:
+    make, explanation = MISTAKES[mistake]
+    channel = make_channel("catest")
+    with pytest.raises(CaChannelException, match=explanation):
+        make(channel)
+
+
 def test_a_search_callback_that_is_not_callable(prefix: str) -> None:
     channel = CaChannel(prefix + "catest")
     with pytest.raises(TypeError, match="callable"):

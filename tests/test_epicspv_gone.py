@@ -83,6 +83,10 @@ def test_get_control(ioc: UtilIoc, timeout: float) -> None:
     assert call.status() == ca.ECA_DISCONN
     assert pv.name() in str(call.error)
     assert pv.checkMonitor() == 0
+    for again in (lambda: pv.getControl(timeout=timeout), lambda: pv.getControl(ca.DBR_DOUBLE)):
+        with pytest.raises(CaChannelException) as raised:
+            again()
+        assert raised.value.status == ca.ECA_DISCONN
 
 
 def test_get_control_that_does_not_wait(ioc: UtilIoc) -> None:

@@ -156,6 +156,32 @@ EXITS = {
         threading.Thread(target=put, daemon=True).start()
     time.sleep(0.5)
     """,
+    **{
+        f"a callback that goes on: {what}": f"""
+    def slow(args):
+        called.set()
+        while True:
+            {what}
+    called = threading.Event()
+    chid = connect("calong")
+    ca.get(chid, callback=slow)
+    ca.flush_io()
+    called.wait(10)
+    """
+        for what in ("time.sleep(0.001)", "sum(range(1000))", "ca.pend_event(0.001)", "read(chid)")
+    },
+    "a callback that ends as the program does": """
+    def slow(args):
+        called.set()
+        end = time.monotonic() + 0.95
+        while time.monotonic() < end:
+            time.sleep(0.001)
+    called = threading.Event()
+    chid = connect("calong")
+    ca.get(chid, callback=slow)
+    ca.flush_io()
+    called.wait(10)
+    """,
     "a stopped server": """
     chid = connect("fast")
     ca.create_subscription(chid, seen.append)

@@ -122,3 +122,41 @@ def test_threads_that_clear_what_others_use(run_script: RunScript) -> None:
         timeout=60,
     )
     assert_quiet(result, "5\n")
+
+
+def test_searching_and_clearing_one_object_in_threads(run_script: RunScript) -> None:
+    """A channel may be cleared before libca knows of it."""
+    result = run_script(
+        """
+        sys.setswitchinterval(1e-5)
+        kept = connect("calong")
+        channels = [CaChannel(P + "calong") for _ in range(4)]
+        end = time.monotonic() + 3  # of stress, with nothing to wait for
+        def search():
+            count = 0
+            while time.monotonic() < end:
+                count += 1
+                try:
+                    channels[count % 4].search()
+                except CaChannelException:
+                    pass
+                if count % 50 == 0:
+                    ca.poll()
+        def clear():
+            count = 0
+            while time.monotonic() < end:
+                count += 1
+                try:
+                    channels[count % 4].clear_channel()
+                except CaChannelException:
+                    pass
+        threads = [threading.Thread(target=work) for work in (search, search, clear, clear)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        print(*[thread.is_alive() for thread in threads], read(kept))
+        """,
+        timeout=60,
+    )
+    assert_quiet(result, "False False False False 5\n")

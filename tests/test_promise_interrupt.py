@@ -22,11 +22,13 @@ WAITS = {
     "sg_block": "ca.sg_put(gid, stuck, 1); ca.sg_block(gid, 20)",
     "getw while the server is stopped": "stop_server(stuck); channel.getw()",
     "putw of an enum while the server is stopped": "stop_server(stuck); enum.putw('Busy')",
-    "putw of more than a stopped server takes": "stop_server(stuck); big.putw(data); big.putw(data)",
+    "putw of more than a stopped server takes": "stop_server(stuck); until_full(big.putw, data)",
     "getw behind more than a stopped server takes": "stop_server(stuck); big.putw(data); channel.getw()",
     "array_put until a stopped server takes no more": "stop_server(stuck); until_full(channel.array_put, 1)",
     "array_put_callback until it is full": "stop_server(stuck); until_full(channel.array_put_callback, 1, 5, 1, ok)",
     "array_get until a stopped server takes no more": "stop_server(stuck); until_full(channel.array_get)",
+    "destroy_context while a server takes nothing": "stop_server(stuck); big.putw(data); fill(); ca.destroy_context()",
+    "destroy_context in the middle of a callback": "hold_up(); ca.destroy_context()",
     "sleep": "time.sleep(20)",
     "pend_event while updates stream in": "watch(); ca.pend_event(20)",
     "in a non-preemptive context": "ca.destroy_context(); ca.create_context(False); ca.pend_event(20)",
@@ -61,6 +63,20 @@ def test_ctrl_c(run_script: RunScript, wait: str) -> None:
                 call(*args)
         def ok(*args):
             pass
+        def fill():
+            big.setTimeout(0.1)
+            try:
+                until_full(big.putw, data)
+            except CaChannelException:
+                pass
+        def hold_up():
+            entered = threading.Event()
+            def hold(args):
+                entered.set()
+                time.sleep(20)
+            ca.get(stuck, callback=hold)
+            ca.flush_io()
+            entered.wait(10)
         {setup}
         pressed = []
         def press():

@@ -35,7 +35,8 @@ def test_calls_end_while_the_server_takes_nothing(run_script: RunScript) -> None
             if seconds > 3:
                 print(f"{call.__name__} took {seconds} s")
 
-        timed(big.putw, [2] * 4_000_000)
+        big.putw([2] * 4_000_000)  # waits behind
+        timed(big.putw, [3] * 4_000_000)
         timed(other.getw)
         timed(watched.clear_event)
         count = len(seen)
@@ -49,7 +50,7 @@ def test_calls_end_while_the_server_takes_nothing(run_script: RunScript) -> None
         """,
         timeout=60,
     )
-    assert_quiet(result, "True ECA.TIMEOUT\nTrue ECA.TIMEOUT\n5 True\n{1.0}\n")
+    assert_quiet(result, "True ECA.TIMEOUT\nTrue ECA.TIMEOUT\n5 True\n{2.0}\n")
 
 
 def test_all_of_a_long_run_of_puts_arrive(run_script: RunScript) -> None:

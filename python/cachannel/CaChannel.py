@@ -148,7 +148,11 @@ class CaChannel(_ca.Transfers):
         :raises ValueError: for a negative number or NaN.
         """
         if timeout is not None:
-            timeout = float(timeout)
+            try:
+                timeout = float(timeout)
+            except (TypeError, ValueError):
+                detail = f"a timeout is a number of seconds, not {timeout!r}"
+                raise CaChannelTypeError(ca.ECA_TIMEOUT, self._name(), detail) from None
             if math.isnan(timeout) or timeout < 0:
                 detail = f"a timeout is a number of seconds, 0 or more, not {timeout}"
                 raise CaChannelValueError(ca.ECA_TIMEOUT, self._name(), detail)
@@ -217,7 +221,7 @@ class CaChannel(_ca.Transfers):
             self._pvname = pvName
         if self._pvname is None:
             raise CaChannelTypeError(ca.ECA_BADSTR, None, "a PV name is needed, and None was given")
-        self._check(_ca.open_channel(self, self._pvname, callback, priority, user_args))
+        _ca.open_channel(self, self._pvname, callback, priority, user_args)
 
     def search(self, pvName: str | bytes | None = None, *, priority: int = CA_PRIORITY.DEFAULT) -> None:
         """Starts to connect to the PV; :meth:`pend_io` waits for it. See ca_create_channel.
@@ -285,7 +289,7 @@ class CaChannel(_ca.Transfers):
         For an ENUM it waits, at most this channel's timeout, for the server to accept the state: one that the PV
         does not have raises.
         """
-        self._check(_ca.put_checked(self._chid, value, req_type, self.getTimeout()))
+        _ca.put_checked(self._channel(), value, req_type, self.getTimeout())
 
     #
     # Read; array_get and getValue are _ca.Transfers'

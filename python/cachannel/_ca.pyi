@@ -108,7 +108,7 @@ def open_channel(
     callback: Callable[..., object] | None,
     priority: int,
     user_args: Any,
-) -> ECA: ...
+) -> None: ...
 def clear_channel(chid: chid | None) -> ECA: ...
 def change_connection_event(
     chid: chid | None, callback: Callable[..., object] | None = None, *, user_args: Any = None
@@ -142,6 +142,7 @@ def put(
     callback: Callable[..., object] | None = None,
     *,
     user_args: Any = None,
+    timeout: float | None = None,
 ) -> ECA: ...
 def read_wait(chid: chid, chtype: int | None, count: int | None, use_numpy: bool, timeout: float) -> DBRValue: ...
 def put_wait(
@@ -152,7 +153,7 @@ def put_wait(
     *,
     timeout: float,
 ) -> ECA: ...
-def put_checked(chid: chid | None, value: Any, chtype: int | None, timeout: float) -> ECA: ...
+def put_checked(chid: chid | None, value: Any, chtype: int | None, timeout: float) -> None: ...
 def create_subscription(
     chid: chid | None,
     callback: Callable[..., object],
@@ -190,7 +191,15 @@ def sg_get(
     count: int | None = None,
     use_numpy: bool = False,
 ) -> tuple[ECA, DBRValue | None]: ...
-def sg_put(gid: int, chid: chid | None, value: Any, chtype: int | None = None, count: int | None = None) -> ECA: ...
+def sg_put(
+    gid: int,
+    chid: chid | None,
+    value: Any,
+    chtype: int | None = None,
+    count: int | None = None,
+    *,
+    timeout: float | None = None,
+) -> ECA: ...
 
 # libca
 def message(status: int) -> str: ...

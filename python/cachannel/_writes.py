@@ -37,8 +37,9 @@ def put(targets: list[Target], timeout: float, throw: bool) -> list[Any]:
 
     def send(chid: ca.chid, value: Any) -> int:
         if ca.field_type(chid) == DBF.ENUM:
-            return _ca.put_checked(chid, value, None, timeout)
-        return ca.put(chid, value)
+            _ca.put_checked(chid, value, None, timeout)
+            return ECA_NORMAL
+        return ca.put(chid, value, timeout=timeout)
 
     results: list[Any] = []
     for target in targets:
@@ -66,7 +67,7 @@ def put_wait(targets: list[Target], timeout: float | None, throw: bool) -> list[
     try:
         results: list[Any] = []
         for target, gid in zip(targets, groups):
-            results.append(_sent(target, partial(ca.sg_put, gid)))
+            results.append(_sent(target, partial(ca.sg_put, gid, timeout=left() or None)))
             if throw and results[-1] is not True:
                 ca.flush_io()
                 return results

@@ -353,6 +353,8 @@ class epicsPV(CaChannel):
         :raises CaChannelException: ECA_DISCONN where the IOC is gone, or goes meanwhile; ECA_TIMEOUT.
         """
         chid = self._channel()
+        if self.state() != ca.ChannelState.CONN:
+            self._check(ca.ECA_DISCONN)
         control = ca.dbf_type_to_DBR_CTRL(self.field_type() if req_type is None else req_type)
         self.callBack.newMonitor = 0
         if not wait:

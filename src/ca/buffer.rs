@@ -43,6 +43,11 @@ impl Bytes {
         }
     }
 
+    pub fn of(source: &[u8]) -> Bytes {
+        // SAFETY: a slice is readable.
+        unsafe { Bytes::copy_from(source.as_ptr(), source.len()) }
+    }
+
     pub fn as_slice(&self) -> &[u8] {
         match self {
             // SAFETY: any u64 is eight initialised bytes, and len <= INLINE by construction.

@@ -1,13 +1,12 @@
 //! A channel: the connection to one PV, and all that is asked of it.
 
 use super::batch::{Batch, Ticket};
-use super::circuit::Circuit;
+use super::circuit::{Circuit, Errand};
 use super::context::{Context, ContextPass};
 use super::dbr::{Base, DbrType};
 use super::error::{Error, Result};
 use super::event::Handler;
 use super::gate::Gate;
-use super::janitor::Job;
 use super::refusal::Refusals;
 use super::request::{InFlight, Request, abandon};
 use super::status::Status;
@@ -41,6 +40,7 @@ pub struct Channel {
     access_handler: Mutex<Option<Handler>>,
     /// As far as libca has told yet.
     may_be_read: AtomicBool,
+    may_be_written: AtomicBool,
     pub(super) requests: Mutex<InFlight>,
     pub(super) subscriptions: Mutex<Vec<Arc<Subscription>>>,
     pub refusals: Refusals,
@@ -58,6 +58,8 @@ struct Connection {
 pub struct ChannelPass<'c> {
     channel: &'c Channel,
     context: ContextPass<'c>,
+    /// It is inside the gate itself.
+    leaves: bool,
 }
 
 impl ChannelPass<'_> {
@@ -72,7 +74,7 @@ impl ChannelPass<'_> {
 
 impl Drop for ChannelPass<'_> {
     fn drop(&mut self) {
-        if self.channel.gate.leave() {
+        if self.leaves && self.channel.gate.leave() {
             self.channel.free(&self.context);
         }
     }
@@ -114,11 +116,16 @@ impl Channel {
             connection: Mutex::new(Connection { handler, ticket }),
             access_handler: Mutex::default(),
             may_be_read: AtomicBool::new(false),
+            may_be_written: AtomicBool::new(false),
             requests: Mutex::default(),
             subscriptions: Mutex::default(),
             refusals: Refusals::default(),
             circuit: Mutex::default(),
         });
+        // Whoever clears it before libca knows of it leaves that to us.
+        let Some(_creating) = Inside::enter(&channel) else {
+            return failed(Status::CHANDESTROY, "");
+        };
         context.adopt(&channel);
         announce(&channel);
         let made = context.attached(|api| {
@@ -184,6 +191,7 @@ impl Channel {
         let pass = self.gate.enter().then(|| ChannelPass {
             channel: self,
             context,
+            leaves: true,
         })?;
         (!pass.raw().is_null()).then_some(pass)
     }
@@ -278,14 +286,20 @@ impl Channel {
     }
 
     /// Called by libca's thread: `true` where a handler wants to know.
-    pub(super) fn access_changed(&self, read: bool) -> bool {
+    pub(super) fn access_changed(&self, read: bool, write: bool) -> bool {
         self.may_be_read.store(read, Ordering::Release);
+        self.may_be_written.store(write, Ordering::Release);
         lock(&self.access_handler).is_some()
     }
 
     /// As far as it is known.
     pub(super) fn may_be_read(&self) -> bool {
         self.may_be_read.load(Ordering::Acquire)
+    }
+
+    /// As far as it is known.
+    pub(super) fn may_be_written(&self) -> bool {
+        self.may_be_written.load(Ordering::Acquire)
     }
 
     /// Called by libca's thread: the channel is connected now, or (`None`) no longer. `true` where a handler wants to know.
@@ -296,8 +310,7 @@ impl Channel {
         }
         let up = link.is_some();
         if let Some(link) = link {
-            let circuits = &self.context.circuits;
-            let circuit = circuits.find(link.server, self.priority, &self.context.completion);
+            let circuit = self.context.circuits.find(link.server, self.priority);
             replace(&self.circuit, Some(circuit));
             self.element_count
                 .store(link.element_count, Ordering::Release);
@@ -321,9 +334,20 @@ impl Channel {
         lock(&self.circuit).clone()
     }
 
-    /// What to wait for before anything is sent: libca would block. `None` where there is room.
+    /// What to wait for before more values are written. `None` where there is room.
     pub fn crowded(&self) -> Option<Arc<Batch>> {
         self.circuit()?.crowded()
+    }
+
+    /// How a message of so many bytes gets to libca; and what has been sent with it.
+    pub(super) fn way(&self, payload: usize) -> (Way, u64) {
+        let Some(circuit) = self.circuit() else {
+            return (Way::Direct, 0);
+        };
+        match circuit.reserve(payload) {
+            (true, sent) => (Way::Direct, sent),
+            (false, sent) => (Way::Behind(circuit), sent),
+        }
     }
 
     /// The native type, or an error where there is none.
@@ -356,33 +380,29 @@ impl Channel {
 
     /// Closes the channel (ca_clear_channel). No callback of it is delivered after this returns.
     pub fn clear(self: &Arc<Channel>) -> bool {
-        if self.crowded().is_none() {
-            return self.clear_now();
-        }
         let Some(alone) = self.close() else {
             return false;
         };
-        self.release_waiters(Status::CHANDESTROY);
-        if alone {
-            self.order(Job::Free(self.clone()));
+        match self.circuit().filter(|circuit| !circuit.is_open()) {
+            None if alone => self.free_now(),
+            // Whoever is inside frees it.
+            None => {}
+            Some(circuit) => {
+                self.release_waiters(Status::CHANDESTROY);
+                if alone {
+                    circuit.send(Errand::Free(self.clone()));
+                }
+            }
         }
         true
     }
 
-    pub(super) fn clear_now(&self) -> bool {
-        let Some(alone) = self.close() else {
-            return false;
-        };
-        if alone {
-            self.free_now();
-        }
-        true
-    }
-
-    /// As [`clear`](Channel::clear), but from a thread that cannot wait.
+    /// As [`clear`](Channel::clear), but from a thread that cannot wait at all.
     pub fn dispose(self: &Arc<Channel>) {
-        if self.context.is_alive() && !self.gate.is_closed() {
-            self.order(Job::Clear(self.clone()));
+        if self.context.is_alive() && self.close() == Some(true) {
+            let circuit = self.circuit();
+            let circuit = circuit.as_ref().unwrap_or(self.context.circuits.nowhere());
+            circuit.send(Errand::Free(self.clone()));
         }
     }
 
@@ -393,10 +413,6 @@ impl Channel {
             subscription.mark_closed();
         }
         Some(alone)
-    }
-
-    pub(super) fn order(&self, job: Job) {
-        self.context.janitor.order(&self.context, job);
     }
 
     pub(super) fn free_now(&self) {
@@ -443,6 +459,51 @@ impl Channel {
             Ok(())
         } else {
             Err(Error::new(status, self.name()))
+        }
+    }
+}
+
+/// How a message gets to libca.
+pub(super) enum Way {
+    /// libca will not block on it.
+    Direct,
+    /// It may: the circuit's thread hands it on.
+    Behind(Arc<Circuit>),
+}
+
+/// While it lives, libca's side of the channel is not freed, even if it is cleared.
+pub(super) struct Inside(Arc<Channel>);
+
+impl Inside {
+    pub(super) fn enter(channel: &Arc<Channel>) -> Option<Inside> {
+        let entered = channel.gate.enter();
+        entered.then(|| Inside(channel.clone()))
+    }
+
+    pub(super) fn channel(&self) -> &Arc<Channel> {
+        &self.0
+    }
+
+    /// Permission to call libca, also where the channel was cleared since.
+    pub(super) fn pass(&self) -> Result<ChannelPass<'_>> {
+        let channel = &*self.0;
+        let gone = || Error::new(Status::BADCHID, channel.name());
+        let pass = ChannelPass {
+            channel,
+            context: channel.context.enter().ok_or_else(gone)?,
+            leaves: false,
+        };
+        if pass.raw().is_null() {
+            return Err(gone());
+        }
+        Ok(pass)
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        if self.0.gate.leave() {
+            self.0.free_now();
         }
     }
 }

@@ -1,176 +1,283 @@
-//! How much was sent to a server that it may not have taken yet.
+//! What goes to one server, and in whose thread.
 //!
-//! libca queues what it is to send, and once more than 256 KiB of it are queued it blocks the caller until the server takes
-//! some, or is given up half a minute later. Nothing interrupts that. So nothing is handed to libca while so much may be in
-//! its queue: now and then a small read goes along (a probe), whose answer proves that all before it has left. Who finds no
-//! room waits for the probes, in a way that can be interrupted.
+//! libca queues what it is to send. Once more than 256 KiB are queued for a server, because that hangs or the network does,
+//! it blocks whoever sends: for up to half a minute, and nothing interrupts it. So a circuit counts what was sent and what of
+//! it the server is known to have taken, because it has answered something sent later. While little is unconfirmed, libca
+//! cannot block, and is called directly. Otherwise the circuit has a thread do it, in order; who sends goes on, unless
+//! very much has gathered there.
 
 use super::batch::{Batch, Completion, Ticket};
-use super::channel::Channel;
+use super::buffer::Bytes;
+use super::channel::{Channel, Inside};
+use super::context::Context;
 use super::dbr::DbrType;
 use super::lock;
-use std::collections::HashMap;
+use super::request::Request;
+use super::subscription::{Subscription, Terms};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
-/// Unconfirmed bytes from which on others have to wait. libca tells a circuit's server first by address, then by name:
+/// Unconfirmed bytes up to which libca is called directly. libca names a circuit's server first by address, then by name:
 /// one circuit may be taken for two, and both together stay below what blocks.
 const WINDOW: u64 = 112 * 1024;
-/// Bytes between two probes.
-const PROBE_EVERY: u64 = 32 * 1024;
+/// Bytes of values that may wait for the circuit's thread before those who write wait, too.
+const ENOUGH: usize = 8 * 1024 * 1024;
 /// A message's header.
 const HEADER: usize = 16;
+/// How long the thread waits for more to do before it ends.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Something that libca may block on.
+pub(super) enum Errand {
+    Get(Arc<Request>),
+    /// These are sent even where the channel is cleared meanwhile.
+    Put {
+        channel: Inside,
+        dbr_type: DbrType,
+        count: usize,
+        data: Bytes,
+    },
+    PutNotify {
+        channel: Inside,
+        request: Arc<Request>,
+        data: Bytes,
+    },
+    Subscribe {
+        subscription: Arc<Subscription>,
+        terms: Terms,
+    },
+    /// Ends a subscription that is closed.
+    Cancel(Arc<Subscription>),
+    /// Frees libca's side of a channel that is closed.
+    Free(Arc<Channel>),
+}
+
+impl Errand {
+    fn run(self) {
+        match self {
+            Errand::Get(request) => request.channel.get_late(&request),
+            Errand::Put {
+                channel,
+                dbr_type,
+                count,
+                data,
+            } => channel.put_late(dbr_type, count, data.as_slice()),
+            Errand::PutNotify {
+                channel,
+                request,
+                data,
+            } => channel.notify_late(&request, data.as_slice()),
+            Errand::Subscribe {
+                subscription,
+                terms,
+            } => {
+                if let Some(channel) = subscription.channel() {
+                    channel.start_late(&subscription, terms);
+                }
+            }
+            Errand::Cancel(subscription) => drop(subscription.cancel()),
+            Errand::Free(channel) => channel.free_now(),
+        }
+    }
+
+    fn context(&self) -> Option<Arc<Context>> {
+        let channel = match self {
+            Errand::Get(request) => &request.channel,
+            Errand::Put { channel, .. } | Errand::PutNotify { channel, .. } => channel.channel(),
+            Errand::Subscribe { subscription, .. } | Errand::Cancel(subscription) => {
+                return subscription
+                    .channel()
+                    .map(|channel| channel.context().clone());
+            }
+            Errand::Free(channel) => channel,
+        };
+        Some(channel.context().clone())
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Errand::Put { data, .. } | Errand::PutNotify { data, .. } => data.as_slice().len(),
+            _ => 0,
+        }
+    }
+}
 
 /// The connection to one server at one priority.
 pub struct Circuit {
     sent: AtomicU64,
-    /// What had been sent when the newest probe was asked for.
-    probed: AtomicU64,
-    /// What is known to have left.
     confirmed: AtomicU64,
-    /// The probes under way.
-    probes: Arc<Batch>,
-    prober: Mutex<Option<Sender<Probe>>>,
+    errands: Mutex<Errands>,
+    more: Condvar,
+    /// Counts the errands that are not done.
+    undone: Arc<Batch>,
 }
 
-/// A context's circuits, by server and priority.
 #[derive(Default)]
-pub(super) struct Circuits(Mutex<HashMap<(String, u32), Weak<Circuit>>>);
-
-impl Circuits {
-    pub(super) fn find(
-        &self,
-        server: String,
-        priority: u32,
-        completion: &Arc<Completion>,
-    ) -> Arc<Circuit> {
-        let mut circuits = lock(&self.0);
-        let place = circuits.entry((server, priority)).or_default();
-        place.upgrade().unwrap_or_else(|| {
-            let circuit = Arc::new(Circuit::new(completion));
-            *place = Arc::downgrade(&circuit);
-            circuit
-        })
-    }
-}
-
-struct Probe {
-    through: Arc<Channel>,
-    ticket: Ticket,
+struct Errands {
+    queue: VecDeque<(Errand, Ticket)>,
+    /// Of values in the queue.
+    bytes: usize,
+    has_thread: bool,
+    closed: bool,
 }
 
 impl Circuit {
     fn new(completion: &Arc<Completion>) -> Circuit {
         Circuit {
             sent: AtomicU64::new(0),
-            probed: AtomicU64::new(0),
             confirmed: AtomicU64::new(0),
-            probes: Batch::new(completion),
-            prober: Mutex::default(),
+            errands: Mutex::default(),
+            more: Condvar::new(),
+            undone: Batch::new(completion),
         }
     }
 
-    /// What to wait for where there is no room.
+    /// Counts a message; `true` where libca will not block on it. Also gives what has been sent including it.
+    pub(super) fn reserve(&self, payload: usize) -> (bool, u64) {
+        let bytes = (HEADER + payload.next_multiple_of(8)) as u64;
+        // Counted first: of several threads at once, only those who find room go directly.
+        let before = self.sent.fetch_add(bytes, Ordering::SeqCst);
+        let open = before.saturating_sub(self.confirmed.load(Ordering::SeqCst)) <= WINDOW;
+        (open && self.undone.is_done(), before + bytes)
+    }
+
+    /// libca would not block on something small now.
+    pub(super) fn is_open(&self) -> bool {
+        let sent = self.sent.load(Ordering::SeqCst);
+        let unconfirmed = sent.saturating_sub(self.confirmed.load(Ordering::SeqCst));
+        unconfirmed <= WINDOW && self.undone.is_done()
+    }
+
+    /// The server has answered the message that `sent` was this much with.
+    pub(super) fn confirm(&self, sent: u64) {
+        self.confirmed.fetch_max(sent, Ordering::SeqCst);
+    }
+
+    /// What to wait for before more values are written.
     pub fn crowded(&self) -> Option<Arc<Batch>> {
-        let unconfirmed = || {
-            let confirmed = self.confirmed.load(Ordering::SeqCst);
-            self.sent.load(Ordering::SeqCst).saturating_sub(confirmed)
-        };
-        if unconfirmed() <= WINDOW {
+        if self.undone.is_done() {
             return None;
         }
-        self.look();
-        (unconfirmed() > WINDOW).then(|| self.probes.clone())
+        let enough = lock(&self.errands).bytes > ENOUGH;
+        enough.then(|| self.undone.clone())
     }
 
-    /// Where all probes have been answered, what they were sent behind has left.
-    fn look(&self) {
-        // In this order: a probe has its ticket before `probed` counts it.
-        let probed = self.probed.load(Ordering::SeqCst);
-        if self.probes.is_done() {
-            self.confirmed.fetch_max(probed, Ordering::SeqCst);
-        }
-    }
-
-    fn count(&self, payload: usize) {
-        let bytes = (HEADER + payload) as u64;
-        self.sent.fetch_add(bytes, Ordering::SeqCst);
-    }
-
-    fn probe_if_due(&self, through: &Arc<Channel>) {
-        let sent = self.sent.load(Ordering::SeqCst);
-        if sent.saturating_sub(self.probed.load(Ordering::SeqCst)) < PROBE_EVERY {
+    /// Has it done by the circuit's thread, after what that has to do already.
+    pub(super) fn send(self: &Arc<Circuit>, errand: Errand) {
+        let ticket = self.undone.ticket();
+        let mut errands = lock(&self.errands);
+        if errands.closed {
+            // The context is going, and everything with it.
             return;
         }
-        self.look();
-        let probe = Probe {
-            through: through.clone(),
-            ticket: self.probes.ticket(),
-        };
-        self.probed.fetch_max(sent, Ordering::SeqCst);
-        let mut prober = lock(&self.prober);
-        if prober.is_none() {
-            let (sender, receiver) = channel();
-            // On a thread of its own, because libca may block it. It ends with the circuit.
-            let started = std::thread::Builder::new()
-                .name("cachannel prober".into())
-                .spawn(move || work(&receiver));
-            *prober = started.is_ok().then_some(sender);
+        errands.bytes += errand.bytes();
+        errands.queue.push_back((errand, ticket));
+        if errands.has_thread {
+            drop(errands);
+            self.more.notify_one();
+            return;
         }
-        // Without a prober the ticket is dropped, and libca blocks as it pleases.
-        if let Some(sender) = &*prober {
-            drop(sender.send(probe));
+        let circuit = self.clone();
+        let started = std::thread::Builder::new()
+            .name("cachannel circuit".into())
+            .spawn(move || circuit.work());
+        errands.has_thread = started.is_ok();
+        // No thread to be had: what is to be sent is told to have failed.
+        let lost = if errands.has_thread {
+            VecDeque::new()
+        } else {
+            errands.bytes = 0;
+            std::mem::take(&mut errands.queue)
+        };
+        drop(errands);
+        drop(lost);
+    }
+
+    fn work(&self) {
+        let mut context = None;
+        while let Some((errand, ticket)) = self.next(&mut context) {
+            context = context.or_else(|| errand.context());
+            errand.run();
+            drop(ticket);
         }
     }
-}
 
-fn work(receiver: &Receiver<Probe>) {
-    while let Ok(Probe { through, ticket }) = receiver.recv() {
-        // A channel that may not be read has no answer to wait for: the ticket goes.
-        let Some(native) = through.native_type() else {
-            continue;
-        };
-        if through
-            .get(DbrType::plain(native), 1, None, Some(ticket))
-            .is_ok()
+    /// The next errand. What was done so far is flushed before this waits.
+    fn next(&self, context: &mut Option<Arc<Context>>) -> Option<(Errand, Ticket)> {
+        let mut errands = lock(&self.errands);
+        if errands.queue.is_empty()
+            && let Some(context) = context.take()
         {
-            drop(through.context().flush());
+            drop(errands);
+            // What cannot be flushed now goes out with whatever is flushed next, or with the circuit.
+            drop(context.flush());
+            errands = lock(&self.errands);
         }
+        let idle = |errands: &mut Errands| errands.queue.is_empty() && !errands.closed;
+        let (mut errands, _) = self
+            .more
+            .wait_timeout_while(errands, LINGER, idle)
+            .unwrap_or_else(PoisonError::into_inner);
+        let next = errands.queue.pop_front();
+        match &next {
+            Some((errand, _)) => errands.bytes -= errand.bytes(),
+            None => errands.has_thread = false,
+        }
+        next
+    }
+
+    /// Nothing more is sent.
+    fn close(&self) {
+        let forgotten = {
+            let mut errands = lock(&self.errands);
+            errands.closed = true;
+            errands.bytes = 0;
+            std::mem::take(&mut errands.queue)
+        };
+        self.more.notify_all();
+        drop(forgotten);
     }
 }
 
-/// One message being handed to libca.
-pub(super) struct Sending<'c> {
-    circuit: Option<Arc<Circuit>>,
-    channel: &'c Arc<Channel>,
+/// A context's circuits.
+pub(super) struct Circuits {
+    completion: Arc<Completion>,
+    /// By server and priority.
+    connected: Mutex<HashMap<(String, u32), Weak<Circuit>>>,
+    /// For channels that are not connected.
+    nowhere: Arc<Circuit>,
 }
 
-impl<'c> Sending<'c> {
-    /// Goes out behind all that was gathered.
-    pub(super) fn start(channel: &'c Arc<Channel>, payload: usize) -> Sending<'c> {
-        channel.context().gathered.hand_on();
-        Sending::counted(channel, payload)
-    }
-
-    /// Is gathered itself.
-    pub(super) fn behind(channel: &'c Arc<Channel>) -> Sending<'c> {
-        Sending::counted(channel, 0)
-    }
-
-    fn counted(channel: &'c Arc<Channel>, payload: usize) -> Sending<'c> {
-        let circuit = channel.circuit();
-        if let Some(circuit) = &circuit {
-            circuit.count(payload);
+impl Circuits {
+    pub(super) fn new(completion: &Arc<Completion>) -> Circuits {
+        Circuits {
+            completion: completion.clone(),
+            connected: Mutex::default(),
+            nowhere: Arc::new(Circuit::new(completion)),
         }
-        Sending { circuit, channel }
     }
-}
 
-impl Drop for Sending<'_> {
-    fn drop(&mut self) {
-        if let Some(circuit) = &self.circuit {
-            circuit.probe_if_due(self.channel);
-        }
+    pub(super) fn nowhere(&self) -> &Arc<Circuit> {
+        &self.nowhere
+    }
+
+    pub(super) fn find(&self, server: String, priority: u32) -> Arc<Circuit> {
+        let mut circuits = lock(&self.connected);
+        let place = circuits.entry((server, priority)).or_default();
+        place.upgrade().unwrap_or_else(|| {
+            let circuit = Arc::new(Circuit::new(&self.completion));
+            *place = Arc::downgrade(&circuit);
+            circuit
+        })
+    }
+
+    pub(super) fn close(&self) {
+        let connected = lock(&self.connected);
+        let mut all: Vec<Arc<Circuit>> = connected.values().filter_map(Weak::upgrade).collect();
+        drop(connected);
+        all.push(self.nowhere.clone());
+        all.iter().for_each(|circuit| circuit.close());
     }
 }

@@ -3,7 +3,9 @@
 //! Every context is preemptive for libca, so that its threads always receive. A context that was asked for as
 //! non-preemptive differs in who delivers its events: the thread that polls, instead of a dispatcher.
 
-use super::batch::{Batch, Check, Completion, Ticket, Waited, Watch, remaining, wait};
+use super::batch::{
+    Batch, Check, Completion, INTERRUPT_CHECK, Ticket, Waited, Watch, remaining, wait,
+};
 use super::channel::Channel;
 use super::circuit::Circuits;
 use super::error::{Error, Result};
@@ -11,7 +13,6 @@ use super::event::Handler;
 use super::gate::Gate;
 use super::gathered::Gathered;
 use super::group::Groups;
-use super::janitor::Janitor;
 use super::queue::EventQueue;
 use super::status::Status;
 use super::{fork, lock, replace, trampoline};
@@ -19,6 +20,7 @@ use crate::ca_sys::{self, LibCa, ca_client_context};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, Weak};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
@@ -39,7 +41,6 @@ pub struct Context {
     pub(super) circuits: Circuits,
     pub(super) gathered: Gathered,
     pub(super) groups: Groups,
-    pub(super) janitor: Janitor,
     exception_handler: Mutex<Option<Handler>>,
     message_handler: Mutex<Option<Handler>>,
 }
@@ -98,6 +99,7 @@ impl Context {
             Ok(RawContext(unsafe { api.ca_current_context() }))
         })?;
         let queue = Arc::<EventQueue>::default();
+        let completion = Completion::new(&queue);
         let context = Arc::new(Context {
             raw,
             api,
@@ -106,14 +108,13 @@ impl Context {
             preemptive,
             owner: std::thread::current().id(),
             gate: Gate::default(),
-            completion: Completion::new(&queue),
+            circuits: Circuits::new(&completion),
+            completion,
             queue,
             batches: Mutex::default(),
             channels: Mutex::default(),
-            circuits: Circuits::default(),
             gathered: Gathered::default(),
             groups: Groups::default(),
-            janitor: Janitor::default(),
             exception_handler: Mutex::default(),
             message_handler: Mutex::default(),
         });
@@ -363,13 +364,13 @@ impl Context {
     }
 
     /// Ends the context and every channel in it (ca_context_destroy); `false` where that was not over within `patience`
-    /// (a circuit may hang), and goes on by itself.
-    pub fn destroy(self: &Arc<Context>, patience: Duration) -> bool {
+    /// (a circuit may hang) or `check` said so, and goes on by itself.
+    pub fn destroy(self: &Arc<Context>, patience: Duration, check: Check<'_>) -> bool {
         if self.generation != fork::generation() || self.gate.close().is_none() {
             return true;
         }
         self.queue.stop();
-        self.janitor.retire();
+        self.circuits.close();
         self.detach_thread();
         // Whoever waits for something in this context has waited enough, and may be in the way of the gate.
         let channels = self.channels();
@@ -403,7 +404,19 @@ impl Context {
                 // Nobody listens any more where the patience is over.
                 over.send(()).ok();
             });
-        worker.is_ok() && is_over.recv_timeout(patience).is_ok()
+        if worker.is_err() {
+            return false;
+        }
+        let deadline = Some(Instant::now() + patience);
+        while !check() {
+            let left = remaining(deadline).unwrap_or_default();
+            match is_over.recv_timeout(left.min(INTERRUPT_CHECK)) {
+                Ok(()) => return true,
+                Err(RecvTimeoutError::Timeout) if !left.is_zero() => {}
+                Err(_) => return false,
+            }
+        }
+        false
     }
 }
 

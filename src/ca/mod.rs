@@ -15,7 +15,6 @@ pub mod fork;
 pub mod gate;
 mod gathered;
 pub mod group;
-pub mod janitor;
 pub mod queue;
 pub mod refusal;
 pub mod request;

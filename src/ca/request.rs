@@ -6,6 +6,7 @@ use super::dbr::DbrType;
 use super::event::{Answer, Dbr, Event, Handler};
 use super::lock;
 use super::status::Status;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Request {
     pub handler: Option<Handler>,
     state: Mutex<State>,
     slot: usize,
+    /// What its circuit had been sent, with this.
+    sent: AtomicU64,
 }
 
 #[derive(Default)]
@@ -48,6 +51,7 @@ impl Request {
                 ..State::default()
             }),
             slot,
+            sent: AtomicU64::new(0),
         };
         let Some(mut recycled) = order.recycled else {
             return Arc::new(fresh);
@@ -75,6 +79,17 @@ impl Request {
     pub fn waits_in(&self, batch: &Arc<super::batch::Batch>) -> bool {
         let state = lock(&self.state);
         state.ticket.as_ref().is_some_and(|t| t.belongs_to(batch))
+    }
+
+    pub(super) fn set_sent(&self, sent: u64) {
+        self.sent.store(sent, Ordering::Release);
+    }
+
+    /// The server has answered: what was sent before has reached it, too.
+    pub(super) fn confirm(&self) {
+        if let Some(circuit) = self.channel.circuit() {
+            circuit.confirm(self.sent.load(Ordering::Acquire));
+        }
     }
 
     pub(super) fn take_spare(&self) -> Option<Arc<Dbr>> {

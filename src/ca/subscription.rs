@@ -1,14 +1,15 @@
 //! A monitor, and the updates of it that nobody has looked at yet.
 
 use super::channel::Channel;
+use super::circuit::Errand;
 use super::dbr::DbrType;
 use super::error::{Error, Result};
 use super::event::{Answer, Handler};
-use super::janitor::Job;
 use super::lock;
 use super::status::Status;
 use crate::ca_sys;
 use std::collections::VecDeque;
+use std::ffi::{c_long, c_ulong};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -24,6 +25,13 @@ pub const LIMITS: Limits = Limits {
     updates: 32_768,
     bytes: 96 * 1024 * 1024,
 };
+
+/// What is asked of libca, beside the type.
+#[derive(Clone, Copy)]
+pub(super) struct Terms {
+    pub count: c_ulong,
+    pub mask: c_long,
+}
 
 /// A queue that was once longer than this gives its memory back when it is empty again.
 const SHRINK: usize = 1_024;
@@ -71,8 +79,11 @@ impl Subscription {
         })
     }
 
-    pub(super) fn set_raw(&self, evid: ca_sys::evid) {
-        lock(&self.raw).0 = evid;
+    /// libca knows of it now; `false` where it was closed meanwhile, and nobody has told libca.
+    pub(super) fn set_raw(&self, evid: ca_sys::evid) -> bool {
+        let mut raw = lock(&self.raw);
+        raw.0 = evid;
+        !self.is_closed()
     }
 
     pub fn channel(&self) -> Option<Arc<Channel>> {
@@ -111,11 +122,13 @@ impl Subscription {
         if !self.mark_closed() {
             return Err(Status::BADMONID.into());
         }
-        if channel.crowded().is_some() {
-            channel.order(Job::Cancel(self.clone()));
-            return Ok(());
+        match channel.circuit().filter(|circuit| !circuit.is_open()) {
+            None => self.cancel(),
+            Some(circuit) => {
+                circuit.send(Errand::Cancel(self.clone()));
+                Ok(())
+            }
         }
-        self.cancel()
     }
 
     /// Has libca forget it.

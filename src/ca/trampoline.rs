@@ -77,7 +77,7 @@ pub unsafe extern "C" fn access_rights(args: access_rights_handler_args) {
             return;
         };
         let (read, write) = (args.ar.read_access() != 0, args.ar.write_access() != 0);
-        if channel.access_changed(read) {
+        if channel.access_changed(read, write) {
             let context = channel.context().clone();
             context.queue.push(Event::AccessRights {
                 channel,
@@ -135,9 +135,17 @@ pub unsafe extern "C" fn get(args: event_handler_args) {
             (request, answer(&args, spare))
         };
         if let Some(request) = request.channel.finish(&request) {
+            confirm(&request, answer.status);
             request.complete(answer);
         }
     });
+}
+
+/// Other answers are the server's.
+fn confirm(request: &Request, status: Status) {
+    if !matches!(status, Status::DISCONN | Status::CHANDESTROY) {
+        request.confirm();
+    }
 }
 
 pub unsafe extern "C" fn put(args: event_handler_args) {
@@ -145,6 +153,7 @@ pub unsafe extern "C" fn put(args: event_handler_args) {
         // SAFETY: as for `get`.
         let request = unsafe { borrowed::<Request>(args.usr) };
         if let Some(request) = request.channel.finish(&request) {
+            confirm(&request, Status(args.status));
             request.complete(Answer::failed(Status(args.status)));
         }
     });

@@ -1,18 +1,23 @@
 //! What is asked of a channel: get, put, subscribe.
 
 use super::batch::Ticket;
-use super::channel::{Channel, ChannelPass};
-use super::circuit::Sending;
+use super::buffer::Bytes;
+use super::channel::{Channel, ChannelPass, Inside, Way};
+use super::circuit::Errand;
 use super::dbr::DbrType;
 use super::error::{Error, Result};
-use super::event::{Answer, Handler};
+use super::event::{Answer, Event, Exception, Handler};
 use super::lock;
 use super::request::{Op, Order, Request};
 use super::status::Status;
-use super::subscription::{LIMITS, Subscription};
+use super::subscription::{LIMITS, Subscription, Terms};
 use super::trampoline;
+use crate::ca_sys;
 use std::ffi::{c_long, c_ulong, c_void};
 use std::sync::Arc;
+
+/// What a subscription's request takes, beside its header.
+const SUBSCRIBE: usize = 16;
 
 impl Channel {
     /// Asks for the value (ca_array_get_callback). `count` 0 means as many elements as there are now.
@@ -25,9 +30,20 @@ impl Channel {
     ) -> Result<Arc<Request>> {
         self.connected_type()?;
         let pass = self.pass()?;
-        let _sending = Sending::start(self, 0);
+        self.c_count(count)?;
+        self.context().gathered.hand_on();
         let request = self.new_request(Op::Get, dbr_type, count, handler, ticket, None);
-        let status = self.ask(&pass, &request)?;
+        let status = match self.way(0) {
+            (Way::Behind(circuit), sent) if self.may_be_read() && dbr_type.is_readable() => {
+                request.set_sent(sent);
+                circuit.send(Errand::Get(request.clone()));
+                Status::NORMAL
+            }
+            (_, sent) => {
+                request.set_sent(sent);
+                self.ask(&pass, &request)?
+            }
+        };
         self.started(request, status)
     }
 
@@ -45,7 +61,6 @@ impl Channel {
             return self.get(dbr_type, count, None, Some(ticket));
         }
         self.c_count(count)?;
-        let _sending = Sending::behind(self);
         let request = self.new_request(Op::Get, dbr_type, count, None, Some(ticket), recycled);
         self.context().gathered.add(request.clone());
         Ok(request)
@@ -53,23 +68,29 @@ impl Channel {
 
     /// Has libca ask what was gathered.
     pub(super) fn hand_on(self: &Arc<Channel>, request: &Arc<Request>) {
-        let status = self.pass().and_then(|pass| self.ask(&pass, request));
-        let status = status.unwrap_or_else(|error| error.status);
-        if !status.is_normal()
-            && let Some(request) = self.finish(request)
-        {
-            request.complete(Answer::failed(status));
+        let (way, sent) = self.way(0);
+        request.set_sent(sent);
+        match way {
+            Way::Direct => self.get_late(request),
+            Way::Behind(circuit) => circuit.send(Errand::Get(request.clone())),
         }
+    }
+
+    /// Has libca ask, and lets the request know where that fails.
+    pub(super) fn get_late(self: &Arc<Channel>, request: &Arc<Request>) {
+        let asked = self.pass().and_then(|pass| self.ask(&pass, request));
+        self.settle(request, asked);
     }
 
     fn ask(&self, pass: &ChannelPass<'_>, request: &Arc<Request>) -> Result<Status> {
         let user: *mut c_void = Arc::as_ptr(request).cast_mut().cast();
+        let count = self.c_count(request.count)?;
         // SAFETY: the pass keeps the id alive; `user` stays good until the answer or until the channel is cleared,
         // because `requests` keeps it.
         Ok(Status(unsafe {
             pass.api().ca_array_get_callback(
                 c_long::from(request.dbr_type.number()),
-                self.c_count(request.count)?,
+                count,
                 pass.raw(),
                 Some(trampoline::get),
                 user,
@@ -81,15 +102,36 @@ impl Channel {
     pub fn put(self: &Arc<Channel>, dbr_type: DbrType, count: usize, data: &[u8]) -> Result<()> {
         self.connected_type()?;
         self.check_data(dbr_type, count, data)?;
-        let pass = self.pass()?;
+        let inside = self.inside()?;
         self.refusals.write_sent();
-        let _sending = Sending::start(self, data.len());
+        self.context().gathered.hand_on();
+        let (Way::Behind(circuit), _) = self.way(data.len()) else {
+            return self.write(&inside.pass()?, dbr_type, count, data);
+        };
+        self.writable()?;
+        circuit.send(Errand::Put {
+            channel: inside,
+            dbr_type,
+            count,
+            data: Bytes::of(data),
+        });
+        Ok(())
+    }
+
+    fn write(
+        &self,
+        pass: &ChannelPass<'_>,
+        dbr_type: DbrType,
+        count: usize,
+        data: &[u8],
+    ) -> Result<()> {
+        let c_count = self.c_count(count)?;
         // SAFETY: the pass keeps the id alive; libca reads `count` elements, which `check_data` has seen are there, and
         // keeps no pointer to them.
         let status = Status(unsafe {
             pass.api().ca_array_put(
                 c_long::from(dbr_type.number()),
-                self.c_count(count)?,
+                c_count,
                 pass.raw(),
                 data.as_ptr().cast(),
             )
@@ -108,22 +150,55 @@ impl Channel {
     ) -> Result<Arc<Request>> {
         self.connected_type()?;
         self.check_data(dbr_type, count, data)?;
-        let pass = self.pass()?;
-        let _sending = Sending::start(self, data.len());
+        let inside = self.inside()?;
+        self.context().gathered.hand_on();
+        let (way, sent) = self.way(data.len());
         let request = self.new_request(Op::Put, dbr_type, count, handler, ticket, None);
-        let user: *mut c_void = Arc::as_ptr(&request).cast_mut().cast();
-        // SAFETY: as for `put`, and for `user` as for `get`.
-        let status = Status(unsafe {
+        request.set_sent(sent);
+        let Way::Behind(circuit) = way else {
+            let status = self.write_notify(&inside.pass()?, &request, data)?;
+            return self.started(request, status);
+        };
+        if let Err(error) = self.writable() {
+            return self.started(request, error.status);
+        }
+        circuit.send(Errand::PutNotify {
+            channel: inside,
+            request: request.clone(),
+            data: Bytes::of(data),
+        });
+        Ok(request)
+    }
+
+    fn write_notify(
+        &self,
+        pass: &ChannelPass<'_>,
+        request: &Arc<Request>,
+        data: &[u8],
+    ) -> Result<Status> {
+        let user: *mut c_void = Arc::as_ptr(request).cast_mut().cast();
+        let count = self.c_count(request.count)?;
+        // SAFETY: as for `write`, and for `user` as for `ask`.
+        Ok(Status(unsafe {
             pass.api().ca_array_put_callback(
-                c_long::from(dbr_type.number()),
-                self.c_count(count)?,
+                c_long::from(request.dbr_type.number()),
+                count,
                 pass.raw(),
                 data.as_ptr().cast(),
                 Some(trampoline::put),
                 user,
             )
-        });
-        self.started(request, status)
+        }))
+    }
+
+    /// Lets a request know that libca did not take it.
+    fn settle(&self, request: &Arc<Request>, asked: Result<Status>) {
+        let status = asked.unwrap_or_else(|error| error.status);
+        if !status.is_normal()
+            && let Some(request) = self.finish(request)
+        {
+            request.complete(Answer::failed(status));
+        }
     }
 
     /// Starts a subscription (ca_create_subscription). `count` 0 means as many elements as there are at each update.
@@ -135,19 +210,39 @@ impl Channel {
         handler: Handler,
     ) -> Result<Arc<Subscription>> {
         let pass = self.pass()?;
-        let _sending = Sending::start(self, 16);
+        let terms = Terms {
+            count: self.c_count(count)?,
+            mask: c_long::from(mask.cast_signed()),
+        };
+        self.context().gathered.hand_on();
         let subscription = Subscription::new(Arc::downgrade(self), dbr_type, handler, LIMITS);
         lock(&self.subscriptions).push(subscription.clone());
+        match self.way(SUBSCRIBE) {
+            (Way::Direct, _) => self.start(&pass, &subscription, terms)?,
+            (Way::Behind(circuit), _) => circuit.send(Errand::Subscribe {
+                subscription: subscription.clone(),
+                terms,
+            }),
+        }
+        Ok(subscription)
+    }
+
+    fn start(
+        &self,
+        pass: &ChannelPass<'_>,
+        subscription: &Arc<Subscription>,
+        terms: Terms,
+    ) -> Result<()> {
         let mut evid = std::ptr::null_mut();
-        let user: *mut c_void = Arc::as_ptr(&subscription).cast_mut().cast();
+        let user: *mut c_void = Arc::as_ptr(subscription).cast_mut().cast();
         // SAFETY: the pass keeps the id alive; `user` stays good until the subscription or the channel is cleared,
         // because `subscriptions` keeps it; `evid` outlives the call.
         let status = Status(unsafe {
             pass.api().ca_create_subscription(
-                c_long::from(dbr_type.number()),
-                self.c_count(count)?,
+                c_long::from(subscription.dbr_type.number()),
+                terms.count,
                 pass.raw(),
-                c_long::from(mask.cast_signed()),
+                terms.mask,
                 Some(trampoline::update),
                 user,
                 &raw mut evid,
@@ -155,11 +250,56 @@ impl Channel {
         });
         if !status.is_normal() {
             subscription.mark_closed();
-            self.forget_subscription(&subscription);
+            self.forget_subscription(subscription);
             return Err(Error::new(status, self.name()));
         }
-        subscription.set_raw(evid);
-        Ok(subscription)
+        if !subscription.set_raw(evid) {
+            // It was cleared before libca knew of it.
+            drop(subscription.cancel());
+        }
+        Ok(())
+    }
+
+    /// As `put`, when nobody waits to hear of a failure: it is told as the server's would be.
+    pub(super) fn report(self: &Arc<Channel>, op: u32, dbr_type: DbrType, error: &Error) {
+        let exception = Exception {
+            channel: Some(self.clone()),
+            dbr_type: dbr_type.number().into(),
+            count: 0,
+            status: error.status,
+            op: op.into(),
+            context: "not sent".to_owned(),
+            file: String::new(),
+            line: 0,
+        };
+        let event = Event::Exception(Box::new(exception));
+        self.context().queue.push(event);
+    }
+
+    pub(super) fn start_late(self: &Arc<Channel>, subscription: &Arc<Subscription>, terms: Terms) {
+        if subscription.is_closed() {
+            self.forget_subscription(subscription);
+            return;
+        }
+        let started = self
+            .pass()
+            .and_then(|pass| self.start(&pass, subscription, terms));
+        if let Err(error) = started {
+            self.report(ca_sys::CA_OP_ADD_EVENT, subscription.dbr_type, &error);
+        }
+    }
+
+    fn inside(self: &Arc<Channel>) -> Result<Inside> {
+        Inside::enter(self).ok_or_else(|| Error::new(Status::BADCHID, self.name()))
+    }
+
+    /// As far as libca has told of access rights.
+    fn writable(&self) -> Result<()> {
+        if self.may_be_written() {
+            Ok(())
+        } else {
+            Err(Error::new(Status::NOWTACCESS, self.name()))
+        }
     }
 
     fn new_request(
@@ -199,9 +339,34 @@ impl Channel {
         if !dbr_type.is_writable() {
             return Err(Error::new(Status::BADTYPE, self.name()));
         }
-        if count == 0 || dbr_type.size(count).is_none_or(|size| size > data.len()) {
+        if count == 0 {
+            let detail = "an empty sequence has nothing to write";
+            return Err(Error::with_detail(Status::BADCOUNT, self.name(), detail));
+        }
+        if dbr_type.size(count).is_none_or(|size| size > data.len()) {
             return Err(Error::new(Status::BADCOUNT, self.name()));
         }
         Ok(())
+    }
+}
+
+impl Inside {
+    /// Writes; a failure is told to the exception handler.
+    pub(super) fn put_late(&self, dbr_type: DbrType, count: usize, data: &[u8]) {
+        let channel = self.channel();
+        let put = self
+            .pass()
+            .and_then(|pass| channel.write(&pass, dbr_type, count, data));
+        if let Err(error) = put {
+            channel.report(ca_sys::CA_OP_PUT, dbr_type, &error);
+        }
+    }
+
+    pub(super) fn notify_late(&self, request: &Arc<Request>, data: &[u8]) {
+        let channel = self.channel();
+        let put = self
+            .pass()
+            .and_then(|pass| channel.write_notify(&pass, request, data));
+        channel.settle(request, put);
     }
 }

@@ -65,6 +65,16 @@ impl Target<'_> {
         .into()
     }
 
+    fn text(&self, item: &Bound<'_, PyAny>, text: PyResult<Vec<u8>>) -> PyResult<Vec<u8>> {
+        text.map_err(|_| {
+            let detail = format!(
+                "{} has no UTF-8 form: it has a surrogate in it",
+                shown(item)
+            );
+            self.fail(Kind::Value, Status::BADSTR, detail)
+        })
+    }
+
     fn wrong_type(&self, item: &Bound<'_, PyAny>, place: &str) -> PyErr {
         let detail = format!(
             "{place}{} of type {} does not convert to {}: give a number, str, bytes, a sequence or a numpy array of them",
@@ -100,7 +110,7 @@ pub fn outgoing<'py>(
     }
     if let Some(text) = text_bytes(value) {
         return match dbr_type {
-            DbrType::CHAR => char_array(&target, value, text?),
+            DbrType::CHAR => char_array(&target, value, target.text(value, text)?),
             DbrType::ENUM => {
                 target.dbr_type = DbrType::STRING;
                 from_items(&target, std::slice::from_ref(value))
@@ -268,7 +278,7 @@ fn append_string(
     place: &dyn Fn() -> String,
 ) -> PyResult<()> {
     let bytes = match text_bytes(item) {
-        Some(text) => text?,
+        Some(text) => target.text(item, text)?,
         None if is_number(item)? => item.str()?.to_cow()?.into_owned().into_bytes(),
         None => return Err(target.wrong_type(item, &place())),
     };

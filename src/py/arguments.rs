@@ -28,9 +28,10 @@ pub fn request_type(
             return Err(bad_type(Status::BADTYPE, detail));
         }
     };
-    Ok(DbrType::new(number)
-        .map(Some)
-        .ok_or_else(|| Error::new(Status::BADTYPE, pv)))
+    Ok(DbrType::new(number).map(Some).ok_or_else(|| {
+        let detail = format!("{number} is no request type such as DBR_DOUBLE");
+        Error::with_detail(Status::BADTYPE, pv, detail)
+    }))
 }
 
 /// An element count: None for the default.

@@ -85,14 +85,9 @@ impl Transfers {
             count,
             deadline: None,
         };
-        let status = write.send(slf.py(), |channel, dbr_type, count, bytes| {
+        Ok(write.send(slf.py(), |channel, dbr_type, count, bytes| {
             channel.put(dbr_type, count, bytes)
-        })?;
-        if status == Status::NORMAL {
-            return Ok(());
-        }
-        let name = chid.get().channel()?.name();
-        Err(Error::new(status, name).into())
+        })??)
     }
 
     /// Asks for the value: :meth:`getValue` has it once :meth:`pend_io` has succeeded. See ca_array_get.
@@ -123,7 +118,7 @@ impl Transfers {
             Err(_) => Ok(false),
         };
         let asked = match asked {
-            Ok(false) => DBRValue::ask(py, &read).and_then(|value| slf.setattr(place, value)),
+            Ok(false) => DBRValue::ask(&read).and_then(|value| slf.setattr(place, value)),
             Ok(true) => Ok(()),
             Err(error) => Err(error),
         };

@@ -163,11 +163,12 @@ pub fn create_channel<'py>(
     user_args: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<(Bound<'py, PyAny>, Option<Bound<'py, Chid>>)> {
     let callback = Callback::optional(callback, user_args, false)?;
-    search(py, name, callback, priority, |_| Ok(()))
+    let (status, chid) = outcome(search(py, name, callback, priority, |_| Ok(()))?)?;
+    Ok((eca(py, status)?, chid))
 }
 
-/// As `create_channel`, but puts the chid into `holder._chid` before the channel can have an event, and returns the status
-/// alone: a callback may come before this returns, and finds the object complete.
+/// As `create_channel`, but puts the chid into `holder._chid` before the channel can have an event, and raises: a callback
+/// may come before this returns, and finds the object complete.
 #[pyfunction]
 pub fn open_channel<'py>(
     py: Python<'py>,
@@ -176,14 +177,14 @@ pub fn open_channel<'py>(
     callback: Option<&Bound<'py, PyAny>>,
     priority: i64,
     user_args: &Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<()> {
     let callback = Callback::optional(callback, Some(user_args), false)?;
     let hold = |chid: Option<&Bound<'py, Chid>>| holder.setattr(intern!(py, "_chid"), chid);
-    let (status, chid) = search(py, name, callback, priority, |chid| hold(Some(chid)))?;
-    if chid.is_none() {
+    let made = search(py, name, callback, priority, |chid| hold(Some(chid)))?;
+    if made.is_err() {
         hold(None)?;
     }
-    Ok(status)
+    Ok(made.map(drop)?)
 }
 
 fn search<'py>(
@@ -192,11 +193,11 @@ fn search<'py>(
     callback: Option<Arc<Callback>>,
     priority: i64,
     hold: impl FnOnce(&Bound<'py, Chid>) -> PyResult<()>,
-) -> PyResult<(Bound<'py, PyAny>, Option<Bound<'py, Chid>>)> {
+) -> PyResult<Result<Bound<'py, Chid>, Error>> {
     let name = pv_name(name)?;
     let context = match current(py)? {
         Ok(context) => context,
-        Err(error) => return Ok((eca(py, error.status)?, None)),
+        Err(error) => return Ok(Err(error)),
     };
     // The object comes first, because the channel's first event may come before `create` returns.
     let chid = Bound::new(
@@ -219,12 +220,10 @@ fn search<'py>(
         object.channel.set(channel.clone()).ok();
     };
     let made = py.detach(|| Channel::create(&context, &name, priority, owner, handler, announce));
-    let (status, channel) = outcome(made)?;
-    let chid = channel.map(|_| {
+    Ok(made.map(|_| {
         Chid::change(&chid, |_| ());
         chid
-    });
-    Ok((eca(py, status)?, chid))
+    }))
 }
 
 /// Closes a channel and ends its subscriptions (ca_clear_channel).
@@ -276,7 +275,7 @@ pub fn change_connection_event<'py>(
     let set = channel.and_then(|c| py.detach(|| c.set_connection_handler(handler)));
     if set.is_ok() {
         let old = Chid::change(chid, |c| std::mem::replace(&mut c.connection, callback));
-        drop(old);
+        old.inspect(|old| old.let_go(py));
     }
     status(py, set)
 }
@@ -302,7 +301,7 @@ pub fn replace_access_rights_event<'py>(
     let set = channel.and_then(|c| py.detach(|| c.set_access_handler(handler)));
     if set.is_ok() {
         let old = Chid::change(chid, |c| std::mem::replace(&mut c.access, callback));
-        drop(old);
+        old.inspect(|old| old.let_go(py));
     }
     status(py, set)
 }

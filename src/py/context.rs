@@ -5,12 +5,13 @@ use crate::ca::error::{Error, Result};
 use crate::ca::fork::PerProcess;
 use crate::ca::status::Status;
 use crate::callback::{Callback, owner};
+use crate::calls::call;
 use crate::errors::{eca, status, truth};
 use crate::kept::release_dropped;
-use crate::thread_state::{depth, is_exiting, start_exit};
+use crate::thread_state::{Signals, depth, is_exiting, start_exit};
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -131,7 +132,7 @@ fn create(py: Python<'_>, preemptive: bool, share: bool) -> PyResult<Result<Arc<
         let started = start_dispatcher(py, &context);
         let thread = started.inspect_err(|_| {
             // Ctrl-C, say: a context whose events nobody delivers is of no use.
-            py.detach(|| context.destroy(DESTROY_PATIENCE));
+            py.detach(|| context.destroy(DESTROY_PATIENCE, &mut || false));
         })?;
         let contexts = CONTEXTS.get().lock_py_attached(py);
         let mut contexts = contexts.unwrap_or_else(PoisonError::into_inner);
@@ -155,7 +156,7 @@ fn start_dispatcher(py: Python<'_>, context: &Arc<Context>) -> PyResult<Py<PyAny
         .import("threading")?
         .getattr("Thread")?
         .call((), Some(&kwargs))?;
-    thread.call_method0("start")?;
+    call(&thread.getattr("start")?, &PyTuple::empty(py), None)?;
     Ok(thread.unbind())
 }
 
@@ -167,26 +168,28 @@ fn run_dispatcher(py: Python<'_>, context: &Bound<'_, PyContext>) {
     set_thread_context(None);
 }
 
-/// Stops the delivery of a context's events, then ends the context; each in bounded time.
-fn finish(py: Python<'_>, dispatcher: &Dispatcher, patience: Duration) {
+/// Stops the delivery of a context's events, then ends the context; each in bounded time. Ctrl-C shortens the waits, not
+/// the end, and is returned.
+fn finish(py: Python<'_>, dispatcher: &Dispatcher, patience: Duration) -> Option<PyErr> {
     let context = &dispatcher.context;
     py.detach(|| context.queue.stop());
+    let mut signals = Signals::default();
     if let Some(thread) = &dispatcher.thread
         && depth(context) == 0
-        && let Err(error) = thread
-            .bind(py)
-            .call_method1("join", (patience.as_secs_f64(),))
     {
-        // Ctrl-C while waiting: the end goes on.
-        error.write_unraisable(py, None);
+        let joined = thread
+            .bind(py)
+            .call_method1("join", (patience.as_secs_f64(),));
+        signals.raised = joined.err();
     }
     let channels = context.channels();
-    py.detach(|| context.destroy(patience));
+    py.detach(|| context.destroy(patience, &mut || signals.check()));
     // Nothing comes for them any more: what kept their objects for callbacks may go.
     let owners = channels.iter().filter_map(|channel| owner(channel));
     owners.for_each(|owner| owner.pin(py, None));
     drop(channels);
     release_dropped(py);
+    signals.raised
 }
 
 /// Ends all contexts, at exit, each step in bounded time. Afterwards every call gives ECA_NOCACTX.
@@ -203,7 +206,9 @@ pub fn shutdown(py: Python<'_>) {
         py.detach(|| dispatcher.context.queue.stop());
     }
     for dispatcher in &dispatchers {
-        finish(py, dispatcher, EXIT_PATIENCE);
+        if let Some(error) = finish(py, dispatcher, EXIT_PATIENCE) {
+            error.write_unraisable(py, None);
+        }
     }
 }
 
@@ -238,7 +243,8 @@ pub fn create_context(
 
 /// Ends the calling thread's context, with every channel in it (ca_context_destroy).
 ///
-/// Handles of its channels give ECA_BADCHID from then on. It waits at most some seconds for circuits that hang.
+/// Handles of its channels give ECA_BADCHID from then on. It waits at most some seconds for circuits that hang, and with
+/// Ctrl-C not even those.
 #[pyfunction]
 pub fn destroy_context(py: Python<'_>) -> PyResult<()> {
     let Some(context) = thread_context() else {
@@ -256,10 +262,8 @@ pub fn destroy_context(py: Python<'_>) -> PyResult<()> {
         let place = dispatchers.position(|d| Arc::ptr_eq(&d.context, &context));
         place.map(|place| contexts.dispatchers.swap_remove(place))
     };
-    if let Some(dispatcher) = dispatcher {
-        finish(py, &dispatcher, DESTROY_PATIENCE);
-    }
-    Ok(())
+    let raised = dispatcher.and_then(|dispatcher| finish(py, &dispatcher, DESTROY_PATIENCE));
+    raised.map_or(Ok(()), Err)
 }
 
 /// Puts the calling thread into a context (ca_attach_context).
@@ -340,6 +344,7 @@ pub fn add_exception_event<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let handler = context_handler(callback, user_args)?;
     let set = current(py)?.map(|context| context.set_exception_handler(handler));
+    release_dropped(py);
     status(py, set)
 }
 
@@ -355,5 +360,6 @@ pub fn replace_printf_handler<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let handler = context_handler(callback, user_args)?;
     let set = current(py)?.map(|context| context.set_message_handler(handler));
+    release_dropped(py);
     status(py, set)
 }

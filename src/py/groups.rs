@@ -10,7 +10,7 @@ use crate::ca::context::Context;
 use crate::ca::error::Error;
 use crate::ca::status::Status;
 use crate::convert::Style;
-use crate::errors::{deadline, eca, status, truth};
+use crate::errors::{deadline, eca, optional_deadline, status, truth};
 use pyo3::prelude::*;
 use std::sync::Arc;
 
@@ -105,7 +105,7 @@ pub fn sg_get<'py>(
 
 /// Writes a value as part of a group, which waits for its processing; as `put` (ca_sg_array_put).
 #[pyfunction]
-#[pyo3(signature = (gid, chid, value, chtype=None, count=None))]
+#[pyo3(signature = (gid, chid, value, chtype=None, count=None, *, timeout=None))]
 pub fn sg_put<'py>(
     py: Python<'py>,
     gid: u32,
@@ -113,7 +113,9 @@ pub fn sg_put<'py>(
     value: &Bound<'py, PyAny>,
     chtype: Option<&Bound<'py, PyAny>>,
     count: Option<&Bound<'py, PyAny>>,
+    timeout: Option<f64>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let deadline = optional_deadline(timeout)?;
     let batch = match group(py, gid)? {
         Ok((_, batch)) => batch,
         Err(error) => return eca(py, error.status),
@@ -123,13 +125,13 @@ pub fn sg_put<'py>(
         value,
         chtype,
         count,
-        deadline: None,
+        deadline,
     };
-    let status = write.send(py, |channel, dbr_type, count, bytes| {
+    let sent = write.send(py, |channel, dbr_type, count, bytes| {
         let ticket = Some(batch.ticket());
         channel
             .put_notify(dbr_type, count, bytes, None, ticket)
             .map(drop)
     })?;
-    eca(py, status)
+    status(py, sent)
 }

@@ -2,7 +2,7 @@
 
 use super::arguments::{element_count, request_type};
 use super::chid::Chid;
-use super::wait::{make_room, wait_own};
+use super::wait::wait_own;
 use crate::ca::batch::Ticket;
 use crate::ca::channel::Channel;
 use crate::ca::dbr::DbrType;
@@ -44,8 +44,8 @@ impl DBRValue {
     }
 
     /// Asks; `pend_io` waits for it.
-    pub fn ask(py: Python<'_>, read: &Read<'_, '_>) -> PyResult<DBRValue> {
-        let request = read.ask(py, None)?;
+    pub fn ask(read: &Read<'_, '_>) -> PyResult<DBRValue> {
+        let request = read.ask(None)?;
         Ok(DBRValue::new(request, read.use_numpy, read.style))
     }
 
@@ -60,7 +60,7 @@ impl DBRValue {
             return Ok(false);
         }
         let recycled = self.request().take();
-        let request = read.ask(py, recycled)?;
+        let request = read.ask(recycled)?;
         self.set_use_numpy(read.use_numpy);
         *self.request() = Some(request);
         Ok(true)
@@ -127,11 +127,11 @@ pub struct Read<'a, 'py> {
 }
 
 impl<'py> Read<'_, 'py> {
-    fn ask(&self, py: Python<'py>, recycled: Option<Arc<Request>>) -> PyResult<Arc<Request>> {
+    fn ask(&self, recycled: Option<Arc<Request>>) -> PyResult<Arc<Request>> {
         let chid = self.chid.ok_or_else(|| Error::from(Status::BADCHID))?;
         let channel = chid.get().channel()?;
         let ticket = |channel: &Channel| Some(channel.context().ticket());
-        Ok(self.begin(py, channel, None, recycled, ticket)??)
+        Ok(self.begin(channel, None, recycled, ticket)??)
     }
 
     /// Sends the request; `ticket` gives what counts it as outstanding.
@@ -149,7 +149,7 @@ impl<'py> Read<'_, 'py> {
             Err(error) => return Ok((eca(py, error.status)?, None)),
         };
         let handler = callback.map(Callback::handler);
-        let started = self.begin(py, channel, handler, None, ticket)?;
+        let started = self.begin(channel, handler, None, ticket)?;
         let (status, request) = outcome(started)?;
         let value = request
             .filter(|_| callback.is_none())
@@ -159,7 +159,6 @@ impl<'py> Read<'_, 'py> {
 
     pub fn begin(
         &self,
-        py: Python<'py>,
         channel: &Arc<Channel>,
         handler: Option<Handler>,
         recycled: Option<Arc<Request>>,
@@ -167,9 +166,6 @@ impl<'py> Read<'_, 'py> {
     ) -> PyResult<Result<Arc<Request>, Error>> {
         let requested = request_type(channel.name(), self.chtype)?;
         let count = element_count(channel.name(), self.count)?;
-        if let Err(error) = make_room(py, channel, None)? {
-            return Ok(Err(error));
-        }
         Ok(channel.connected_type().and_then(|native| {
             let dbr_type = requested?.unwrap_or(DbrType::plain(native));
             let held = channel.element_count();
@@ -246,7 +242,6 @@ pub fn read_wait<'py>(
     let dbr_type = requested.unwrap_or(DbrType::plain(native));
     let held = channel.element_count();
     let count = count.map_or(held, |count| count.min(held));
-    make_room(py, channel, deadline)??;
     let batch = channel.context().batch();
     let ticket = Some(batch.ticket());
     let request = channel.get(dbr_type, count, None, ticket)?;

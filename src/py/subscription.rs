@@ -2,7 +2,6 @@
 
 use super::arguments::{DEFAULT_MASK, element_count, event_mask, request_type};
 use super::chid::Chid;
-use super::wait::make_room;
 use crate::ca::dbr::DbrType;
 use crate::ca::status::Status;
 use crate::ca::subscription::Subscription;
@@ -75,9 +74,6 @@ pub fn create_subscription<'py>(
         Some(Ok(mask)) => mask,
         Some(Err(error)) => return Ok((eca(py, error.status)?, None)),
     };
-    if let Err(error) = make_room(py, channel, None)? {
-        return Ok((eca(py, error.status)?, None));
-    }
     let started = requested.and_then(|requested| {
         // With a type of its own, a subscription may be made before the PV is found.
         let dbr_type = match requested {

@@ -9,7 +9,7 @@ use crate::ca::error::Error;
 use crate::ca::status::Status;
 use crate::dispatch::{Pumped, delivers_while_waiting, log, pump};
 use crate::errors::{deadline, eca, outcome, status, truth};
-use crate::thread_state::depth;
+use crate::thread_state::{Signals, depth};
 use pyo3::prelude::*;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,16 +17,6 @@ use std::time::{Duration, Instant};
 /// A wait for callbacks goes on while they return; if none does for so long, one is stuck, maybe on what this very wait
 /// holds.
 const STUCK: Duration = Duration::from_secs(5);
-
-/// Looks for signals while detached; keeps what their handlers raise.
-struct Signals(Option<PyErr>);
-
-impl Signals {
-    fn check(&mut self) -> bool {
-        self.0 = Python::attach(|py| py.check_signals().err());
-        self.0.is_some()
-    }
-}
 
 /// Waits for `batches`, interruptibly, without the interpreter's lock. With `deliver`, in a callback or for a
 /// non-preemptive context, events are delivered meanwhile.
@@ -43,9 +33,9 @@ pub fn wait_for(
             Pumped::Timeout => Err(context.timed_out(batches)),
         });
     }
-    let mut signals = Signals(None);
+    let mut signals = Signals::default();
     let waited = py.detach(|| context.wait_for(batches, deadline, &mut || signals.check()));
-    match (waited, signals.0) {
+    match (waited, signals.raised) {
         (_, Some(raised)) => Err(raised),
         (Ok(result), None) => Ok(result),
         (Err(Waited::Done), None) => Ok(context.collect(batches)),
@@ -53,7 +43,7 @@ pub fn wait_for(
     }
 }
 
-/// Waits until libca can take something to send to the channel's server without blocking.
+/// Waits until values may be written to the channel's server: it does not take them, and very much waits for it already.
 pub fn make_room(
     py: Python<'_>,
     channel: &Channel,
@@ -63,9 +53,9 @@ pub fn make_room(
         // What comes next says so.
         return Ok(Ok(()));
     }
-    while let Some(probes) = channel.crowded() {
-        // Whatever comes of the probes: where the connection is gone, so is the crowd.
-        match wait_for(py, channel.context(), &[probes], deadline, false)? {
+    while let Some(unsent) = channel.crowded() {
+        // Whatever comes of what is there: where the connection is gone, so is the crowd.
+        match wait_for(py, channel.context(), &[unsent], deadline, false)? {
             Err(error) if error.status == Status::TIMEOUT => {
                 let pv = Some(channel.name().to_owned());
                 return Ok(Err(Error { pv, ..error }));
@@ -139,14 +129,14 @@ pub fn wait_own(
     if let Err(error) = py.detach(|| context.flush()) {
         return Ok(Err(error));
     }
-    let mut signals = Signals(None);
+    let mut signals = Signals::default();
     let waited = py.detach(|| context.wait_done(&batches, deadline, &mut || signals.check()));
     if waited == Waited::Done {
         return Ok(Ok(()));
     }
     let error = context.timed_out(&batches);
     context.forget(&batches);
-    match signals.0 {
+    match signals.raised {
         Some(raised) => Err(raised),
         None => Ok(Err(error)),
     }
@@ -205,9 +195,9 @@ fn run_events(
         return Ok(Ok(()));
     }
     let mark = context.queue.mark();
-    let mut signals = Signals(None);
+    let mut signals = Signals::default();
     let settled = py.detach(|| context.queue.settle(mark, STUCK, &mut || signals.check()));
-    match signals.0 {
+    match signals.raised {
         Some(raised) => Err(raised),
         None => {
             if !settled && context.is_alive() {

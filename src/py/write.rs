@@ -6,11 +6,11 @@ use super::wait::{make_room, wait_for};
 use crate::ca::batch::remaining;
 use crate::ca::channel::Channel;
 use crate::ca::dbr::{Base, DbrType};
-use crate::ca::error::Error;
+use crate::ca::error::{Error, Kind};
 use crate::ca::status::Status;
 use crate::callback::Callback;
 use crate::convert::outgoing;
-use crate::errors::{deadline, eca, outcome};
+use crate::errors::{deadline, eca, optional_deadline, status};
 use pyo3::prelude::*;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,28 +34,32 @@ impl<'py> Write<'_, 'py> {
         &self,
         py: Python<'py>,
         send: impl FnOnce(&Arc<Channel>, DbrType, usize, &[u8]) -> Result<(), Error> + Send,
-    ) -> PyResult<Status> {
+    ) -> PyResult<Result<(), Error>> {
         let Some(chid) = self.chid else {
-            return Ok(Status::BADCHID);
+            return Ok(Err(Status::BADCHID.into()));
         };
         let channel = match chid.get().channel() {
             Ok(channel) => channel,
-            Err(error) => return Ok(error.status),
-        };
-        let requested = match request_type(channel.name(), self.chtype)? {
-            Ok(requested) if requested.is_none_or(DbrType::is_writable) => requested,
-            _ => return Ok(Status::BADTYPE),
-        };
-        let count = element_count(channel.name(), self.count)?;
-        let native = match channel.connected_type() {
-            Ok(native) => native,
-            Err(error) => return Ok(error.status),
+            Err(error) => return Ok(Err(error)),
         };
         let name = channel.name();
+        let requested = match request_type(name, self.chtype)? {
+            Ok(Some(requested)) if !requested.is_writable() => {
+                let detail = "only the plain types and PUT_ACKT, PUT_ACKS can be written";
+                return Ok(Err(Error::with_detail(Status::BADTYPE, name, detail)));
+            }
+            Ok(requested) => requested,
+            Err(error) => return Ok(Err(error)),
+        };
+        let count = element_count(name, self.count)?;
+        let native = match channel.connected_type() {
+            Ok(native) => native,
+            Err(error) => return Ok(Err(error)),
+        };
         let held = channel.element_count();
         let out = outgoing(self.value, name, native, held, requested, count)?;
         if let Err(error) = make_room(py, channel, self.deadline)? {
-            return Ok(error.status);
+            return Ok(Err(error));
         }
         let (dbr_type, count, bytes) = (out.dbr_type, out.count, out.bytes());
         // libca only queues it, and there is room; but a large value takes its time to copy.
@@ -64,7 +68,10 @@ impl<'py> Write<'_, 'py> {
         } else {
             py.detach(|| send(channel, dbr_type, count, bytes))
         };
-        Ok(outcome(sent)?.0)
+        match sent {
+            Err(error) if error.kind != Kind::Access => Err(error.into()),
+            sent => Ok(sent),
+        }
     }
 }
 
@@ -74,11 +81,15 @@ impl<'py> Write<'_, 'py> {
 /// are rounded to the type's precision. A sequence is cut to the PV's element count, and to `count`. A str to an ENUM goes
 /// as DBR_STRING, to a CHAR array as its bytes with a trailing 0.
 ///
+/// It does not wait, but where the server has stopped to take what is sent and 8 MiB wait for it already: then at most
+/// `timeout` seconds, until the server is given up where None.
+///
 /// With a callback, that is called when the processing is complete, with a dict `chid`, `type`, `count`, `status`.
-/// Returns ECA: BADCHID, DISCONN, BADTYPE, BADCOUNT (an empty sequence), NOWTACCESS where nothing was sent. Raises
+/// Returns ECA: BADCHID, DISCONN, BADTYPE, BADCOUNT (an empty sequence), NOWTACCESS, TIMEOUT where nothing was sent. Raises
 /// CaChannelValueError or CaChannelTypeError, and sends nothing, for what does not convert or fit.
 #[pyfunction]
-#[pyo3(signature = (chid, value, chtype=None, count=None, callback=None, *, user_args=None))]
+#[pyo3(signature = (chid, value, chtype=None, count=None, callback=None, *, user_args=None, timeout=None))]
+#[allow(clippy::too_many_arguments)] // ca_array_put_callback has them
 pub fn put<'py>(
     py: Python<'py>,
     chid: Option<&Bound<'py, Chid>>,
@@ -87,7 +98,9 @@ pub fn put<'py>(
     count: Option<&Bound<'py, PyAny>>,
     callback: Option<&Bound<'py, PyAny>>,
     user_args: Option<&Bound<'py, PyAny>>,
+    timeout: Option<f64>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let deadline = optional_deadline(timeout)?;
     let handler =
         Callback::optional(callback, user_args, false)?.map(|callback| callback.handler());
     let write = Write {
@@ -95,19 +108,20 @@ pub fn put<'py>(
         value,
         chtype,
         count,
-        deadline: None,
+        deadline,
     };
-    let status = write.send(py, |channel, dbr_type, count, bytes| match handler {
+    let sent = write.send(py, |channel, dbr_type, count, bytes| match handler {
         None => channel.put(dbr_type, count, bytes),
         Some(handler) => channel
             .put_notify(dbr_type, count, bytes, Some(handler), None)
             .map(drop),
     })?;
-    eca(py, status)
+    status(py, sent)
 }
 
 /// Writes, and where the server may refuse what was written (a state that an enum does not have), waits for its verdict:
-/// a server answers in order, so a read sent behind the write comes back after any complaint about it.
+/// a server answers in order, so a read sent behind the write comes back after any complaint about it. Raises what it
+/// came to.
 #[pyfunction]
 #[pyo3(signature = (chid, value, chtype, timeout))]
 pub fn put_checked<'py>(
@@ -116,7 +130,7 @@ pub fn put_checked<'py>(
     value: &Bound<'py, PyAny>,
     chtype: Option<&Bound<'py, PyAny>>,
     timeout: f64,
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<()> {
     let deadline = deadline(timeout)?;
     let write = Write {
         chid,
@@ -127,19 +141,20 @@ pub fn put_checked<'py>(
     };
     let channel = chid.and_then(|chid| chid.get().channel().ok());
     let Some(channel) = channel.filter(|c| c.native_type() == Some(Base::Enum)) else {
-        let status = write.send(py, |channel, dbr_type, count, bytes| {
+        write.send(py, |channel, dbr_type, count, bytes| {
             channel.put(dbr_type, count, bytes)?;
             channel.context().flush()
-        })?;
-        return eca(py, status);
+        })??;
+        return Ok(());
     };
+    let failed = |status| Err(Error::new(status, channel.name()).into());
     // One at a time, so that nobody hears of another's refusal.
     let refusal = loop {
         if let Some(refusal) = channel.refusals.watch() {
             break refusal;
         }
         if remaining(deadline) == Some(Duration::ZERO) {
-            return eca(py, Status::TIMEOUT);
+            return failed(Status::TIMEOUT);
         }
         py.detach(|| std::thread::sleep(Duration::from_millis(1)));
         py.check_signals()?;
@@ -148,19 +163,19 @@ pub fn put_checked<'py>(
         // Complaints about earlier writes come first.
         let verdict = round_trip(py, channel, deadline)?;
         if matches!(verdict, Status::TIMEOUT | Status::DISCONN) {
-            return eca(py, verdict);
+            return failed(verdict);
         }
         refusal.reset();
     }
-    let status = write.send(py, |channel, dbr_type, count, bytes| {
+    write.send(py, |channel, dbr_type, count, bytes| {
         channel.put(dbr_type, count, bytes)
-    })?;
-    if status != Status::NORMAL {
-        return eca(py, status);
-    }
+    })??;
     let verdict = round_trip(py, channel, deadline)?;
     channel.refusals.take_unasked();
-    eca(py, refusal.status().unwrap_or(verdict))
+    match refusal.status().unwrap_or(verdict) {
+        Status::NORMAL => Ok(()),
+        status => failed(status),
+    }
 }
 
 /// Reads something, to hear what the server has to say of what was sent before; NORMAL where the channel cannot be read.
@@ -188,7 +203,8 @@ fn round_trip(
 
 /// Writes and waits until the processing that it started is complete (ca_array_put_callback).
 ///
-/// `timeout`: seconds, 0 for ever. Returns ECA as `put`, TIMEOUT, or what the write came to: PUTFAIL, DISCONN.
+/// `timeout`: seconds, 0 for ever. Raises where nothing was sent. Returns what the write came to: NORMAL, TIMEOUT, PUTFAIL,
+/// DISCONN.
 #[pyfunction]
 #[pyo3(signature = (chid, value, chtype=None, count=None, *, timeout))]
 pub fn put_wait<'py>(
@@ -201,7 +217,7 @@ pub fn put_wait<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let deadline = deadline(timeout)?;
     let Some(Ok(channel)) = chid.map(|chid| chid.get().channel()) else {
-        return eca(py, Status::BADCHID);
+        return Err(Error::from(Status::BADCHID).into());
     };
     let write = Write {
         chid,
@@ -212,13 +228,10 @@ pub fn put_wait<'py>(
     };
     let batch = channel.context().batch();
     let ticket = batch.ticket();
-    let status = write.send(py, |channel, dbr_type, count, bytes| {
+    write.send(py, |channel, dbr_type, count, bytes| {
         channel.put_notify(dbr_type, count, bytes, None, Some(ticket))?;
         channel.context().flush()
-    })?;
-    if status != Status::NORMAL {
-        return eca(py, status);
-    }
+    })??;
     let waited = wait_for(py, channel.context(), &[batch], deadline, false)?;
     eca(
         py,
