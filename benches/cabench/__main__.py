@@ -95,7 +95,7 @@ def main() -> int:
     summary = Summary(selected, clients, runner.samples)
     description = {**machine.description(clients, installed), "rounds": arguments.rounds}
     text = report.tables(summary)
-    caption = f"{machine.cpu()}, {machine.cores()} cores, Python {sys.version.split()[0]}; medians of {arguments.rounds} rounds"
+    caption = f"{machine.caption()}; medians of {arguments.rounds} rounds"
     print(f"\n{caption}\n\n{text}\nIt took {(time.monotonic() - begun) / 60:.1f} minutes.")
 
     RESULTS.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-from .roster import C, OURS
+from .roster import OURS, C
 from .summary import Summary
 
 INK, MUTED, GRID = "#24303c", "#7b8794", "#e6eaee"
@@ -49,7 +49,9 @@ def draw(summary: Summary, path: Path, caption: str) -> None:
             axes.scatter(xs, ys, s=85, color=OUR_COLOUR, linewidths=0, zorder=4, label=client.title)
         else:
             colour, marker = PEERS[client.key]
-            axes.scatter(xs, ys, s=30, color=colour, marker=marker, linewidths=0, alpha=0.9, zorder=3, label=client.title)
+            axes.scatter(
+                xs, ys, s=30, color=colour, marker=marker, linewidths=0, alpha=0.9, zorder=3, label=client.title
+            )
     axes.set_xscale("log")
     axes.set_xlim(lowest / 1.3, highest * 1.3)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -59,9 +61,8 @@ def draw(summary: Summary, path: Path, caption: str) -> None:
     axes.set_axisbelow(True)
     axes.tick_params(length=0, labelcolor=INK)
     axes.spines[:].set_visible(False)
-    axes.set_xlabel(f"speed, C over libca = 1 (logarithmic; farther right is faster)\n{caption}")
-    axes.xaxis.label.set_size(9)
-    axes.xaxis.label.set_color(MUTED)
+    label = f"speed, C over libca = 1 (logarithmic; farther right is faster)\n{caption}"
+    axes.set_xlabel(label, fontsize=9, color=MUTED)
     axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1), ncols=8, frameon=False, handletextpad=0, columnspacing=1.1)
     figure.savefig(path, bbox_inches="tight", pad_inches=0.15, metadata={"Date": None})
     plt.close(figure)

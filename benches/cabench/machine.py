@@ -28,6 +28,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def caption() -> str:
+    """Return what matters most in a line."""
+    return f"{cpu()}, {cores()} cores, Python {platform.python_version()}"
+
+
 def versions(clients: list[Client], installed: dict[str, Installed]) -> dict[str, str]:
     """Return the versions of all that takes part."""
     found = {

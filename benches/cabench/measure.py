@@ -43,8 +43,8 @@ def cpu_time() -> float:
 
 def peak_memory() -> int:
     """Return the most memory that this process had, in bytes."""
-    # getrusage counts what the process was before it executed this program, a copy of its parent; the high-water mark of
-    # the address space does not.
+    # getrusage counts what the process was before it executed this program, a copy of its parent; the high-water mark
+    # of the address space does not.
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -157,8 +157,10 @@ class Counter:
         return Measurement(seconds / updates, (cpu_time() - self._cpu) / updates)
 
 
-def monitored(counter: Counter, pause: Callable[[float], object], during: Callable[[float], object], seconds: float) -> Measurement:
-    """Return how long an update took, on average, during ``during(seconds)``, when all subscriptions have had their first."""
+def monitored(
+    counter: Counter, pause: Callable[[float], object], during: Callable[[float], object], seconds: float
+) -> Measurement:
+    """Return how long an update took, on average, during ``during(seconds)``, when all PVs have had their first."""
     pause(SETTLE)
     counter.begin()
     during(seconds)

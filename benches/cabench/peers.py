@@ -21,7 +21,9 @@ def install(python: Path, peer: Client) -> Installed:
     options = []
     if peer is OLD:
         if sys.version_info > (*LAST_OF_OLD, 99):
-            return Installed("", f"has wheels up to Python 3.11, and this is {sys.version_info[0]}.{sys.version_info[1]}")
+            return Installed(
+                "", f"has wheels up to Python 3.11, and this is {sys.version_info[0]}.{sys.version_info[1]}"
+            )
         options = ["--only-binary", "CaChannel"]  # to build it one needs EPICS
     pip = [str(python), "-m", "pip", "--disable-pip-version-check"]
     result = subprocess.run([*pip, "install", "--quiet", *options, peer.requirement], capture_output=True, text=True)

@@ -89,7 +89,8 @@ def _median(notes: Notes, summary: Summary) -> Callable[[Row, Client, Figure], s
         marks = []
         if not figure.is_whole:
             lost = f"lost {figure.lost:,} of {figure.sent:,} updates" if figure.lost else "lost nothing"
-            marks.append(notes.mark(f"{client.title} {lost}, {figure.swapped:,} out of order; does not count as best peer"))
+            note = f"{client.title} {lost}, {figure.swapped:,} out of order; does not count as best peer"
+            marks.append(notes.mark(note))
         reason = summary.reason(row, client)
         if reason:
             marks.append(notes.mark(f"{client.title}: not in every round, {reason}"))

@@ -43,7 +43,12 @@ class Row:
 
 def _waveforms() -> list[Row]:
     rows = []
-    for size, name, unit in ((1_000, "1k", "µs"), (100_000, "100k", "ms"), (1_000_000, "1M", "ms"), (4_000_000, "4M", "ms")):
+    for size, name, unit in (
+        (1_000, "1k", "µs"),
+        (100_000, "100k", "ms"),
+        (1_000_000, "1M", "ms"),
+        (4_000_000, "4M", "ms"),
+    ):
         rows.append(Row(f"wave_get_{name}", "waveform", f"get {name} doubles", "MB/s", "wave_get", size))
         title = f"put {name} doubles and get them back"
         rows.append(Row(f"wave_put_get_{name}", "waveform", title, unit, "wave_put_get", size))
@@ -89,5 +94,6 @@ def chosen(only: str) -> list[Row]:
     unknown = [name for name in wanted if not any(name in (row.key, row.group) for row in ROWS)]
     if unknown:
         groups = ", ".join(dict.fromkeys(row.group for row in ROWS))
-        raise ValueError(f"no row is called {', '.join(unknown)}; there are {groups}, and {', '.join(r.key for r in ROWS)}")
+        keys = ", ".join(row.key for row in ROWS)
+        raise ValueError(f"no row is called {', '.join(unknown)}; there are {groups}, and {keys}")
     return [row for row in ROWS if not wanted or row.key in wanted or row.group in wanted]

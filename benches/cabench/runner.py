@@ -111,7 +111,11 @@ class Runner:
         return sample
 
     def run(
-        self, rows: Sequence[Row], clients: Sequence[Client], rounds: int, tell: Callable[[int, Row, list[Sample]], None]
+        self,
+        rows: Sequence[Row],
+        clients: Sequence[Client],
+        rounds: int,
+        tell: Callable[[int, Row, list[Sample]], None],
     ) -> None:
         """Go through all rows so many times; ``tell`` hears of each row that is done."""
         for number in range(rounds):

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .roster import C, OURS, Client
+from .roster import OURS, C, Client
 from .rows import Row
 from .runner import Sample
 

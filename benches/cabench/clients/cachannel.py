@@ -6,15 +6,21 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from CaChannel import CaChannel, ca
-from CaChannel.util import caput
-from epicsPV import epicsPV
 
 from cabench.measure import CONNECTING, Counter, Hose, Measurement, Stopwatch, compute, monitored, repeat, watched
 from cabench.task import Task
+
+if TYPE_CHECKING:
+    from cachannel import CaChannel, ca
+    from cachannel.epicsPV import epicsPV
+    from cachannel.util import caput
+else:
+    from CaChannel import CaChannel, ca
+    from CaChannel.util import caput
+    from epicsPV import epicsPV
 
 
 def _connected(names: list[str]) -> list[CaChannel]:
