@@ -55,6 +55,7 @@ fn subscribe(names: &[String], handler: unsafe extern "C" fn(event_handler_args)
 /// Counts the updates of so many PVs in a stretch of time.
 pub fn monitor(task: &Task) -> Result<Measurement> {
     subscribe(&task.names("calc", task.size), count)?;
+    println!("subscribed"); // the IOC begins to update them
     std::thread::sleep(SETTLE);
     let (cpu, received) = (cpu_time(), RECEIVED.load(Relaxed));
     let start = Instant::now();

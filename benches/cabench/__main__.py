@@ -81,9 +81,10 @@ def main() -> int:
         arguments.examples / "firehose",
         cachannel.libca_path(),
     )
+    RESULTS.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
     variables = servers.environment()
-    with servers.running(HARD_LIMIT, variables) as ioc:
+    with servers.running(HARD_LIMIT, variables, RESULTS / "ioc.log") as ioc:
         runner = Runner(programs, ioc, variables)
         try:
             runner.run(selected, clients, arguments.rounds, _progress)
@@ -98,7 +99,6 @@ def main() -> int:
     caption = f"{machine.caption()}; medians of {arguments.rounds} rounds"
     print(f"\n{caption}\n\n{text}\nIt took {(time.monotonic() - begun) / 60:.1f} minutes.")
 
-    RESULTS.mkdir(parents=True, exist_ok=True)
     RESULTS.joinpath("results.txt").write_text(f"{caption}\n\n{text}")
     RESULTS.joinpath("results.json").write_text(_as_json(summary, runner.samples, description))
     print(f"The same is in {RESULTS.relative_to(ROOT)}/results.txt and, with all samples, results.json.")

@@ -38,8 +38,11 @@ def draw(summary: Summary, path: Path, caption: str) -> None:
     for client in summary.clients:
         if client is C:
             continue
-        speeds = [(summary.to_c(row, client), place) for place, row in enumerate(rows)]
-        points = [(max(speed, SLOWEST), place) for speed, place in speeds if speed is not None]
+        points = []
+        for place, row in enumerate(rows):
+            speed, reached = summary.to_c(row, client), summary.figure(row, client)
+            if speed is not None and reached is not None and not reached.lost:
+                points.append((max(speed, SLOWEST), place))
         if not points:
             continue
         lowest = min(lowest, *(speed for speed, _ in points))
@@ -59,7 +62,7 @@ def draw(summary: Summary, path: Path, caption: str) -> None:
     axes.invert_yaxis()
     axes.grid(color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.tick_params(length=0, labelcolor=INK)
+    axes.tick_params(which="both", length=0, labelcolor=INK)
     axes.spines[:].set_visible(False)
     label = f"speed, C over libca = 1 (logarithmic; farther right is faster)\n{caption}"
     axes.set_xlabel(label, fontsize=9, color=MUTED)

@@ -12,8 +12,11 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
+
+from .task import SUBSCRIBED
 
 SETTLE = 1.5  # seconds that the first updates of all monitors may take
 SILENCE = 1.0  # a firehose that is silent for so long has ended
@@ -30,9 +33,9 @@ class Measurement:
 
     seconds: float
     cpu: float
-    received: int | None = None  # of the firehose
-    lost: int | None = None
-    swapped: int | None = None
+    received: int | None = None  # updates of the firehose
+    lost: int | None = None  # those of it that did not come
+    swapped: int | None = None  # those that came after one that was sent later
 
 
 def cpu_time() -> float:
@@ -157,10 +160,16 @@ class Counter:
         return Measurement(seconds / updates, (cpu_time() - self._cpu) / updates)
 
 
+def subscribed() -> None:
+    """Tell the runner that all PVs are subscribed to: it has the IOC begin to update them."""
+    print(SUBSCRIBED, flush=True)
+
+
 def monitored(
     counter: Counter, pause: Callable[[float], object], during: Callable[[float], object], seconds: float
 ) -> Measurement:
     """Return how long an update took, on average, during ``during(seconds)``, when all PVs have had their first."""
+    subscribed()
     pause(SETTLE)
     counter.begin()
     during(seconds)
@@ -192,9 +201,10 @@ class Hose:
             raise NotPossibleError("no update came")
         cpu = cpu_time() - self._cpu
         (before, start), (received, end) = self._first, self._last
-        values = list(self._values)
-        swapped = sum(later <= earlier for earlier, later in zip(values, values[1:]))
-        lost = self._updates - len(set(values))
+        # Without a copy, which would count as the client's memory.
+        values = self._values
+        swapped = sum(bool(later <= earlier) for earlier, later in zip(values, islice(values, 1, None)))
+        lost = self._updates - (len(set(values)) if swapped else len(values))
         seconds = (end - start) / max(received - before, 1)
         return Measurement(seconds, cpu / received, received, lost, swapped)
 

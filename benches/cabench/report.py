@@ -76,7 +76,7 @@ def _matrix(summary: Summary, cell: Callable[[Row, Client, Figure], str], notes:
         for client in summary.clients:
             figure = summary.figure(row, client)
             if figure is None:
-                cells.append("-" + notes.mark(f"{client.title}: {summary.reason(row, client)}"))
+                cells.append("-" + notes.mark(f"{client.title}: {summary.reason(row, client) or 'not measured'}"))
             else:
                 cells.append(cell(row, client, figure))
         rows.append(cells)
@@ -87,10 +87,11 @@ def _matrix(summary: Summary, cell: Callable[[Row, Client, Figure], str], notes:
 def _median(notes: Notes, summary: Summary) -> Callable[[Row, Client, Figure], str]:
     def cell(row: Row, client: Client, figure: Figure) -> str:
         marks = []
-        if not figure.is_whole:
-            lost = f"lost {figure.lost:,} of {figure.sent:,} updates" if figure.lost else "lost nothing"
-            note = f"{client.title} {lost}, {figure.swapped:,} out of order; does not count as best peer"
+        if figure.lost:
+            note = f"{client.title} lost {figure.lost:,} of {figure.sent:,} updates: it does not count as best peer"
             marks.append(notes.mark(note))
+        if figure.swapped:
+            marks.append(notes.mark(f"{client.title} delivered {figure.swapped:,} updates after later ones"))
         reason = summary.reason(row, client)
         if reason:
             marks.append(notes.mark(f"{client.title}: not in every round, {reason}"))

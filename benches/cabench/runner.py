@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from . import servers
 from .database import PREFIX
 from .roster import C, Client
 from .rows import SUBSCRIPTIONS, Row
-from .task import Task
+from .task import SUBSCRIBED, Task
 
 TIME_LIMIT = 60  # seconds for one process
 GRACE = 5  # and so many more until it is killed
@@ -53,19 +55,26 @@ class Programs:
         return [python, "-m", "cabench.client", client.module, str(TIME_LIMIT)]
 
 
-def _output(command: Sequence[str], variables: Mapping[str, str]) -> dict[str, Any]:
-    """Run a client's process and return what it says."""
+def _output(
+    command: Sequence[str], variables: Mapping[str, str], updating: AbstractContextManager[None] | None = None
+) -> dict[str, Any]:
+    """Run a client's process and return what it says; where it subscribes, begin ``updating`` then."""
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables
     )
-    try:
-        output, errors = process.communicate(timeout=TIME_LIMIT + GRACE)
-    except subprocess.TimeoutExpired:
-        output, errors = "", "Timeout"
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
+    assert process.stdout is not None
+    with contextlib.ExitStack() as at_end:
+        try:
+            # It ends by itself when it takes too long, and then the line is empty.
+            if updating is not None and process.stdout.readline().strip() == SUBSCRIBED:
+                at_end.enter_context(updating)
+            output, errors = process.communicate(timeout=TIME_LIMIT + GRACE)
+        except subprocess.TimeoutExpired:
+            output, errors = "", "Timeout"
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
     for line in reversed(output.splitlines()):
         if line.startswith("{"):
             result: dict[str, Any] = json.loads(line)
@@ -90,6 +99,8 @@ class Runner:
         size = row.sizes.get(client.key, row.size)
         task = Task(row.works(), size, row.seconds, PREFIX, SUBSCRIPTIONS)
         command = [*self._programs.command(client), *task.arguments()]
+        if row.updating:
+            return _output(command, self._variables, self._ioc.updating())
         if row.work != "firehose":
             return _output(command, self._variables)
         limit = TIME_LIMIT + 2 * GRACE
@@ -99,11 +110,7 @@ class Runner:
     def measure(self, row: Row, client: Client, number: int) -> Sample:
         """Measure once; what has failed before is not tried again."""
         failed = self._failed.get((row.key, client.key))
-        if failed is None:
-            with self._ioc.updating(row.updating):
-                result = self._measure(row, client)
-        else:
-            result = {"reason": failed}
+        result = self._measure(row, client) if failed is None else {"reason": failed}
         sample = Sample(row.key, client.key, number, **result)
         if sample.reason:
             self._failed[row.key, client.key] = sample.reason

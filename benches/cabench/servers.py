@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
 from . import database
 
@@ -61,9 +62,15 @@ def environment() -> dict[str, str]:
 class Server:
     """A process with an open standard input."""
 
-    def __init__(self, command: list[str], variables: Mapping[str, str]) -> None:
+    def __init__(self, command: list[str], variables: Mapping[str, str], log: IO[str] | None = None) -> None:
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=variables,
+            start_new_session=True,  # Ctrl-C is for the benchmark, which then stops its servers
         )
 
     def line(self) -> str:
@@ -97,27 +104,25 @@ class Server:
 class Ioc(Server):
     """The IOC of ``database``."""
 
-    def __init__(self, database_file: Path, limit: int, variables: Mapping[str, str]) -> None:
-        super().__init__([sys.executable, "-m", "cabench.ioc", str(database_file), str(limit)], variables)
+    def __init__(self, database_file: Path, limit: int, variables: Mapping[str, str], log: IO[str]) -> None:
+        super().__init__([sys.executable, "-m", "cabench.ioc", str(database_file), str(limit)], variables, log)
         while self.line() != "ready":
             pass
 
     @contextlib.contextmanager
-    def updating(self, on: bool) -> Iterator[None]:
-        """Let the calc records count within a with-block, where ``on``."""
-        if on:
-            self.say(database.ticking(True))
+    def updating(self) -> Iterator[None]:
+        """Let the calc records count within a with-block."""
+        self.say(database.ticking(True))
         try:
             yield
         finally:
-            if on:
-                self.say(database.ticking(False))
-                time.sleep(0.2)  # the last tick
+            self.say(database.ticking(False))
+            time.sleep(0.2)  # the last tick
 
 
 @contextlib.contextmanager
-def running(limit: int, variables: Mapping[str, str]) -> Iterator[Ioc]:
-    """Run a repeater and the IOC, neither of them longer than ``limit`` seconds."""
+def running(limit: int, variables: Mapping[str, str], log: Path) -> Iterator[Ioc]:
+    """Run a repeater and the IOC, neither longer than ``limit`` seconds; ``log`` gets what the IOC complains of."""
     with contextlib.ExitStack() as at_end:
         repeater = Server([sys.executable, "-m", "cabench.repeater", str(limit)], variables)
         at_end.callback(repeater.stop)
@@ -125,7 +130,7 @@ def running(limit: int, variables: Mapping[str, str]) -> Iterator[Ioc]:
         path = folder / "bench.db"
         with path.open("w") as file:
             file.writelines(database.records())
-        ioc = Ioc(path, limit, variables)
+        ioc = Ioc(path, limit, variables, at_end.enter_context(log.open("w")))
         at_end.callback(ioc.stop)
         port = int(variables["EPICS_CA_REPEATER_PORT"])
         end = time.monotonic() + 10

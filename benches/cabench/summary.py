@@ -30,11 +30,6 @@ class Figure:
         """Half of what lies between the lowest and the highest, as a part of the median."""
         return (self.high - self.low) / 2 / self.median
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing was lost or swapped."""
-        return not self.lost and not self.swapped
-
 
 class Summary:
     """All figures of a run."""
@@ -86,7 +81,7 @@ class Summary:
     def best_peer(self, row: Row) -> Client | None:
         """Return the fastest peer, of those that lost nothing."""
         found = {client: self.figure(row, client) for client in self.clients if client.is_peer}
-        whole = {client: figure for client, figure in found.items() if figure is not None and figure.is_whole}
+        whole = {client: figure for client, figure in found.items() if figure is not None and not figure.lost}
         if not whole:
             return None
         return min(whole, key=lambda client: statistics.median(whole[client].times.values()))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+SUBSCRIBED = "subscribed"  # what a process prints when updates may begin
+
 
 @dataclass(frozen=True)
 class Task:

@@ -19,6 +19,7 @@ from cabench.measure import (
     Measurement,
     Stopwatch,
     repeat_async,
+    subscribed,
 )
 from cabench.task import Task
 
@@ -118,6 +119,8 @@ def _monitored(task: Task, begin: Callable[[float], object]) -> Measurement:
         names = task.names("calc", task.size)
         await aioca.connect(names, timeout=CONNECTING)
         subscriptions = _subscribe(names, updated)
+        await asyncio.sleep(0.1)  # in which it subscribes
+        subscribed()
         await asyncio.sleep(SETTLE)
         counter.begin()
         begin(task.seconds)

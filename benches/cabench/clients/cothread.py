@@ -10,7 +10,18 @@ import cothread
 import numpy as np
 from cothread import catools
 
-from cabench.measure import CONNECTING, SETTLE, Compute, Counter, Hose, Measurement, Stopwatch, repeat, watched
+from cabench.measure import (
+    CONNECTING,
+    SETTLE,
+    Compute,
+    Counter,
+    Hose,
+    Measurement,
+    Stopwatch,
+    repeat,
+    subscribed,
+    watched,
+)
 from cabench.task import Task
 
 
@@ -99,6 +110,8 @@ def _monitored(task: Task, begin: Callable[[float], object]) -> Measurement:
     names = task.names("calc", task.size)
     catools.connect(names, timeout=CONNECTING)
     subscriptions = _subscribe(names, updated)
+    cothread.Sleep(0.1)  # in which it subscribes
+    subscribed()
     cothread.Sleep(SETTLE)
     counter.begin()
     begin(task.seconds)
