@@ -30,7 +30,7 @@ test: build $(STAMPS)/test            ## run all tests
 	cargo test --no-default-features
 	$(PY) -m pytest
 
-check: build check-bindings $(STAMPS)/check $(STAMPS)/test            ## rustfmt, clippy, ruff, mypy, stubtest, bindings
+check: build check-bindings $(STAMPS)/check $(STAMPS)/test $(STAMPS)/bench            ## rustfmt, clippy, ruff, mypy, stubtest, bindings
 	cargo fmt --check
 	PYO3_PYTHON=$(CURDIR)/$(PY) cargo clippy --all-targets -- -D warnings
 	cargo clippy --all-targets --no-default-features -- -D warnings

@@ -41,12 +41,13 @@ impl Task {
 
 type Work = fn(&Task) -> Result<Measurement>;
 
-const WORKS: [(&str, Work); 11] = [
+const WORKS: [(&str, Work); 12] = [
     ("connect", reads::connect),
     ("get_one", reads::get_one),
     ("get_many", reads::get_many),
     ("wave_get", reads::wave_get),
     ("put", writes::put),
+    ("put_many", writes::put_many),
     ("put_wait", writes::put_wait),
     ("put_callback", writes::put_wait), // in C they are the same
     ("wave_put_get", writes::wave_put_get),

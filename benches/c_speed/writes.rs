@@ -23,6 +23,25 @@ pub fn put(task: &Task) -> Result<Measurement> {
     })
 }
 
+/// Writes once to each of many channels, then reads the last: it is answered when the IOC has done them all.
+pub fn put_many(task: &Task) -> Result<Measurement> {
+    let channels = libca::connect(&task.names("ao", task.size))?;
+    let last = channels[task.size - 1];
+    let mut value = [0.0];
+    repeat(task.time, task.size, || {
+        for (number, channel) in channels.iter().enumerate() {
+            libca::array_put(*channel, &[number as f64])?;
+        }
+        libca::array_get(last, &mut value)?;
+        libca::pend_io()?;
+        if value[0] == (task.size - 1) as f64 {
+            Ok(())
+        } else {
+            Err("not the value that was written last".into())
+        }
+    })
+}
+
 /// Set by libca's thread, waited for by the main thread, as an epicsEvent is.
 #[derive(Default)]
 struct Done {

@@ -23,7 +23,7 @@ class Client:
 
 
 C = Client("c", "C")
-OURS = Client("cachannel", "cachannel", "cachannel")
+OURS = Client("cachannel", "cachannel", "cachannel4")
 OLD = Client("cachannel3", "CaChannel 3.2.0", "cachannel", "CaChannel==3.2.0")
 CLIENTS: tuple[Client, ...] = (
     C,

@@ -29,6 +29,7 @@ class Row:
     seconds: float = 1.0
     sizes: Mapping[str, int] = field(default_factory=dict)  # for clients that need another size
     updating: bool = False  # whether the IOC's calc records run meanwhile
+    flooded: bool = False  # whether a firehose sends it `size` updates, in place of the IOC
 
     def works(self) -> tuple[str, ...]:
         """Return the functions that do it, the best first."""
@@ -61,6 +62,7 @@ ROWS: tuple[Row, ...] = (
     Row("get_1000", "get", "get 1,000 scalars at once", "PV/s", "get_many", 1_000),
     Row("get_10000", "get", "get 10,000 scalars at once", "PV/s", "get_many", 10_000),
     Row("put", "put", "put scalars in a loop", "put/s", "put", 10_000),
+    Row("put_10000", "put", "put 10,000 scalars at once", "PV/s", "put_many", 10_000),
     Row("put_wait", "put", "put one scalar and wait", "µs", "put_wait"),
     Row("put_wait_pv", "put", "the same with epicsPV.putWait", "µs", "put_wait_pv", elsewhere="put_wait"),
     Row("put_callback", "put", "put, callback sets an Event", "µs", "put_callback"),
@@ -84,6 +86,7 @@ ROWS: tuple[Row, ...] = (
         "firehose",
         100_000,
         sizes={"c": 10_000_000, "cachannel": 2_000_000},
+        flooded=True,
     ),
 )
 

@@ -101,7 +101,7 @@ class Runner:
         command = [*self._programs.command(client), *task.arguments()]
         if row.updating:
             return _output(command, self._variables, self._ioc.updating())
-        if row.work != "firehose":
+        if not row.flooded:
             return _output(command, self._variables)
         limit = TIME_LIMIT + 2 * GRACE
         with servers.firehose(self._programs.firehose, SUBSCRIPTIONS, size, limit, self._variables) as variables:

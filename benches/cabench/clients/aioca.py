@@ -70,6 +70,22 @@ def put(task: Task) -> Measurement:
     return _run(repeat_async(write, task.seconds, task.size))
 
 
+def put_many(task: Task) -> Measurement:
+    """``caput`` of a list, then ``caget`` of the last."""
+    names = task.names("ao", task.size)
+    values = list(range(task.size))
+
+    async def write() -> None:
+        await aioca.caput(names, values, timeout=CONNECTING)
+        assert await aioca.caget(names[-1]) == values[-1]
+
+    async def work() -> Measurement:
+        await aioca.connect(names, timeout=CONNECTING)
+        return await repeat_async(write, task.seconds, task.size)
+
+    return _run(work())
+
+
 def put_wait(task: Task) -> Measurement:
     """``caput`` with ``wait=True``."""
     numbers = itertools.count()

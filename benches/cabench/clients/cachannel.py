@@ -72,6 +72,18 @@ def put(task: Task) -> Measurement:
     return repeat(write, task.seconds, task.size)
 
 
+def put_many(task: Task) -> Measurement:
+    """``array_put`` on each, then ``getw`` of the last: it is answered when the IOC has done them all."""
+    channels = _connected(task.names("ao", task.size))
+
+    def write() -> None:
+        for number, channel in enumerate(channels):
+            channel.array_put(number)
+        assert channels[-1].getw() == task.size - 1
+
+    return repeat(write, task.seconds, task.size)
+
+
 def put_wait(task: Task) -> Measurement:
     """``util.caput`` with ``wait=True``."""
     name = task.name("ao", 7)

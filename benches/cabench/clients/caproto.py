@@ -69,6 +69,18 @@ def put(task: Task) -> Measurement:
     return repeat(write, task.seconds, task.size)
 
 
+def put_many(task: Task) -> Measurement:
+    """``PV.write`` without waiting on each, then ``read`` of the last."""
+    pvs = _connected(task.names("ao", task.size))
+
+    def write() -> None:
+        for number, pv in enumerate(pvs):
+            pv.write([number], wait=False, notify=False)
+        assert pvs[-1].read(timeout=10).data[0] == task.size - 1
+
+    return repeat(write, task.seconds, task.size)
+
+
 def put_wait(task: Task) -> Measurement:
     """``PV.write``, which waits."""
     (pv,) = _connected([task.name("ao", 7)])

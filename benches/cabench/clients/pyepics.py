@@ -65,6 +65,18 @@ def put(task: Task) -> Measurement:
     return repeat(write, task.seconds, task.size)
 
 
+def put_many(task: Task) -> Measurement:
+    """``PV.put`` on each, then ``get`` of the last."""
+    pvs = _connected(task.names("ao", task.size), auto_monitor=False)
+
+    def write() -> None:
+        for number, pv in enumerate(pvs):
+            pv.put(number)
+        assert pvs[-1].get(timeout=10) == task.size - 1
+
+    return repeat(write, task.seconds, task.size)
+
+
 def put_wait(task: Task) -> Measurement:
     """``PV.put`` with ``wait=True``."""
     (pv,) = _connected([task.name("ao", 7)], auto_monitor=False)

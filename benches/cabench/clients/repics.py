@@ -47,6 +47,19 @@ def put(task: Task) -> Measurement:
     return repeat(write, task.seconds, task.size)
 
 
+def put_many(task: Task) -> Measurement:
+    """``caput`` of a list, then ``caget`` of the last."""
+    names = task.names("ao", task.size)
+    values = list(range(task.size))
+    ca.connect(names, timeout=CONNECTING)
+
+    def write() -> None:
+        ca.caput(names, values, timeout=CONNECTING)
+        assert ca.caget(names[-1]) == values[-1]
+
+    return repeat(write, task.seconds, task.size)
+
+
 def put_wait(task: Task) -> Measurement:
     """``caput`` with ``wait=True``."""
     numbers = itertools.count()
