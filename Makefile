@@ -7,6 +7,10 @@ PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip --disable-pip-version-check --quiet
 STAMPS := $(VENV)/stamps
 
+# What `make bench` compares with, in an environment of their own; ONLY=, CLIENTS= and ROUNDS= choose a part.
+PEERS  := build/bench-venv
+ROUNDS ?= 3
+
 BINDGEN_VERSION := 0.73.2
 BINDGEN  := target/tools/bin/bindgen
 BINDINGS := src/ca_sys/bindings.rs
@@ -14,7 +18,7 @@ BINDINGS := src/ca_sys/bindings.rs
 RUST_SOURCES := $(shell find src -name '*.rs') Cargo.toml $(wildcard Cargo.lock)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check docs bindings check-bindings build clean rust
+.PHONY: help demo test check bench docs bindings check-bindings build clean rust
 
 help:            ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -26,7 +30,7 @@ test: build $(STAMPS)/test            ## run all tests
 	cargo test --no-default-features
 	$(PY) -m pytest
 
-check: build check-bindings $(STAMPS)/check $(STAMPS)/test            ## rustfmt, clippy, ruff, mypy, stubtest, bindings
+check: build check-bindings $(STAMPS)/check $(STAMPS)/test $(STAMPS)/bench            ## rustfmt, clippy, ruff, mypy, stubtest, bindings
 	cargo fmt --check
 	PYO3_PYTHON=$(CURDIR)/$(PY) cargo clippy --all-targets -- -D warnings
 	cargo clippy --all-targets --no-default-features -- -D warnings
@@ -34,6 +38,10 @@ check: build check-bindings $(STAMPS)/check $(STAMPS)/test            ## rustfmt
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	$(PY) -m mypy.stubtest cachannel
+
+bench: build $(STAMPS)/bench $(PEERS)/installed.json            ## compare with C and other clients; ONLY=get, CLIENTS=c,cachannel, ROUNDS=3
+	cargo build --quiet --release --no-default-features --examples
+	@PYTHONPATH=benches $(PY) -m cabench --environment $(PEERS) --examples target/release/examples --rounds $(ROUNDS) --only "$(ONLY)" --clients "$(CLIENTS)"
 
 docs: build $(STAMPS)/docs            ## build the documentation into build/docs; its examples run in `make test`
 	$(PY) -m sphinx -W --keep-going -d build/doctrees docs build/docs
@@ -62,6 +70,12 @@ $(STAMPS)/%: pyproject.toml | $(STAMPS)/venv
 	@echo "== installing what '$*' needs"
 	@$(PIP) install --group $*
 	@touch $@
+
+# The other clients, each where it installs.
+$(PEERS)/installed.json: benches/cabench/peers.py benches/cabench/roster.py | $(STAMPS)/venv
+	@echo "== installing the clients to compare with"
+	@$(PYTHON) -m venv $(PEERS)
+	@PYTHONPATH=benches $(PY) -m cabench.peers $(PEERS)
 
 $(STAMPS)/venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9))' || { echo "cachannel needs Python 3.9 or newer; $(PYTHON) is not: make PYTHON=/path/to/python3 …" >&2; exit 1; }

@@ -62,7 +62,7 @@ struct Pending {
 }
 
 impl Subscription {
-    pub(super) fn new(
+    pub fn new(
         channel: Weak<Channel>,
         dbr_type: DbrType,
         handler: Handler,

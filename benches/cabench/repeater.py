@@ -1,0 +1,32 @@
+"""The CA repeater's process: ``python -m cabench.repeater LIMIT``; it ends as the IOC's does.
+
+libca looks for a program ``caRepeater`` where none listens, and complains where it finds none.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+
+
+def _end_with_input() -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
+def main() -> None:
+    """Be the repeater."""
+    signal.alarm(int(sys.argv[1]))
+
+    from epicscorelibs.path import get_lib
+
+    libca = ctypes.CDLL(get_lib("ca"))
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    libca.caRepeaterThread(None)  # does not return
+
+
+if __name__ == "__main__":
+    main()
