@@ -14,6 +14,7 @@ use super::dbr::DbrType;
 use super::lock;
 use super::request::Request;
 use super::subscription::{Subscription, Terms};
+use super::trampoline::contained;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
@@ -204,7 +205,7 @@ impl Circuit {
         while let Some((errand, ticket)) = self.next(&mut context) {
             context = context.or_else(|| errand.context());
             let bytes = errand.bytes();
-            errand.run();
+            contained(|| errand.run());
             let mut errands = lock(&self.errands);
             errands.bytes = errands.bytes.saturating_sub(bytes);
             drop(errands);
