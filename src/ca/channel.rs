@@ -11,6 +11,7 @@ use super::refusal::Refusals;
 use super::request::{InFlight, Request, abandon};
 use super::status::Status;
 use super::subscription::Subscription;
+use super::track::Track;
 use super::{lock, replace, trampoline};
 use crate::ca_sys::{self, LibCa};
 use std::ffi::{CStr, CString, c_char, c_void};
@@ -320,6 +321,11 @@ impl Channel {
             self.element_count.store(0, Ordering::Release);
             replace(&self.circuit, None);
         }
+        let subscriptions = lock(&self.subscriptions);
+        let tracks = subscriptions.iter().filter_map(|s| s.track.clone());
+        let tracks: Vec<Arc<Track>> = tracks.collect();
+        drop(subscriptions);
+        tracks.iter().for_each(|track| track.look(self));
         let (ticket, handled) = {
             let mut connection = lock(&self.connection);
             let ticket = if up { connection.ticket.take() } else { None };
