@@ -321,11 +321,7 @@ impl Channel {
             self.element_count.store(0, Ordering::Release);
             replace(&self.circuit, None);
         }
-        let subscriptions = lock(&self.subscriptions);
-        let tracks = subscriptions.iter().filter_map(|s| s.track.clone());
-        let tracks: Vec<Arc<Track>> = tracks.collect();
-        drop(subscriptions);
-        tracks.iter().for_each(|track| track.look(self));
+        self.tracks().iter().for_each(|track| track.look(self));
         let (ticket, handled) = {
             let mut connection = lock(&self.connection);
             let ticket = if up { connection.ticket.take() } else { None };
@@ -333,6 +329,13 @@ impl Channel {
         };
         drop(ticket);
         handled
+    }
+
+    /// The recorders that it has subscriptions for.
+    fn tracks(&self) -> Vec<Arc<Track>> {
+        let subscriptions = lock(&self.subscriptions);
+        let tracks = subscriptions.iter().filter_map(|s| s.track.clone());
+        tracks.collect()
     }
 
     /// The circuit that it is connected by.
@@ -449,6 +452,9 @@ impl Channel {
         drop(ticket);
         let requests: Vec<Arc<Request>> = lock(&self.requests).iter().cloned().collect();
         abandon(requests, status);
+        self.tracks()
+            .iter()
+            .for_each(|track| track.release_readers());
     }
 
     /// Answers everything outstanding with `status`: libca has forgotten it.

@@ -43,6 +43,7 @@ struct State {
     /// Somebody sleeps until there are so many rows.
     wanted: usize,
     stopped: bool,
+    last_read: Option<Instant>,
 }
 
 const NOBODY: usize = usize::MAX;
@@ -59,6 +60,7 @@ impl Tape {
                 dropped: vec![0; channels],
                 wanted: NOBODY,
                 stopped: true,
+                last_read: None,
             }),
             changed: Condvar::new(),
         }
@@ -97,6 +99,11 @@ impl Tape {
         self.changed.notify_all();
     }
 
+    /// Forgets what is there.
+    pub fn discard(&self) {
+        drop(self.read(0, None, Duration::ZERO, &mut || true));
+    }
+
     pub fn is_stopped(&self) -> bool {
         lock(&self.state).stopped
     }
@@ -117,44 +124,51 @@ impl Tape {
 
     /// All that is there, oldest first, once there are `least` rows, the deadline has come, or it is stopped. `None` where
     /// `check` ended the wait.
+    ///
+    /// The rows of a fast stream are let gather, `pause` long since the last read: to wake a reader for each would cost
+    /// more than all the rest.
     pub fn read(
         &self,
         least: usize,
         deadline: Option<Instant>,
+        pause: Duration,
         check: Check<'_>,
     ) -> Option<Vec<Row>> {
-        let mut state = self.wait(least, deadline, check)?;
+        let mut state = lock(&self.state);
+        loop {
+            state = self.wait(state, least, deadline, check)?;
+            if let Some(pause_ends) = state.last_read.and_then(|last| last.checked_add(pause)) {
+                let until = deadline.map_or(pause_ends, |deadline| deadline.min(pause_ends));
+                let plenty = least.max(self.capacity / 2);
+                state = self.wait(state, plenty, Some(until), check)?;
+            }
+            // Another reader may have been quicker.
+            let over = state.stopped || remaining(deadline).is_some_and(|left| left.is_zero());
+            if state.rows.len() >= least || over {
+                break;
+            }
+        }
         let oldest = std::mem::take(&mut state.oldest);
         let mut rows = std::mem::take(&mut state.rows);
         state.room = self.capacity;
+        if !rows.is_empty() {
+            state.last_read = Some(Instant::now());
+        }
         drop(state);
         // Nothing to do, unless rows were overwritten.
         rows.rotate_left(oldest);
         Some(rows)
     }
 
-    /// As [`read`](Tape::read) for ever, but a fast stream comes in large pieces: after the first row it waits for more.
-    /// None come where it is stopped.
-    pub fn read_on(&self, pause: Duration, check: Check<'_>) -> Option<Vec<Row>> {
-        let plenty = (self.capacity / 2).max(1);
-        loop {
-            drop(self.wait(1, None, check)?);
-            let rows = self.read(plenty, Some(Instant::now() + pause), check)?;
-            // Another reader may have been quicker.
-            if !rows.is_empty() || self.is_stopped() {
-                return Some(rows);
-            }
-        }
-    }
-
-    fn wait(
-        &self,
+    /// Sleeps until there are `least` rows, the deadline has come, or it is stopped.
+    fn wait<'t>(
+        &'t self,
+        mut state: MutexGuard<'t, State>,
         least: usize,
         deadline: Option<Instant>,
         check: Check<'_>,
-    ) -> Option<MutexGuard<'_, State>> {
+    ) -> Option<MutexGuard<'t, State>> {
         let mut next_check = Instant::now() + INTERRUPT_CHECK;
-        let mut state = lock(&self.state);
         while state.rows.len() < least && !state.stopped {
             let left = remaining(deadline).unwrap_or(INTERRUPT_CHECK);
             if left.is_zero() {
@@ -239,7 +253,7 @@ mod tests {
 
     /// What is there now.
     fn rest(tape: &Tape) -> Vec<Row> {
-        tape.read(0, None, &mut || false).unwrap()
+        tape.read(0, None, Duration::ZERO, &mut || false).unwrap()
     }
 
     fn soon() -> Option<Instant> {
@@ -315,8 +329,14 @@ mod tests {
         tape.push(row(0, 2.0));
         tape.stop();
         tape.push(row(0, 3.0));
-        assert_eq!(tape.read(10, None, &mut || true), Some(vec![row(0, 2.0)]));
-        assert_eq!(tape.read_on(Duration::ZERO, &mut || true), Some(vec![]));
+        assert_eq!(
+            tape.read(10, None, Duration::ZERO, &mut || true),
+            Some(vec![row(0, 2.0)])
+        );
+        assert_eq!(
+            tape.read(1, None, Duration::ZERO, &mut || true),
+            Some(vec![])
+        );
         assert_eq!(tape.dropped(), [0]);
     }
 
@@ -324,17 +344,38 @@ mod tests {
     fn waits_end_with_enough_rows_in_time_or_by_a_check() {
         let tape = tape(1, 10);
         assert_eq!(
-            tape.read(1, Some(Instant::now()), &mut || false),
+            tape.read(1, Some(Instant::now()), Duration::ZERO, &mut || false),
             Some(vec![])
         );
-        assert_eq!(tape.read(1, None, &mut || true), None);
-        assert_eq!(tape.read_on(Duration::ZERO, &mut || true), None);
-        assert_eq!(tape.read(0, None, &mut || true), Some(vec![]));
+        assert_eq!(tape.read(1, None, Duration::ZERO, &mut || true), None);
+        assert_eq!(tape.read(1, None, Duration::ZERO, &mut || true), None);
+        assert_eq!(
+            tape.read(0, None, Duration::ZERO, &mut || true),
+            Some(vec![])
+        );
         tape.push(row(0, 1.0));
-        assert_eq!(tape.read(1, None, &mut || true), Some(vec![row(0, 1.0)]));
+        assert_eq!(
+            tape.read(1, None, Duration::ZERO, &mut || true),
+            Some(vec![row(0, 1.0)])
+        );
         tape.push(row(0, 2.0));
-        let rows = tape.read_on(Duration::from_millis(1), &mut || false);
+        let rows = tape.read(1, None, Duration::from_millis(1), &mut || false);
         assert_eq!(rows, Some(vec![row(0, 2.0)]));
+    }
+
+    #[test]
+    fn a_stream_gathers_for_a_while_after_a_read() {
+        let (tape, long) = (tape(1, 10), Duration::from_secs(3600));
+        let read = |deadline| tape.read(1, deadline, long, &mut || false);
+        tape.push(row(0, 1.0));
+        assert_eq!(read(None), Some(vec![row(0, 1.0)]));
+        tape.push(row(0, 2.0));
+        assert_eq!(read(Some(Instant::now())), Some(vec![row(0, 2.0)]));
+        (0..5).for_each(|_| tape.push(row(0, 3.0)));
+        assert_eq!(read(None), Some(vec![row(0, 3.0); 5]));
+        tape.push(row(0, 4.0));
+        tape.stop();
+        assert_eq!(read(None), Some(vec![row(0, 4.0)]));
     }
 
     #[test]
@@ -343,7 +384,9 @@ mod tests {
         let waiting = |least| {
             let tape = tape.clone();
             std::thread::spawn(move || {
-                let rows = tape.wait(least, soon(), &mut || false).unwrap();
+                let rows = tape
+                    .wait(lock(&tape.state), least, soon(), &mut || false)
+                    .unwrap();
                 rows.rows.len() >= least
             })
         };
@@ -374,7 +417,7 @@ mod tests {
                     scope.spawn(|| {
                         let mut mine = Vec::new();
                         while !tape.is_stopped() || !tape.is_empty() {
-                            let rows = tape.read(1, soon(), &mut || false).unwrap();
+                            let rows = tape.read(1, soon(), Duration::ZERO, &mut || false).unwrap();
                             for channel in 0..3 {
                                 let of_channel = rows.iter().filter(|row| row.channel == channel);
                                 assert!(of_channel.map(|row| row.value).is_sorted());

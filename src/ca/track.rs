@@ -129,6 +129,12 @@ impl Track {
         }
     }
 
+    /// Nothing comes any more: whoever waits for updates has waited enough.
+    pub(super) fn release_readers(&self) {
+        replace(&self.ticket, None);
+        self.tape.stop();
+    }
+
     pub fn close(&self) {
         self.open.store(false, Ordering::Release);
         replace(&self.link, Link::Closed);

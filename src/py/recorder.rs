@@ -18,8 +18,10 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A loop over a recorder gets a batch so often at most: so the batches of a fast stream are large.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Between two reads of a fast stream so much time goes by, unless there is much to read; and in a loop, which is for those
+/// who want all of it in large pieces.
+const READ_PAUSE: Duration = Duration::from_millis(1);
+const LOOP_PAUSE: Duration = Duration::from_millis(20);
 
 /// Records the updates of many scalar PVs into memory, with no Python per update. See ca_create_subscription.
 ///
@@ -123,6 +125,8 @@ impl Recorder {
         read: impl FnOnce(&Tape, Check<'_>) -> Option<Vec<Row>> + Send,
     ) -> PyResult<Vec<Row>> {
         self.own()?;
+        // Also where there is always something to read; and before it is read.
+        py.check_signals()?;
         let mut signals = Signals::default();
         let read = py.detach(|| {
             self.end_with_context();
@@ -176,6 +180,7 @@ impl Recorder {
     #[new]
     #[pyo3(signature = (names, mask=None, capacity=1_000_000))]
     fn new(
+        py: Python<'_>,
         names: &Bound<'_, PyAny>,
         mask: Option<&Bound<'_, PyAny>>,
         capacity: i64,
@@ -189,6 +194,8 @@ impl Recorder {
         let Some(capacity) = capacity else {
             return Err(bad_argument("a capacity is a number of updates, 1 or more"));
         };
+        // numpy runs Python code to make the first array: not in a thread that the interpreter's end may meet.
+        rows(py, Vec::new())?;
         Ok(Recorder {
             mask,
             tape: Arc::new(Tape::new(names.len(), capacity)),
@@ -227,6 +234,7 @@ impl Recorder {
         let deadline = until(Some(timeout))?;
         let context = current(py)??;
         py.detach(|| self.end_with_context());
+        let was_empty = self.tape.is_empty();
         let recording = Arc::new(Recording::new(&context, self.names.clone(), &self.tape));
         {
             let mut place = self.recording();
@@ -238,7 +246,14 @@ impl Recorder {
             self.tape.start();
         }
         self.begin(py, &recording, deadline, throw)
-            .inspect_err(|_| py.detach(|| self.end(Some(&recording))))
+            .inspect_err(|_| {
+                py.detach(|| {
+                    self.end(Some(&recording));
+                    if was_empty {
+                        self.tape.discard();
+                    }
+                });
+            })
     }
 
     /// Ends the recording. What was recorded can still be read. See ca_clear_channel.
@@ -286,7 +301,9 @@ impl Recorder {
             let detail = format!("min_updates is 0 to {capacity}, the capacity, not {min_updates}");
             return Err(bad_argument(detail));
         };
-        let read = self.wait(py, |tape, check| tape.read(least, deadline, check))?;
+        let read = self.wait(py, |tape, check| {
+            tape.read(least, deadline, READ_PAUSE, check)
+        })?;
         rows(py, read)
     }
 
@@ -371,7 +388,7 @@ impl Recorder {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyArray1<Row>>>> {
-        let read = self.wait(py, |tape, check| tape.read_on(PAUSE, check))?;
+        let read = self.wait(py, |tape, check| tape.read(1, None, LOOP_PAUSE, check))?;
         if read.is_empty() {
             return Ok(None);
         }
