@@ -172,6 +172,11 @@ def run_script(prefix: str, ioc: Ioc, tmp_path_factory: pytest.TempPathFactory) 
         preamble: bool = True,
         options: tuple[str, ...] = (),
     ) -> Result:
+        # Whatever other tests have left there: scripts find 5.
+        with CaChannel(prefix + "calong") as calong:
+            calong.setTimeout(10)
+            calong.putw(5)
+            calong.getw()
         script = folder / f"script{next(numbers)}.py"
         script.write_text((_PREAMBLE if preamble else "") + textwrap.dedent(code))
         assert ioc.process is not None

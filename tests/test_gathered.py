@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,6 @@ import pytest
 from cachannel import CaChannel, CaChannelException, ca
 from helpers import Connect, MakeChannel, read, write
 from ioc import Ioc, wait_for
-
-
-@pytest.fixture(autouse=True)
-def calong_is_5_again(connect: Connect) -> Iterator[None]:
-    """As the other tests expect of it."""
-    yield
-    write(connect("calong"), 5)
 
 
 def test_what_follows_does_not_overtake(connect: Connect) -> None:
