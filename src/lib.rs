@@ -52,6 +52,8 @@ mod module {
         version, write_access,
     };
     #[pymodule_export]
+    use crate::py::members::Members;
+    #[pymodule_export]
     use crate::py::read::{DBRValue, get, read_wait};
     #[pymodule_export]
     use crate::py::subscription::{Evid, clear_subscription, create_subscription, dropped};
@@ -78,6 +80,7 @@ mod module {
             "wait_answers",
             "wait_connected",
             "shutdown",
+            "Members",
             "Transfers",
             "wait_io",
         ] {

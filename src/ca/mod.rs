@@ -15,11 +15,15 @@ pub mod fork;
 pub mod gate;
 mod gathered;
 pub mod group;
+mod launch;
+pub mod members;
 pub mod queue;
 pub mod refusal;
 pub mod request;
+mod slot;
 pub mod status;
 pub mod subscription;
+pub mod sweep;
 mod trampoline;
 mod transfer;
 
