@@ -186,7 +186,7 @@ mod tests {
         let change = slot.answer(Status::NORMAL, view);
         assert!(change.answered && change.returned);
         assert_eq!(slot.answer(Status::DISCONN, None), Change::NONE);
-        assert_eq!(slot.leave().answered, false);
+        assert!(!slot.leave().answered);
         assert_eq!(slot.reading().unwrap().value, 2.5);
     }
 

@@ -74,7 +74,7 @@ impl Members {
             }
         }
         if sweep.is_answered() {
-            wait_done(py, context, &[sweep.batch().clone()], deadline)?;
+            wait_done(py, context, std::slice::from_ref(sweep.batch()), deadline)?;
         }
         if !context.is_alive() {
             park_at_exit(py);
@@ -140,7 +140,7 @@ impl Members {
                     batch: members.search(),
                 }
             });
-            wait_done(py, context, &[search.batch.clone()], deadline)?;
+            wait_done(py, context, std::slice::from_ref(&search.batch), deadline)?;
         }
         if !context.is_alive() {
             park_at_exit(py);
