@@ -115,9 +115,9 @@ impl Members {
 
     /// Whether each is connected.
     fn connected<'py>(&self, py: Python<'py>) -> Array<'py, bool> {
-        let alive = self.members.context().is_alive();
         let channels = self.members.channels().iter();
-        let connected = channels.map(|channel| alive && channel.native_type().is_some());
+        let connected =
+            channels.map(|channel| channel.native_type().is_some() && !channel.is_closed());
         PyArray1::from_vec(py, connected.collect())
     }
 
