@@ -5,6 +5,7 @@ use super::channel::{Channel, Inside};
 use super::circuit::{Circuit, Errand, HEADER};
 use super::context::{Context, ContextPass};
 use super::dbr::DbrType;
+use super::error::Error;
 use super::members::Members;
 use super::status::Status;
 use super::sweep::Sweep;
@@ -15,6 +16,8 @@ use std::sync::atomic::Ordering;
 /// Requests to one circuit are counted, and confirmed, together, up to so many bytes: the counts are shared with libca's
 /// threads, and that costs.
 const RUN: usize = 2048;
+/// A circuit's thread looks so often whether the context is going.
+const PASS: usize = 64;
 
 /// What goes to one circuit.
 struct Part {
@@ -199,12 +202,18 @@ fn put_off(parts: &mut Vec<Part>, circuit: &Arc<Circuit>, run: &mut Vec<usize>, 
     true
 }
 
+enum Target {
+    Read(Arc<Channel>),
+    /// What is written is sent even where the channel is cleared meanwhile.
+    Write(Inside),
+}
+
 /// What the thread of a circuit sends of a sweep.
 pub(super) struct Rest {
     sweep: Arc<Sweep>,
     context: Arc<Context>,
-    /// In reverse. What is written is sent even where the channel is cleared meanwhile.
-    left: Vec<(usize, Arc<Channel>, Option<Inside>)>,
+    /// In reverse.
+    left: Vec<(usize, Target)>,
     pub(super) bytes: usize,
 }
 
@@ -217,10 +226,17 @@ impl Rest {
             bytes: 0,
         };
         for index in indices.into_iter().rev() {
-            let channel = members.channels()[index].clone();
-            rest.bytes += sweep.check(index, &channel).unwrap_or(0);
-            let inside = sweep.is_write().then(|| Inside::enter(&channel)).flatten();
-            rest.left.push((index, channel, inside));
+            let channel = &members.channels()[index];
+            rest.bytes += sweep.check(index, channel).unwrap_or(0);
+            let target = if sweep.is_write() {
+                Inside::enter(channel).map(Target::Write)
+            } else {
+                Some(Target::Read(channel.clone()))
+            };
+            match target {
+                Some(target) => rest.left.push((index, target)),
+                None => sweep.finish(index, Status::BADCHID),
+            }
         }
         rest
     }
@@ -234,24 +250,31 @@ impl Rest {
     }
 
     pub(super) fn run(mut self) {
-        while let Some((index, channel, inside)) = self.left.pop() {
-            let Some(inside) = inside else {
-                match self.context.enter() {
-                    Some(pass) => self.sweep.send(&pass, index, &channel),
-                    None => self.sweep.finish(index, Status::BADCHID),
-                }
-                continue;
+        while !self.left.is_empty() {
+            let context = self.context.clone();
+            let Some(pass) = context.enter() else {
+                // The context is going: the rest is told so.
+                return;
             };
-            let sent = inside
-                .pass()
-                .map(|pass| self.sweep.hand(pass.context(), index, &channel, pass.raw()));
-            let status = sent.unwrap_or_else(|error| error.status);
-            if !status.is_normal() && !self.sweep.is_answered() {
-                let error = super::error::Error::new(status, channel.name());
-                channel.report(ca_sys::CA_OP_PUT, DbrType::STRING, &error);
+            let first = self.left.len().saturating_sub(PASS);
+            for (index, target) in self.left.split_off(first).into_iter().rev() {
+                match target {
+                    Target::Read(channel) => self.sweep.send(&pass, index, &channel),
+                    Target::Write(inside) => self.write(&pass, index, &inside),
+                }
             }
-            self.sweep.handed(index, status);
         }
+    }
+
+    fn write(&self, pass: &ContextPass<'_>, index: usize, inside: &Inside) {
+        let channel = inside.channel();
+        let sent = inside.with_id(|id| self.sweep.hand(pass, index, channel, id));
+        let status = sent.unwrap_or(Status::BADCHID);
+        if !status.is_normal() && !self.sweep.is_answered() {
+            let error = Error::new(status, channel.name());
+            channel.report(ca_sys::CA_OP_PUT, DbrType::STRING, &error);
+        }
+        self.sweep.handed(index, status);
     }
 }
 
