@@ -104,12 +104,12 @@ fn queue(criterion: &mut Criterion) {
     let lent = Lent::new(TIME_DOUBLE, 1);
     let subscriptions: Vec<Arc<Subscription>> = (0..SUBSCRIPTIONS)
         .map(|_| {
-            Subscription::new(
+            Arc::new(Subscription::new(
                 Weak::new(),
                 lent.dbr_type,
                 Arc::new(()),
                 subscription::LIMITS,
-            )
+            ))
         })
         .collect();
     let update = || Answer {

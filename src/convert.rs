@@ -4,6 +4,8 @@ pub mod elements;
 #[cfg(feature = "python")]
 mod incoming;
 #[cfg(feature = "python")]
+pub mod many;
+#[cfg(feature = "python")]
 pub mod names;
 #[cfg(feature = "python")]
 mod outgoing;

@@ -52,6 +52,8 @@ mod module {
         version, write_access,
     };
     #[pymodule_export]
+    use crate::py::members::Members;
+    #[pymodule_export]
     use crate::py::read::{DBRValue, get, read_wait};
     #[pymodule_export]
     use crate::py::recorder::Recorder;
@@ -81,6 +83,7 @@ mod module {
             "wait_connected",
             "Recorder",
             "shutdown",
+            "Members",
             "Transfers",
             "wait_io",
         ] {

@@ -22,6 +22,7 @@ _libca.load()
 from . import ca  # noqa: E402 (what follows needs libca)
 from ._ca import Recorder  # noqa: E402
 from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError  # noqa: E402
+from ._group import ChannelGroup  # noqa: E402
 from ._libca import libca_path  # noqa: E402
 from ._version import __version__, version_info  # noqa: E402
 from .CaChannel import CaChannel  # noqa: E402
@@ -35,6 +36,7 @@ __all__ = [
     "CaChannelException",
     "CaChannelTypeError",
     "CaChannelValueError",
+    "ChannelGroup",
     "Recorder",
     "__version__",
     "ca",

@@ -7,6 +7,7 @@ use super::dbr::{Base, DbrType};
 use super::error::{Error, Result};
 use super::event::Handler;
 use super::gate::Gate;
+use super::members::Membership;
 use super::refusal::Refusals;
 use super::request::{InFlight, Request, abandon};
 use super::status::Status;
@@ -27,25 +28,30 @@ pub const MAX_PRIORITY: u32 = 99;
 const NOT_CONNECTED: i32 = -1;
 
 /// libca holds a pointer to it from creation until it is cleared: so long its context keeps it alive.
+///
+/// What every request looks at comes first, in one cache line: with thousands of channels that is what takes the time.
+#[repr(C, align(64))]
 pub struct Channel {
+    raw: AtomicPtr<ca_sys::oldChannelNotify>,
+    gate: Gate,
+    circuit: Mutex<Option<Arc<Circuit>>>,
+    element_count: AtomicUsize,
+    native_type: AtomicI32,
+    /// As far as libca has told yet.
+    may_be_read: AtomicBool,
+    may_be_written: AtomicBool,
+    pub refusals: Refusals,
     context: Arc<Context>,
     name: CString,
     priority: u32,
     /// What the layer above wants to find again by a channel.
     user: Handler,
-    raw: AtomicPtr<ca_sys::oldChannelNotify>,
-    gate: Gate,
-    native_type: AtomicI32,
-    element_count: AtomicUsize,
     connection: Mutex<Connection>,
     access_handler: Mutex<Option<Handler>>,
-    /// As far as libca has told yet.
-    may_be_read: AtomicBool,
-    may_be_written: AtomicBool,
     pub(super) requests: Mutex<InFlight>,
     pub(super) subscriptions: Mutex<Vec<Arc<Subscription>>>,
-    pub refusals: Refusals,
-    circuit: Mutex<Option<Arc<Circuit>>>,
+    /// The groups that it is in, until libca has forgotten it.
+    memberships: Mutex<Vec<Membership>>,
 }
 
 #[derive(Default)]
@@ -53,6 +59,18 @@ struct Connection {
     handler: Option<Handler>,
     /// Counts the search as outstanding until the first connection.
     ticket: Option<Ticket>,
+    /// Of groups that wait for it.
+    awaited: Vec<Ticket>,
+}
+
+impl Connection {
+    fn take_tickets(&mut self) -> Vec<Ticket> {
+        self.ticket
+            .take()
+            .into_iter()
+            .chain(std::mem::take(&mut self.awaited))
+            .collect()
+    }
 }
 
 /// Permission to call libca with a channel's id: while it lives, the channel is not freed.
@@ -114,7 +132,11 @@ impl Channel {
             gate: Gate::default(),
             native_type: AtomicI32::new(NOT_CONNECTED),
             element_count: AtomicUsize::new(0),
-            connection: Mutex::new(Connection { handler, ticket }),
+            connection: Mutex::new(Connection {
+                handler,
+                ticket,
+                awaited: Vec::new(),
+            }),
             access_handler: Mutex::default(),
             may_be_read: AtomicBool::new(false),
             may_be_written: AtomicBool::new(false),
@@ -122,6 +144,7 @@ impl Channel {
             subscriptions: Mutex::default(),
             refusals: Refusals::default(),
             circuit: Mutex::default(),
+            memberships: Mutex::default(),
         });
         // Whoever clears it before libca knows of it leaves that to us.
         let Some(_creating) = Inside::enter(&channel) else {
@@ -322,12 +345,12 @@ impl Channel {
             replace(&self.circuit, None);
         }
         self.tracks().iter().for_each(|track| track.look(self));
-        let (ticket, handled) = {
+        let (tickets, handled) = {
             let mut connection = lock(&self.connection);
-            let ticket = if up { connection.ticket.take() } else { None };
-            (ticket, connection.handler.is_some())
+            let tickets = up.then(|| connection.take_tickets());
+            (tickets, connection.handler.is_some())
         };
-        drop(ticket);
+        drop(tickets);
         handled
     }
 
@@ -336,6 +359,60 @@ impl Channel {
         let subscriptions = lock(&self.subscriptions);
         let tracks = subscriptions.iter().filter_map(|s| s.track.clone());
         tracks.collect()
+    }
+
+    /// Has a group's requests answered when it is cleared. `pend_io` does not wait for its search any more.
+    pub(super) fn join(&self, membership: Membership) {
+        let ticket = lock(&self.connection).ticket.take();
+        drop(ticket);
+        lock(&self.memberships).push(membership);
+        if self.is_closed() {
+            replace(&self.memberships, Vec::new());
+        }
+    }
+
+    /// Counts it in `batch` until it is connected, or cleared.
+    pub(super) fn await_connection(&self, batch: &Arc<Batch>) {
+        let mut connection = lock(&self.connection);
+        if self.native_type().is_none() && !self.is_closed() {
+            connection.awaited.push(batch.ticket());
+        }
+    }
+
+    pub(super) fn forget_await(&self, batch: &Arc<Batch>) {
+        let mut connection = lock(&self.connection);
+        let awaited = &mut connection.awaited;
+        let forgotten = awaited.extract_if(.., |ticket| ticket.belongs_to(batch));
+        let forgotten: Vec<Ticket> = forgotten.collect();
+        drop(connection);
+        drop(forgotten);
+    }
+
+    /// Its circuit, where that is not the given one.
+    pub(super) fn other_circuit(
+        &self,
+        circuit: Option<&Arc<Circuit>>,
+    ) -> Option<Option<Arc<Circuit>>> {
+        let own = lock(&self.circuit);
+        let same = own.as_ref().map(Arc::as_ptr) == circuit.map(Arc::as_ptr);
+        (!same).then(|| own.clone())
+    }
+
+    /// Runs `work` with libca's id, inside the gate; `None` where the channel is closed.
+    pub(super) fn with_id<T>(
+        &self,
+        context: &ContextPass<'_>,
+        work: impl FnOnce(ca_sys::chid) -> T,
+    ) -> Option<T> {
+        if !self.gate.enter() {
+            return None;
+        }
+        let raw = self.raw.load(Ordering::Acquire);
+        let result = (!raw.is_null()).then(|| work(raw));
+        if self.gate.leave() {
+            self.free(context);
+        }
+        result
     }
 
     /// The circuit that it is connected by.
@@ -448,8 +525,11 @@ impl Channel {
 
     /// Answers everything outstanding with `status`, though libca may still answer too.
     pub(super) fn release_waiters(&self, status: Status) {
-        let ticket = lock(&self.connection).ticket.take();
-        drop(ticket);
+        let tickets = lock(&self.connection).take_tickets();
+        drop(tickets);
+        for membership in lock(&self.memberships).iter() {
+            membership.leave();
+        }
         let requests: Vec<Arc<Request>> = lock(&self.requests).iter().cloned().collect();
         abandon(requests, status);
         self.tracks()
@@ -460,8 +540,12 @@ impl Channel {
     /// Answers everything outstanding with `status`: libca has forgotten it.
     pub(super) fn abandon(&self, status: Status) {
         // Whoever waits for the search of a channel that is closed has nothing to wait for.
-        let ticket = lock(&self.connection).ticket.take();
-        drop(ticket);
+        let tickets = lock(&self.connection).take_tickets();
+        drop(tickets);
+        let memberships = std::mem::take(&mut *lock(&self.memberships));
+        for membership in &memberships {
+            membership.abandon(status);
+        }
         let requests = lock(&self.requests).drain();
         abandon(requests, status);
     }
@@ -494,6 +578,12 @@ impl Inside {
 
     pub(super) fn channel(&self) -> &Arc<Channel> {
         &self.0
+    }
+
+    /// Runs `work` with libca's id, also where the channel was cleared since.
+    pub(super) fn with_id<T>(&self, work: impl FnOnce(ca_sys::chid) -> T) -> Option<T> {
+        let raw = self.0.raw.load(Ordering::Acquire);
+        (!raw.is_null()).then(|| work(raw))
     }
 
     /// Permission to call libca, also where the channel was cleared since.

@@ -11,6 +11,7 @@ use super::buffer::Bytes;
 use super::channel::{Channel, Inside};
 use super::context::Context;
 use super::dbr::DbrType;
+use super::launch::Rest;
 use super::lock;
 use super::request::Request;
 use super::subscription::{Subscription, Terms};
@@ -28,7 +29,7 @@ const ENOUGH: usize = 8 * 1024 * 1024;
 /// What a value takes beside itself, about.
 const OVERHEAD: usize = 256;
 /// A message's header.
-const HEADER: usize = 16;
+pub(super) const HEADER: usize = 16;
 /// How long the thread waits for more to do before it ends.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -51,6 +52,8 @@ pub(super) enum Errand {
         subscription: Arc<Subscription>,
         terms: Terms,
     },
+    /// What is left of the requests to a group.
+    Sweep(Rest),
     /// Ends a subscription that is closed.
     Cancel(Arc<Subscription>),
     /// Frees libca's side of a channel that is closed.
@@ -80,6 +83,7 @@ impl Errand {
                     channel.start_late(&subscription, terms);
                 }
             }
+            Errand::Sweep(rest) => rest.run(),
             Errand::Cancel(subscription) => drop(subscription.cancel()),
             Errand::Free(channel) => channel.free_now(),
         }
@@ -94,6 +98,7 @@ impl Errand {
                     .channel()
                     .map(|channel| channel.context().clone());
             }
+            Errand::Sweep(rest) => return Some(rest.context().clone()),
             Errand::Free(channel) => channel,
         };
         Some(channel.context().clone())
@@ -104,6 +109,7 @@ impl Errand {
             Errand::Put { data, .. } | Errand::PutNotify { data, .. } => {
                 OVERHEAD + data.as_slice().len()
             }
+            Errand::Sweep(rest) => rest.bytes,
             _ => 0,
         }
     }
@@ -141,11 +147,22 @@ impl Circuit {
 
     /// Counts a message; `true` where libca will not block on it. Also gives what has been sent including it.
     pub(super) fn reserve(&self, payload: usize) -> (bool, u64) {
-        let bytes = (HEADER + payload.next_multiple_of(8)) as u64;
+        self.reserve_bytes(HEADER + payload.next_multiple_of(8))
+    }
+
+    /// As [`reserve`](Circuit::reserve), for messages of so many bytes, headers included.
+    pub(super) fn reserve_bytes(&self, bytes: usize) -> (bool, u64) {
+        let bytes = bytes as u64;
         // Counted first: of several threads at once, only those who find room go directly.
         let before = self.sent.fetch_add(bytes, Ordering::SeqCst);
         let open = before.saturating_sub(self.confirmed.load(Ordering::SeqCst)) <= WINDOW;
         (open && self.undone.is_done(), before + bytes)
+    }
+
+    /// It is time to learn that what was sent has left.
+    pub(super) fn is_half_full(&self) -> bool {
+        let sent = self.sent.load(Ordering::SeqCst);
+        sent.saturating_sub(self.confirmed.load(Ordering::SeqCst)) > WINDOW / 2
     }
 
     /// libca would not block on something small now.
@@ -167,6 +184,11 @@ impl Circuit {
         }
         let enough = lock(&self.errands).bytes > ENOUGH;
         enough.then(|| self.undone.clone())
+    }
+
+    /// Done when its thread has nothing to do.
+    pub(super) fn undone(&self) -> &Arc<Batch> {
+        &self.undone
     }
 
     /// Has it done by the circuit's thread, after what that has to do already.

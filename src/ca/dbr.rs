@@ -86,6 +86,7 @@ impl DbrType {
     pub const STRING: DbrType = DbrType(0);
     pub const ENUM: DbrType = DbrType(3);
     pub const CHAR: DbrType = DbrType(4);
+    pub const DOUBLE: DbrType = DbrType(6);
     pub const TIME_DOUBLE: DbrType = DbrType(20);
     pub const PUT_ACKT: DbrType = DbrType(35);
     pub const PUT_ACKS: DbrType = DbrType(36);
@@ -319,7 +320,7 @@ impl<'a> View<'a> {
 }
 
 /// A C string in a fixed field: up to the NUL, or all of it where there is none.
-fn text(field: &[u8]) -> &[u8] {
+pub(super) fn text(field: &[u8]) -> &[u8] {
     let end = field.iter().position(|b| *b == 0).unwrap_or(field.len());
     &field[..end]
 }

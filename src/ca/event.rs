@@ -2,7 +2,7 @@
 
 use super::buffer::Bytes;
 use super::channel::Channel;
-use super::dbr::{DbrType, View};
+use super::dbr::{self, Base, DbrType, View};
 use super::request::Request;
 use super::status::Status;
 use super::subscription::Subscription;
@@ -66,6 +66,14 @@ impl Dbr {
 
     pub fn view(&self) -> View<'_> {
         View::new(self.dbr_type, self.count, self.bytes.as_slice())
+    }
+
+    /// A text, up to its NUL: of a string type, or in the elements of a CHAR array.
+    pub fn text(&self) -> &[u8] {
+        match self.dbr_type.base() {
+            Base::Char => dbr::text(self.view().value_bytes()),
+            _ => self.view().string(0),
+        }
     }
 
     pub fn bytes(&self) -> &Bytes {

@@ -21,6 +21,7 @@ impl Status {
     pub const IODONE: Status = Status(339);
     pub const IOINPROGRESS: Status = Status(347);
     pub const BADSYNCGRP: Status = Status(354);
+    pub const NORDACCESS: Status = Status(368);
     pub const NOWTACCESS: Status = Status(376);
     pub const NOCONVERT: Status = Status(400);
     pub const BADCHID: Status = Status(410);

@@ -7,6 +7,7 @@ use super::context::Context;
 use super::dbr::DbrType;
 use super::event::{Answer, Dbr, Event, Exception};
 use super::request::Request;
+use super::slot::Slot;
 use super::status::Status;
 use super::subscription::Subscription;
 use crate::ca_sys::{
@@ -16,6 +17,7 @@ use crate::ca_sys::{
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// A panic must not unwind into C, nor end a thread that has more to do.
 pub(super) fn contained(work: impl FnOnce()) {
@@ -161,6 +163,22 @@ pub unsafe extern "C" fn get(args: event_handler_args) {
         if let Some(request) = request.channel.finish(&request) {
             confirm(&request, answer.status);
             request.complete(answer);
+        }
+    });
+}
+
+/// Answers to the requests of a group.
+pub unsafe extern "C" fn swept(args: event_handler_args) {
+    contained(|| {
+        // SAFETY: libca hands back the pointer given to ca_array_get_callback or ca_array_put_callback, once. The members
+        // keep the slot's sweep until all of its slots are answered, or until ca_clear_channel or ca_context_destroy has
+        // returned, which wait for this callback. `args` is libca's.
+        unsafe {
+            let slot = &*args.usr.cast::<Slot>();
+            let sweep = slot.sweep.load(Ordering::Relaxed);
+            if let Some(sweep) = sweep.as_ref() {
+                drop(sweep.answered(slot, &args));
+            }
         }
     });
 }

@@ -4,6 +4,7 @@ use super::elements::{Given, append, explain};
 use crate::ca::dbr::{Base, DbrType, MAX_STRING_SIZE};
 use crate::ca::error::{Error, Kind};
 use crate::ca::status::Status;
+use crate::errors::bad_argument;
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
@@ -349,8 +350,7 @@ fn from_array<'py>(
     array: &Bound<'py, PyUntypedArray>,
 ) -> PyResult<Outgoing<'py>> {
     if is_masked(array)? {
-        let detail = "some elements of the array are masked: fill them or leave them out";
-        return Err(target.fail(Kind::Value, Status::NOCONVERT, detail.to_owned()));
+        return Err(target.fail(Kind::Value, Status::NOCONVERT, MASKED.to_owned()));
     }
     let kind = array.dtype().kind();
     if !matches!(kind, b'b' | b'i' | b'u' | b'f') || target.base() == Base::String {
@@ -394,6 +394,16 @@ fn from_array<'py>(
     Ok(owned(target.dbr_type, count, &bytes[..count * base.size()]))
 }
 
+const MASKED: &str = "some elements of the array are masked: fill them or leave them out";
+
+/// Raises for a masked array with elements that count as missing.
+pub(super) fn fail_masked(array: &Bound<'_, PyUntypedArray>) -> PyResult<()> {
+    if is_masked(array)? {
+        return Err(bad_argument(MASKED));
+    }
+    Ok(())
+}
+
 /// A masked array with elements that count as missing.
 fn is_masked(array: &Bound<'_, PyUntypedArray>) -> PyResult<bool> {
     if array.get_type().is(array.py().get_type::<PyUntypedArray>()) || !array.hasattr("mask")? {
@@ -413,7 +423,7 @@ fn wire_kinds(base: Base) -> &'static [u8] {
     }
 }
 
-fn array_element(kind: u8, bytes: &[u8]) -> Option<Given> {
+pub(super) fn array_element(kind: u8, bytes: &[u8]) -> Option<Given> {
     Some(match (kind, bytes.len()) {
         (b'b' | b'u', 1) => Given::Int(bytes[0].into()),
         (b'u', 2) => Given::Int(u16::from_ne_bytes(bytes.try_into().ok()?).into()),
@@ -431,7 +441,7 @@ fn array_element(kind: u8, bytes: &[u8]) -> Option<Given> {
 
 /// The array with contiguous, aligned elements in the host's byte order; half and long floats as doubles. Itself where it
 /// is so already.
-fn plain_layout<'py>(array: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUntypedArray>> {
+pub(super) fn plain_layout<'py>(array: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUntypedArray>> {
     let py = array.py();
     let dtype = array.getattr("dtype")?;
     let size: usize = dtype.getattr("itemsize")?.extract()?;

@@ -6,6 +6,7 @@ pub mod chid;
 pub mod context;
 pub mod groups;
 pub mod info;
+pub mod members;
 pub mod read;
 pub mod recorder;
 pub mod subscription;

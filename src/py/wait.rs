@@ -43,6 +43,19 @@ pub fn wait_for(
     }
 }
 
+/// Waits for `batches`, whatever comes of them, interruptibly and without the interpreter's lock. Nothing is delivered
+/// meanwhile: it works in callbacks, too.
+pub fn wait_done(
+    py: Python<'_>,
+    context: &Context,
+    batches: &[Arc<Batch>],
+    deadline: Option<Instant>,
+) -> PyResult<Waited> {
+    let mut signals = Signals::default();
+    let waited = py.detach(|| context.wait_done(batches, deadline, &mut || signals.check()));
+    signals.raised.map_or(Ok(waited), Err)
+}
+
 /// Waits until values may be written to the channel's server: it does not take them, and very much waits for it already.
 pub fn make_room(
     py: Python<'_>,

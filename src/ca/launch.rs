@@ -1,0 +1,288 @@
+//! How a sweep gets to libca: at once, as far as libca does not block; the rest through the threads of its circuits.
+
+use super::batch::Batch;
+use super::channel::{Channel, Inside};
+use super::circuit::{Circuit, Errand, HEADER};
+use super::context::{Context, ContextPass};
+use super::dbr::DbrType;
+use super::error::Error;
+use super::members::Members;
+use super::status::Status;
+use super::sweep::Sweep;
+use crate::ca_sys;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Requests to one circuit are counted, and confirmed, together, up to so many bytes: the counts are shared with libca's
+/// threads, and that costs.
+const RUN: usize = 2048;
+/// A circuit's thread looks so often whether the context is going.
+const PASS: usize = 64;
+
+/// What goes to one circuit.
+struct Part {
+    circuit: Arc<Circuit>,
+    indices: Vec<usize>,
+}
+
+/// What could not be sent yet: too much waits for its server already.
+#[derive(Default)]
+pub struct Crowd(Vec<Part>);
+
+impl Crowd {
+    /// What to wait for before more can be sent; `None` where there is nothing more.
+    pub fn batch(&self) -> Option<Arc<Batch>> {
+        self.0.first().map(|part| part.circuit.undone().clone())
+    }
+}
+
+/// The launch of one sweep.
+struct Launch<'a> {
+    sweep: &'a Arc<Sweep>,
+    members: &'a Members,
+    context: &'a ContextPass<'a>,
+    behind: Vec<Part>,
+    crowd: Vec<Part>,
+    /// The present run, and its circuit.
+    run: Vec<usize>,
+    bytes: usize,
+    circuit: Option<Arc<Circuit>>,
+    /// The last channel of each circuit that was written to directly.
+    written: Vec<(Arc<Circuit>, usize)>,
+}
+
+impl Sweep {
+    /// Asks libca for everything, and flushes. It does not wait; what it leaves is for [`resume`](Sweep::resume).
+    pub fn launch(self: &Arc<Sweep>) -> Crowd {
+        let number = self.members().map_or(0, |members| members.channels().len());
+        let crowd = self.begin(0..number);
+        self.launched();
+        crowd
+    }
+
+    /// As [`launch`](Sweep::launch), with what that left.
+    pub fn resume(self: &Arc<Sweep>, crowd: Crowd) -> Crowd {
+        self.begin(crowd.0.into_iter().flat_map(|part| part.indices))
+    }
+
+    /// Nobody waits until the rest can be sent.
+    pub fn give_up(&self, crowd: Crowd) {
+        for index in crowd.0.into_iter().flat_map(|part| part.indices) {
+            self.finish(index, Status::TIMEOUT);
+        }
+    }
+
+    fn begin(self: &Arc<Sweep>, indices: impl Iterator<Item = usize>) -> Crowd {
+        let Some(members) = self.members() else {
+            return Crowd::default();
+        };
+        let Some(context) = members.context().enter() else {
+            indices.for_each(|index| self.finish(index, Status::BADCHID));
+            return Crowd::default();
+        };
+        members.context().gathered.hand_on();
+        let mut launch = Launch {
+            sweep: self,
+            members: &members,
+            context: &context,
+            behind: Vec::new(),
+            crowd: Vec::new(),
+            run: Vec::new(),
+            bytes: 0,
+            circuit: None,
+            written: Vec::new(),
+        };
+        indices.for_each(|index| launch.add(index));
+        let crowd = launch.end();
+        // Where that fails the circuits are gone, and the answers say so.
+        drop(members.context().flush());
+        crowd
+    }
+}
+
+impl Launch<'_> {
+    fn channel(&self, index: usize) -> &Arc<Channel> {
+        &self.members.channels()[index]
+    }
+
+    fn add(&mut self, index: usize) {
+        let members = self.members;
+        let channel = &members.channels()[index];
+        let payload = match self.sweep.check(index, channel) {
+            Ok(payload) => payload,
+            Err(status) => return self.sweep.finish(index, status),
+        };
+        if let Some(other) = channel.other_circuit(self.circuit.as_ref()) {
+            self.dispatch();
+            self.circuit = other;
+        }
+        self.run.push(index);
+        self.bytes += HEADER + payload.next_multiple_of(8);
+        if self.bytes >= RUN {
+            self.dispatch();
+        }
+    }
+
+    /// Sends the present run, or leaves it to the circuit's thread.
+    fn dispatch(&mut self) {
+        let Some(last) = self.run.last().copied() else {
+            return;
+        };
+        let bytes = std::mem::take(&mut self.bytes);
+        if let Some(circuit) = self.circuit.clone() {
+            // All that follows goes the same way: two writes to one PV keep their order.
+            if put_off(&mut self.crowd, &circuit, &mut self.run, false)
+                || put_off(&mut self.behind, &circuit, &mut self.run, false)
+            {
+                return;
+            }
+            if self.sweep.is_write() && circuit.crowded().is_some() {
+                put_off(&mut self.crowd, &circuit, &mut self.run, true);
+                return;
+            }
+            let (open, sent) = circuit.reserve_bytes(bytes);
+            if !open {
+                put_off(&mut self.behind, &circuit, &mut self.run, true);
+                return;
+            }
+            // Its answer confirms the run.
+            self.sweep.slot(last).sent.store(sent, Ordering::Release);
+            if !self.sweep.is_answered() {
+                self.written
+                    .retain(|(other, _)| !Arc::ptr_eq(other, &circuit));
+                self.written.push((circuit, last));
+            }
+        }
+        for index in self.run.drain(..) {
+            let channel = &self.members.channels()[index];
+            self.sweep.send(self.context, index, channel);
+        }
+    }
+
+    fn end(mut self) -> Crowd {
+        self.dispatch();
+        for (circuit, index) in std::mem::take(&mut self.written) {
+            if circuit.is_half_full() {
+                confirm(self.channel(index));
+            }
+        }
+        for part in std::mem::take(&mut self.behind) {
+            let rest = Rest::new(self.sweep, self.members, part.indices);
+            let confirmed = (!self.sweep.is_answered())
+                .then(|| rest.last())
+                .flatten()
+                .map(|index| self.channel(index).clone());
+            part.circuit.send(Errand::Sweep(rest));
+            confirmed.inspect(confirm);
+        }
+        Crowd(self.crowd)
+    }
+}
+
+/// Writes have no answer that would tell that they have left: a read behind them has.
+fn confirm(channel: &Arc<Channel>) {
+    if channel.may_be_read() {
+        drop(channel.get(DbrType::ENUM, 1, None, None));
+    }
+}
+
+/// Adds a run to the circuit's part, where there is one or one is to be made.
+fn put_off(parts: &mut Vec<Part>, circuit: &Arc<Circuit>, run: &mut Vec<usize>, new: bool) -> bool {
+    let place = parts
+        .iter_mut()
+        .find(|part| Arc::ptr_eq(&part.circuit, circuit));
+    match place {
+        Some(part) => part.indices.append(run),
+        None if new => parts.push(Part {
+            circuit: circuit.clone(),
+            indices: std::mem::take(run),
+        }),
+        None => return false,
+    }
+    true
+}
+
+enum Target {
+    Read(Arc<Channel>),
+    /// What is written is sent even where the channel is cleared meanwhile.
+    Write(Inside),
+}
+
+/// What the thread of a circuit sends of a sweep.
+pub(super) struct Rest {
+    sweep: Arc<Sweep>,
+    context: Arc<Context>,
+    /// In reverse.
+    left: Vec<(usize, Target)>,
+    pub(super) bytes: usize,
+}
+
+impl Rest {
+    fn new(sweep: &Arc<Sweep>, members: &Members, indices: Vec<usize>) -> Rest {
+        let mut rest = Rest {
+            sweep: sweep.clone(),
+            context: members.context().clone(),
+            left: Vec::with_capacity(indices.len()),
+            bytes: 0,
+        };
+        for index in indices.into_iter().rev() {
+            let channel = &members.channels()[index];
+            rest.bytes += sweep.check(index, channel).unwrap_or(0);
+            let target = if sweep.is_write() {
+                Inside::enter(channel).map(Target::Write)
+            } else {
+                Some(Target::Read(channel.clone()))
+            };
+            match target {
+                Some(target) => rest.left.push((index, target)),
+                None => sweep.finish(index, Status::BADCHID),
+            }
+        }
+        rest
+    }
+
+    fn last(&self) -> Option<usize> {
+        self.left.first().map(|(index, ..)| *index)
+    }
+
+    pub(super) fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    pub(super) fn run(mut self) {
+        while !self.left.is_empty() {
+            let context = self.context.clone();
+            let Some(pass) = context.enter() else {
+                // The context is going: the rest is told so.
+                return;
+            };
+            let first = self.left.len().saturating_sub(PASS);
+            for (index, target) in self.left.split_off(first).into_iter().rev() {
+                match target {
+                    Target::Read(channel) => self.sweep.send(&pass, index, &channel),
+                    Target::Write(inside) => self.write(&pass, index, &inside),
+                }
+            }
+        }
+    }
+
+    fn write(&self, pass: &ContextPass<'_>, index: usize, inside: &Inside) {
+        let channel = inside.channel();
+        let sent = inside.with_id(|id| self.sweep.hand(pass, index, channel, id));
+        let status = sent.unwrap_or(Status::BADCHID);
+        if !status.is_normal() && !self.sweep.is_answered() {
+            let error = Error::new(status, channel.name());
+            channel.report(ca_sys::CA_OP_PUT, DbrType::STRING, &error);
+        }
+        self.sweep.handed(index, status);
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        // Not sent: there was no thread to be had, or the context is going.
+        for (index, ..) in std::mem::take(&mut self.left) {
+            self.sweep.finish(index, Status::CHANDESTROY);
+        }
+    }
+}

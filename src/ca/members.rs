@@ -1,0 +1,121 @@
+//! The channels of a group, and the sweeps over them that are under way.
+
+use super::batch::Batch;
+use super::channel::Channel;
+use super::context::Context;
+use super::error::{Error, Result};
+use super::lock;
+use super::status::Status;
+use super::sweep::{Job, Sweep};
+use std::sync::{Arc, Mutex};
+
+/// Each of its channels refers to it until libca has forgotten that channel; and it keeps alive what libca has pointers
+/// to, the sweeps that are not over.
+pub struct Members {
+    context: Arc<Context>,
+    channels: Vec<Arc<Channel>>,
+    under_way: Mutex<Vec<Arc<Sweep>>>,
+    /// One that is over: its memory serves again.
+    spare: Mutex<Option<Arc<Sweep>>>,
+}
+
+/// A channel's place in a group.
+pub(super) struct Membership {
+    members: Arc<Members>,
+    index: usize,
+}
+
+impl Membership {
+    /// Nobody is to wait for the channel any more, though libca may answer.
+    pub(super) fn leave(&self) {
+        for sweep in self.members.under_way() {
+            sweep.leave(self.index);
+        }
+    }
+
+    /// libca has forgotten the channel.
+    pub(super) fn abandon(&self, status: Status) {
+        for sweep in self.members.under_way() {
+            sweep.finish(self.index, status);
+        }
+    }
+}
+
+impl Members {
+    /// Of channels that were just made, all in one context. Whoever waits for them asks the group; `pend_io` does not
+    /// wait for their searches.
+    pub fn new(context: &Arc<Context>, channels: Vec<Arc<Channel>>) -> Result<Arc<Members>> {
+        for channel in &channels {
+            if !Arc::ptr_eq(channel.context(), context) {
+                let detail = "the channels of a group are all in one context";
+                let name = channel.name();
+                return Err(Error::with_detail(Status::BADCHID, name, detail));
+            }
+        }
+        let members = Arc::new(Members {
+            context: context.clone(),
+            channels,
+            under_way: Mutex::default(),
+            spare: Mutex::default(),
+        });
+        for (index, channel) in members.channels.iter().enumerate() {
+            let membership = Membership {
+                members: members.clone(),
+                index,
+            };
+            channel.join(membership);
+        }
+        Ok(members)
+    }
+
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    pub fn channels(&self) -> &[Arc<Channel>] {
+        &self.channels
+    }
+
+    /// Done once all channels are connected that are not now; and until then [`forget`](Members::forget) is to be called.
+    pub fn search(&self) -> Arc<Batch> {
+        let batch = self.context.batch();
+        for channel in &self.channels {
+            channel.await_connection(&batch);
+        }
+        batch
+    }
+
+    /// Nobody waits for the connections of [`search`](Members::search) any more.
+    pub fn forget(&self, batch: &Arc<Batch>) {
+        for channel in &self.channels {
+            channel.forget_await(batch);
+        }
+    }
+
+    /// A sweep, which [`Sweep::launch`] begins.
+    pub fn sweep(self: &Arc<Members>, job: Job) -> Arc<Sweep> {
+        let spare = lock(&self.spare).take();
+        let sweep = Sweep::renewed(self, job, spare);
+        lock(&self.under_way).push(sweep.clone());
+        sweep
+    }
+
+    fn under_way(&self) -> Vec<Arc<Sweep>> {
+        lock(&self.under_way).clone()
+    }
+
+    /// libca has no pointer into it any more.
+    pub(super) fn over(&self, sweep: *const Sweep) -> Option<Arc<Sweep>> {
+        let mut under_way = lock(&self.under_way);
+        let place = under_way
+            .iter()
+            .position(|other| Arc::as_ptr(other) == sweep)?;
+        Some(under_way.swap_remove(place))
+    }
+
+    /// For a sweep whose outcome nobody looks at any more.
+    pub fn recycle(&self, sweep: Arc<Sweep>) {
+        let before = lock(&self.spare).replace(sweep);
+        drop(before);
+    }
+}

@@ -1,0 +1,433 @@
+//! One request to each channel of a group, handed to libca in one go and waited for together.
+//!
+//! For thousands of channels a request object each costs more than libca does. Here one object has a slot for each channel;
+//! libca gets a pointer to the slot, and answers into it. What has been waited for in vain stays until libca has let go of
+//! it, and the next sweep gets slots of its own: no late answer is taken for a new one.
+
+use super::batch::{Batch, Ticket};
+use super::channel::Channel;
+use super::context::ContextPass;
+use super::dbr::{Base, DbrType, View};
+use super::event::Dbr;
+use super::lock;
+use super::members::Members;
+use super::slot::{Change, Reading, Slot};
+use super::status::Status;
+use super::trampoline;
+use crate::ca_sys::{self, event_handler_args};
+use std::ffi::{c_long, c_ulong, c_void};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+/// What is read of each channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The value as a double.
+    Value,
+    /// That with its alarm and its time.
+    Time,
+    /// The value as text.
+    Text,
+}
+
+impl Form {
+    /// The request type and the element count for a channel.
+    fn order(self, native: Base, count: usize) -> Result<(DbrType, usize), Status> {
+        match (self, native) {
+            (Form::Text, Base::Char) if count > 1 => Ok((DbrType::CHAR, count)),
+            _ if count != 1 => Err(Status::BADCOUNT),
+            (Form::Text, _) => Ok((DbrType::STRING, 1)),
+            (_, Base::String) => Err(Status::NOCONVERT),
+            (Form::Value, _) => Ok((DbrType::DOUBLE, 1)),
+            (Form::Time, _) => Ok((DbrType::TIME_DOUBLE, 1)),
+        }
+    }
+}
+
+/// What is written to one channel.
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    dbr_type: DbrType,
+    count: usize,
+    /// Where its bytes begin, and how many there are.
+    start: usize,
+    size: usize,
+}
+
+/// What is written to each channel of a group.
+#[derive(Default)]
+pub struct Items {
+    bytes: Vec<u8>,
+    items: Vec<Option<Item>>,
+}
+
+impl Items {
+    pub fn for_channels(number: usize) -> Items {
+        Items {
+            bytes: Vec::with_capacity(number * 8),
+            items: Vec::with_capacity(number),
+        }
+    }
+
+    /// The next channel's: `count` elements of a type, which `append` adds to the bytes. They must have that type's size.
+    pub fn add<E>(
+        &mut self,
+        dbr_type: DbrType,
+        count: usize,
+        append: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let start = self.bytes.len();
+        append(&mut self.bytes)?;
+        let size = self.bytes.len() - start;
+        // What is too short is not sent: libca would read on.
+        let whole = dbr_type.size(count).is_some_and(|needed| needed <= size) && count > 0;
+        self.items.push(whole.then_some(Item {
+            dbr_type,
+            count,
+            start,
+            size,
+        }));
+        Ok(())
+    }
+
+    /// The next channel gets nothing.
+    pub fn skip(&mut self) {
+        self.items.push(None);
+    }
+
+    fn get(&self, index: usize) -> Option<(Item, &[u8])> {
+        let item = (*self.items.get(index)?)?;
+        Some((item, self.bytes.get(item.start..item.start + item.size)?))
+    }
+}
+
+pub enum Job {
+    Read(Form),
+    /// Without an answer.
+    Write(Items),
+    /// Answered when the processing that it started is complete.
+    WriteNotify(Items),
+}
+
+impl Job {
+    fn items(&self) -> Option<&Items> {
+        match self {
+            Job::Read(_) => None,
+            Job::Write(items) | Job::WriteNotify(items) => Some(items),
+        }
+    }
+}
+
+pub struct Sweep {
+    members: Weak<Members>,
+    job: Job,
+    slots: Vec<Slot>,
+    texts: Vec<OnceLock<Dbr>>,
+    /// Slots that are waited for, and one for its launch.
+    waiting: AtomicUsize,
+    /// Slots that libca may have a pointer to, and one for its launch.
+    lent: AtomicUsize,
+    ticket: Mutex<Option<Ticket>>,
+    batch: Arc<Batch>,
+}
+
+impl Sweep {
+    pub(super) fn renewed(
+        members: &Arc<Members>,
+        job: Job,
+        spare: Option<Arc<Sweep>>,
+    ) -> Arc<Sweep> {
+        let batch = members.context().batch();
+        let ticket = Some(batch.ticket());
+        let number = members.channels().len();
+        let (mut slots, mut texts) = (Vec::new(), Vec::new());
+        if let Some(old) = spare.and_then(|old| Arc::try_unwrap(old).ok()) {
+            slots = old.slots;
+            slots.iter_mut().for_each(Slot::reset);
+        } else {
+            slots.extend((0..number as u32).map(Slot::new));
+        }
+        if matches!(job, Job::Read(Form::Text)) {
+            texts.resize_with(number, OnceLock::new);
+        }
+        let sweep = Arc::new(Sweep {
+            members: Arc::downgrade(members),
+            job,
+            slots,
+            texts,
+            waiting: AtomicUsize::new(number + 1),
+            lent: AtomicUsize::new(number + 1),
+            ticket: Mutex::new(ticket),
+            batch,
+        });
+        let home = Arc::as_ptr(&sweep).cast_mut();
+        for slot in &sweep.slots {
+            slot.sweep.store(home, Ordering::Relaxed);
+            slot.ask();
+        }
+        sweep
+    }
+
+    pub fn batch(&self) -> &Arc<Batch> {
+        &self.batch
+    }
+
+    pub(super) fn members(&self) -> Option<Arc<Members>> {
+        self.members.upgrade()
+    }
+
+    pub(super) fn slot(&self, index: usize) -> &Slot {
+        &self.slots[index]
+    }
+
+    /// Its launch is over.
+    pub(super) fn launched(&self) {
+        drop(self.count(Change {
+            answered: true,
+            returned: true,
+        }));
+    }
+
+    /// A slot has changed. Where it was the last one, what this returns is what keeps `self` alive.
+    fn count(&self, change: Change) -> Option<Arc<Sweep>> {
+        let mut last = None;
+        let mut ticket = None;
+        if change.answered && self.waiting.fetch_sub(1, Ordering::AcqRel) == 1 {
+            ticket = lock(&self.ticket).take();
+        }
+        if change.returned && self.lent.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // First, so that its memory can serve again as soon as the waiter is done with it.
+            let members = self.members();
+            last = members.and_then(|members| members.over(self));
+        }
+        drop(ticket);
+        last
+    }
+
+    /// libca has no more to do with a slot: it did not take the request, or has forgotten it, or will not answer it.
+    pub(super) fn finish(&self, index: usize, status: Status) {
+        drop(self.count(self.slots[index].answer(status, None)));
+    }
+
+    /// Nobody is to wait for a slot; libca may still answer.
+    pub(super) fn leave(&self, index: usize) {
+        drop(self.count(self.slots[index].leave()));
+    }
+
+    /// libca's answer to a slot. Where it was the last one, what this returns is what keeps `self` alive.
+    ///
+    /// # Safety
+    /// `args` must be what libca handed to a callback for a request of this sweep.
+    pub(super) unsafe fn answered(
+        &self,
+        slot: &Slot,
+        args: &event_handler_args,
+    ) -> Option<Arc<Sweep>> {
+        let mut status = Status(args.status);
+        let index = slot.index as usize;
+        let sent = slot.sent.load(Ordering::Acquire);
+        if sent != 0
+            && !matches!(status, Status::DISCONN | Status::CHANDESTROY)
+            && let Some(members) = self.members()
+            && let Some(circuit) = members.channels()[index].circuit()
+        {
+            circuit.confirm(sent);
+        }
+        let mut view = None;
+        if let (true, Job::Read(form)) = (status.is_normal(), &self.job) {
+            let count = usize::try_from(args.count).unwrap_or(0);
+            #[allow(clippy::useless_conversion)] // c_long has 32 bits on Windows
+            let dbr_type = DbrType::new(i64::from(args.type_));
+            match (dbr_type, form) {
+                (Some(dbr_type), Form::Text) => {
+                    // SAFETY: the caller's promise.
+                    match unsafe { Dbr::copy_from(dbr_type, count, args.dbr) } {
+                        // A slot is answered once.
+                        Some(dbr) => drop(self.texts[index].set(dbr)),
+                        None => status = Status::BADTYPE,
+                    }
+                }
+                (Some(dbr_type), _)
+                    if count == 1 && !args.dbr.is_null() && dbr_type.base() == Base::Double =>
+                {
+                    let size = dbr_type.size(1).unwrap_or(0);
+                    // SAFETY: the caller's promise: a structure of this type, with its one element.
+                    let bytes = unsafe { std::slice::from_raw_parts(args.dbr.cast::<u8>(), size) };
+                    view = Some(View::new(dbr_type, 1, bytes));
+                }
+                _ => status = Status::BADTYPE,
+            }
+        }
+        self.count(slot.answer(status, view))
+    }
+
+    /// Whether a channel can be asked at all; and the bytes of values that are sent to it.
+    pub(super) fn check(&self, index: usize, channel: &Channel) -> Result<usize, Status> {
+        let Some(native) = channel.native_type() else {
+            return Err(if channel.is_closed() {
+                Status::BADCHID
+            } else {
+                Status::DISCONN
+            });
+        };
+        match &self.job {
+            Job::Read(form) => {
+                form.order(native, channel.element_count())?;
+                let may = channel.may_be_read();
+                may.then_some(0).ok_or(Status::NORDACCESS)
+            }
+            Job::Write(items) | Job::WriteNotify(items) => {
+                let may = channel.may_be_written();
+                let (item, _) = items.get(index).ok_or(Status::DISCONN)?;
+                may.then_some(item.size).ok_or(Status::NOWTACCESS)
+            }
+        }
+    }
+
+    pub(super) fn is_write(&self) -> bool {
+        self.job.items().is_some()
+    }
+
+    /// What is sent without an answer is over when libca has it.
+    pub fn is_answered(&self) -> bool {
+        !matches!(self.job, Job::Write(_))
+    }
+
+    /// Hands one request to libca.
+    pub(super) fn send(&self, context: &ContextPass<'_>, index: usize, channel: &Channel) {
+        let sent = channel.with_id(context, |id| self.hand(context, index, channel, id));
+        self.handed(index, sent.unwrap_or(Status::BADCHID));
+    }
+
+    pub(super) fn handed(&self, index: usize, status: Status) {
+        if !status.is_normal() || !self.is_answered() {
+            self.finish(index, status);
+        }
+    }
+
+    /// `id` must be the channel's, and alive while this runs: whoever calls is inside the channel's gate.
+    pub(super) fn hand(
+        &self,
+        context: &ContextPass<'_>,
+        index: usize,
+        channel: &Channel,
+        id: ca_sys::chid,
+    ) -> Status {
+        let user: *mut c_void = std::ptr::from_ref(&self.slots[index]).cast_mut().cast();
+        let c_count = |count: usize| c_ulong::try_from(count).unwrap_or(0);
+        if let Job::Read(form) = &self.job {
+            let Some(native) = channel.native_type() else {
+                return Status::DISCONN;
+            };
+            let (dbr_type, count) = match form.order(native, channel.element_count()) {
+                Ok(order) => order,
+                Err(status) => return status,
+            };
+            // SAFETY: the caller's promise for the id. `user` stays good until the answer or until the channel is cleared,
+            // because the members keep the sweep so long.
+            return Status(unsafe {
+                context.api().ca_array_get_callback(
+                    c_long::from(dbr_type.number()),
+                    c_count(count),
+                    id,
+                    Some(trampoline::swept),
+                    user,
+                )
+            });
+        }
+        let Some((item, bytes)) = self.job.items().and_then(|items| items.get(index)) else {
+            return Status::DISCONN;
+        };
+        let (dbr_type, count) = (c_long::from(item.dbr_type.number()), c_count(item.count));
+        channel.refusals.write_sent();
+        // SAFETY: as above for the id and `user`; libca reads `count` elements, which `Items::add` has seen are there, and
+        // keeps no pointer to them.
+        Status(unsafe {
+            let data = bytes.as_ptr().cast();
+            if self.is_answered() {
+                let swept: ca_sys::caEventCallBackFunc = Some(trampoline::swept);
+                context
+                    .api()
+                    .ca_array_put_callback(dbr_type, count, id, data, swept, user)
+            } else {
+                context.api().ca_array_put(dbr_type, count, id, data)
+            }
+        })
+    }
+
+    /// What came of each request; ECA_TIMEOUT where nothing has yet. (What is written without an answer, and waits for its
+    /// turn, has come to all that it will.)
+    pub fn statuses(&self) -> Vec<i32> {
+        let nothing = if self.is_answered() {
+            Status::TIMEOUT
+        } else {
+            Status::NORMAL
+        };
+        let outcomes = self.slots.iter().map(Slot::outcome);
+        outcomes
+            .map(|outcome| outcome.unwrap_or(nothing).0)
+            .collect()
+    }
+
+    /// The status and the reading of each channel. Looked at once, as stragglers may come between two looks.
+    pub fn readings(&self) -> impl Iterator<Item = (Status, Option<Reading>)> {
+        self.slots.iter().map(|slot| {
+            let reading = slot.reading();
+            let status = match reading {
+                Some(_) => Status::NORMAL,
+                None => slot
+                    .outcome()
+                    .filter(|status| !status.is_normal())
+                    .unwrap_or(Status::TIMEOUT),
+            };
+            (status, reading)
+        })
+    }
+
+    /// The status and the text of each channel, up to its NUL.
+    pub fn texts(&self) -> impl Iterator<Item = (Status, Option<&[u8]>)> {
+        self.slots.iter().zip(&self.texts).map(|(slot, text)| {
+            match slot.outcome().unwrap_or(Status::TIMEOUT) {
+                Status::NORMAL => (Status::NORMAL, text.get().map(Dbr::text)),
+                status => (status, None),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_by_native_type() {
+        assert_eq!(Form::Value.order(Base::Enum, 1), Ok((DbrType::DOUBLE, 1)));
+        assert_eq!(
+            Form::Time.order(Base::Char, 1),
+            Ok((DbrType::TIME_DOUBLE, 1))
+        );
+        assert_eq!(Form::Text.order(Base::Char, 1), Ok((DbrType::STRING, 1)));
+        assert_eq!(Form::Text.order(Base::Char, 40), Ok((DbrType::CHAR, 40)));
+        assert_eq!(Form::Text.order(Base::String, 1), Ok((DbrType::STRING, 1)));
+        assert_eq!(Form::Text.order(Base::Double, 2), Err(Status::BADCOUNT));
+        assert_eq!(Form::Value.order(Base::Char, 40), Err(Status::BADCOUNT));
+        assert_eq!(Form::Time.order(Base::String, 1), Err(Status::NOCONVERT));
+    }
+
+    #[test]
+    fn what_is_too_short_is_not_sent() {
+        let mut items = Items::for_channels(4);
+        let two = |bytes: &mut Vec<u8>| {
+            bytes.extend([1, 2]);
+            Ok::<(), ()>(())
+        };
+        items.add(DbrType::DOUBLE, 1, two).unwrap();
+        items.add(DbrType::CHAR, 2, two).unwrap();
+        items.add(DbrType::CHAR, 0, |_| Ok::<(), ()>(())).unwrap();
+        items.skip();
+        assert!(items.get(0).is_none());
+        assert_eq!(items.get(1).unwrap().1, [1, 2]);
+        assert!(items.get(2).is_none() && items.get(3).is_none() && items.get(4).is_none());
+        assert_eq!(items.add(DbrType::CHAR, 1, |_| Err("no")), Err("no"));
+    }
+}
