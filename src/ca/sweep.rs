@@ -263,12 +263,11 @@ impl Sweep {
 
     /// Whether a channel can be asked at all; and the bytes of values that are sent to it.
     pub(super) fn check(&self, index: usize, channel: &Channel) -> Result<usize, Status> {
+        if channel.is_closed() {
+            return Err(Status::BADCHID);
+        }
         let Some(native) = channel.native_type() else {
-            return Err(if channel.is_closed() {
-                Status::BADCHID
-            } else {
-                Status::DISCONN
-            });
+            return Err(Status::DISCONN);
         };
         match &self.job {
             Job::Read(form) => {
