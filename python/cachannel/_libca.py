@@ -82,6 +82,14 @@ def load() -> None:
         raise ImportError(f"cachannel needs EPICS's libca, and found none.\nTried:\n{tried}\n{_ADVICE}") from None
 
 
+def asked_for_the_report() -> bool:
+    """Whether this import is that of ``python -m cachannel``, which tells of a missing libca better than a traceback.
+
+    Python has "-m" in place of the program's name as long as it looks for the module.
+    """
+    return sys.argv[:1] == ["-m"] and "cachannel" in getattr(sys, "orig_argv", ["cachannel"])
+
+
 def libca_path() -> str:
     """The path of the libca in use."""
     loaded = _ca.loaded_libca()
