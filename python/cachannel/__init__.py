@@ -17,21 +17,13 @@ import atexit
 
 from . import _ca, _libca
 
-try:
-    _libca.load()
-except ImportError as error:
-    if not _libca.asked_for_the_report():
-        raise
-    from . import _report
+_libca.load()
 
-    print(_report.versions(), *_report.environment(), error, sep="\n")
-    raise SystemExit(1) from None
-
-from . import ca
-from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError
-from ._libca import libca_path
-from ._version import __version__, version_info
-from .CaChannel import CaChannel
+from . import ca  # noqa: E402 (what follows needs libca)
+from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError  # noqa: E402
+from ._libca import libca_path  # noqa: E402
+from ._version import __version__, version_info  # noqa: E402
+from .CaChannel import CaChannel  # noqa: E402
 
 USE_NUMPY = False
 """Whether values of more than one element come as numpy arrays where a call does not say (``use_numpy=``)."""

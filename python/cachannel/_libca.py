@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import _ca
+from . import _ca, _report
 
 _ADVICE = """\
 To have one, either
@@ -72,6 +72,14 @@ def candidates() -> Iterator[tuple[str, str]]:
     yield from _system()
 
 
+def _asked_for_the_report() -> bool:
+    """Whether this import is that of ``python -m cachannel``, which tells of a missing libca better than a traceback.
+
+    Python has "-m" in place of the program's name as long as it looks for the module.
+    """
+    return sys.argv[:1] == ["-m"] and "cachannel" in getattr(sys, "orig_argv", ["cachannel"])
+
+
 def load() -> None:
     """Opens libca, or raises an ImportError that says what was tried and what to do."""
     places = list(candidates())
@@ -79,15 +87,11 @@ def load() -> None:
         _ca.load_libca(places)
     except ImportError as error:
         tried = str(error).rstrip() or "  nothing"
-        raise ImportError(f"cachannel needs EPICS's libca, and found none.\nTried:\n{tried}\n{_ADVICE}") from None
-
-
-def asked_for_the_report() -> bool:
-    """Whether this import is that of ``python -m cachannel``, which tells of a missing libca better than a traceback.
-
-    Python has "-m" in place of the program's name as long as it looks for the module.
-    """
-    return sys.argv[:1] == ["-m"] and "cachannel" in getattr(sys, "orig_argv", ["cachannel"])
+        message = f"cachannel needs EPICS's libca, and found none.\nTried:\n{tried}\n{_ADVICE}"
+        if _asked_for_the_report():
+            print(_report.versions(), *_report.environment(), message, sep="\n")
+            raise SystemExit(1) from None
+        raise ImportError(message) from None
 
 
 def libca_path() -> str:
