@@ -23,8 +23,12 @@ ifeq ($(shell uname -s),Linux)
 WHEEL_OPTIONS := --zig --compatibility $(if $(findstring musl,$(WHEEL_TARGET)),musllinux_1_2,manylinux2014)
 endif
 
+# Where `make wheel-test` tries the wheel: releases of Debian, and where their packages come from.
+TREES  ?= bullseye bookworm trixie sid
+MIRROR ?= http://deb.debian.org/debian
+
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench docs wheel notices bindings check-bindings build clean rust
+.PHONY: help demo test check bench docs wheel wheel-test notices bindings check-bindings build clean rust
 
 help:            ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -60,6 +64,9 @@ wheel: $(STAMPS)/wheel | rust            ## build the wheel and the sdist into d
 	$(PY) -m maturin build --release --locked --strip --out dist $(WHEEL_OPTIONS) $(if $(WHEEL_TARGET),--target $(WHEEL_TARGET))
 	$(PY) -m maturin sdist --out dist
 	$(PY) tools/check_wheel.py dist
+
+wheel-test: wheel            ## try the wheel in fresh Debians (as root): TREES="bookworm sid", SMOKE=1 for a part of the tests
+	$(PY) tools/wheel_test.py $(if $(SMOKE),--smoke) --mirror $(MIRROR) $(TREES)
 
 notices: $(STAMPS)/venv | rust            ## make THIRD-PARTY.txt again
 	$(PY) tools/third_party.py

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import _ca, _report
+from . import _ca
 
 _ADVICE = """\
 To have one, either
@@ -89,6 +89,8 @@ def load() -> None:
         tried = str(error).rstrip() or "  nothing"
         message = f"cachannel needs EPICS's libca, and found none.\nTried:\n{tried}\n{_ADVICE}"
         if _asked_for_the_report():
+            from . import _report
+
             print(_report.versions(), *_report.environment(), message, sep="\n")
             raise SystemExit(1) from None
         raise ImportError(message) from None
