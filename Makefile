@@ -17,8 +17,10 @@ BINDINGS := src/ca_sys/bindings.rs
 
 RUST_SOURCES := $(shell find src -name '*.rs') Cargo.toml $(wildcard Cargo.lock)
 
-# `make wheel` links against an old glibc, with zig. WHEEL_TARGET= builds for another machine (rustup target add …).
+# `make wheel` links against an old glibc, with zig. WHEEL_TARGET= builds for another machine (rustup target add …),
+# WHEEL_PYTHON= for one Python, which a free-threaded one needs.
 WHEEL_TARGET ?=
+WHEEL_PYTHON ?=
 ifeq ($(shell uname -s),Linux)
 WHEEL_OPTIONS := --zig --compatibility $(if $(findstring musl,$(WHEEL_TARGET)),musllinux_1_2,manylinux2014)
 endif
@@ -61,7 +63,7 @@ wheel: $(STAMPS)/wheel | rust            ## build the wheel and the sdist into d
 	rm -rf dist
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" \
 	RUSTFLAGS="--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo --remap-path-prefix=$(CURDIR)=cachannel" \
-	$(PY) -m maturin build --release --locked --strip --out dist $(WHEEL_OPTIONS) $(if $(WHEEL_TARGET),--target $(WHEEL_TARGET))
+	$(PY) -m maturin build --release --locked --strip --out dist $(WHEEL_OPTIONS) $(if $(WHEEL_TARGET),--target $(WHEEL_TARGET)) $(if $(WHEEL_PYTHON),--interpreter $(WHEEL_PYTHON))
 	$(PY) -m maturin sdist --out dist
 	$(PY) tools/check_wheel.py dist
 
