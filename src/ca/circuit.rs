@@ -14,6 +14,7 @@ use super::dbr::DbrType;
 use super::lock;
 use super::request::Request;
 use super::subscription::{Subscription, Terms};
+use super::trampoline::contained;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
@@ -24,6 +25,8 @@ use std::time::Duration;
 const WINDOW: u64 = 112 * 1024;
 /// Bytes of values that may wait for the circuit's thread before those who write wait, too.
 const ENOUGH: usize = 8 * 1024 * 1024;
+/// What a value takes beside itself, about.
+const OVERHEAD: usize = 256;
 /// A message's header.
 const HEADER: usize = 16;
 /// How long the thread waits for more to do before it ends.
@@ -98,7 +101,9 @@ impl Errand {
 
     fn bytes(&self) -> usize {
         match self {
-            Errand::Put { data, .. } | Errand::PutNotify { data, .. } => data.as_slice().len(),
+            Errand::Put { data, .. } | Errand::PutNotify { data, .. } => {
+                OVERHEAD + data.as_slice().len()
+            }
             _ => 0,
         }
     }
@@ -117,7 +122,7 @@ pub struct Circuit {
 #[derive(Default)]
 struct Errands {
     queue: VecDeque<(Errand, Ticket)>,
-    /// Of values in the queue.
+    /// Of values, that at which the thread is included.
     bytes: usize,
     has_thread: bool,
     closed: bool,
@@ -199,7 +204,11 @@ impl Circuit {
         let mut context = None;
         while let Some((errand, ticket)) = self.next(&mut context) {
             context = context.or_else(|| errand.context());
-            errand.run();
+            let bytes = errand.bytes();
+            contained(|| errand.run());
+            let mut errands = lock(&self.errands);
+            errands.bytes = errands.bytes.saturating_sub(bytes);
+            drop(errands);
             drop(ticket);
         }
     }
@@ -221,10 +230,7 @@ impl Circuit {
             .wait_timeout_while(errands, LINGER, idle)
             .unwrap_or_else(PoisonError::into_inner);
         let next = errands.queue.pop_front();
-        match &next {
-            Some((errand, _)) => errands.bytes -= errand.bytes(),
-            None => errands.has_thread = false,
-        }
+        errands.has_thread = next.is_some();
         next
     }
 

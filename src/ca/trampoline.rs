@@ -17,10 +17,10 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// A panic must not unwind into C.
-fn contained(work: impl FnOnce()) {
+/// A panic must not unwind into C, nor end a thread that has more to do.
+pub(super) fn contained(work: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(work)).is_err() {
-        eprintln!("cachannel: a callback of libca failed; this is a bug");
+        eprintln!("cachannel: something failed that must not; this is a bug");
     }
 }
 
