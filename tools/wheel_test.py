@@ -14,6 +14,7 @@ import ast
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -55,7 +56,8 @@ class Failed(Exception):
 def run(command: Sequence[str], log: Path, limit: float, **variables: str) -> str:
     """Run a command, and return what it has printed, which is added to the log as well."""
     with log.open("ab") as stream:
-        stream.write(f"$ {' '.join(command)}\n".encode())
+        shown = command[command.index("-i") + 1 :] if "unshare" in command else command
+        stream.write(f"$ {' '.join(shown)}\n".encode())
     try:
         ran = subprocess.run(
             command,
@@ -96,9 +98,21 @@ class System:
         inside |= {"PIP_CERT": f"/{BUNDLE}", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "DEBIAN_FRONTEND": "noninteractive"}
         script = (
             'mount -t proc proc "$1/proc"; mkdir -p "$1/dev/shm"; mount -t tmpfs tmpfs "$1/dev/shm"; '
-            'root=$1; shift; exec chroot "$root" env -i "$@"'
+            'root=$1; shift; exec chroot "$root" env "$@"'
         )
-        spaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", script, "sh", str(self.path)]
+        spaces = [
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "sh",
+            "-ec",
+            script,
+            "sh",
+            str(self.path),
+            "-i",
+        ]
         assignments = [f"{name}={value}" for name, value in inside.items()]
         return run([*spaces, *assignments, *command], self.log, limit)
 
@@ -291,6 +305,8 @@ def main() -> int:
     parser.add_argument("--mirror", default="http://deb.debian.org/debian")
     parser.add_argument("--python", default=sys.executable, help="what to build the sdist with")
     options = parser.parse_args()
+    # Ended from outside: as an exception it ends what runs in a tree, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
     (wheel,) = (ROOT / "dist").glob("*.whl")
     (sdist,) = (ROOT / "dist").glob("*.tar.gz")
     shutil.rmtree(LOGS, ignore_errors=True)
