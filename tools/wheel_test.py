@@ -53,16 +53,14 @@ class Failed(Exception):
     """A command that did not do what it should; its text says why in one line."""
 
 
-def run(command: Sequence[str], log: Path, limit: float, **variables: str) -> str:
+def run(command: Sequence[str], log: Path, limit: float, shown: str = "") -> str:
     """Run a command, and return what it has printed, which is added to the log as well."""
     with log.open("ab") as stream:
-        shown = command[command.index("-i") + 1 :] if "unshare" in command else command
-        stream.write(f"$ {' '.join(shown)}\n".encode())
+        stream.write(f"$ {shown or ' '.join(command)}\n".encode())
     try:
         ran = subprocess.run(
             command,
             cwd=ROOT,
-            env={**os.environ, **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -78,7 +76,7 @@ def run(command: Sequence[str], log: Path, limit: float, **variables: str) -> st
     if ran.returncode != 0:
         lines = [line for line in output.splitlines() if line.strip()] or [f"exit status {ran.returncode}"]
         told = [line for line in lines if line.startswith(("ERROR:", "E:"))]
-        raise Failed((told or lines)[-1].strip())
+        raise Failed(re.sub(r"^(ERROR|E): ", "", (told or lines)[-1].strip()))
     return output
 
 
@@ -98,23 +96,11 @@ class System:
         inside |= {"PIP_CERT": f"/{BUNDLE}", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "DEBIAN_FRONTEND": "noninteractive"}
         script = (
             'mount -t proc proc "$1/proc"; mkdir -p "$1/dev/shm"; mount -t tmpfs tmpfs "$1/dev/shm"; '
-            'root=$1; shift; exec chroot "$root" env "$@"'
+            'root=$1; shift; exec chroot "$root" env -i "$@"'
         )
-        spaces = [
-            "unshare",
-            "--mount",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "sh",
-            "-ec",
-            script,
-            "sh",
-            str(self.path),
-            "-i",
-        ]
+        spaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", script, "sh", str(self.path)]
         assignments = [f"{name}={value}" for name, value in inside.items()]
-        return run([*spaces, *assignments, *command], self.log, limit)
+        return run([*spaces, *assignments, *command], self.log, limit, " ".join(command))
 
     def make(self) -> None:
         """Have the tree: made now, or before."""
