@@ -14,7 +14,7 @@ from . import _ca
 _ADVICE = """\
 To have one, either
   - pip install epicscorelibs            (Linux, macOS and Windows on common processors), or
-  - apt install libca4.13.5              (Debian and its kin), or
+  - apt install 'libca4.*'              (Debian and its kin), or
   - set EPICS_BASE and EPICS_HOST_ARCH   to an installation of EPICS base with shared libraries, or
   - set CACHANNEL_LIBCA                  to the path of the library."""
 
