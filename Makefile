@@ -40,7 +40,7 @@ demo: build $(STAMPS)/demo            ## do the main job on a real IOC, and draw
 
 test: build $(STAMPS)/test            ## run all tests
 	cargo test --no-default-features
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile
 
 check: build check-bindings $(STAMPS)/check $(STAMPS)/test $(STAMPS)/bench            ## rustfmt, clippy, ruff, mypy, stubtest, bindings
 	cargo fmt --check

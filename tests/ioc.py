@@ -44,9 +44,14 @@ def wait_for(condition: Callable[[], object], timeout: float = 10.0, what: str =
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that is free for UDP and for TCP, and that the system gives to nobody by itself."""
+    """A port of 127.0.0.1 that is free for UDP and for TCP, and that the system gives to nobody by itself.
+
+    Processes that run parts of the tests side by side choose from ports of their own.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
     for _ in range(1000):
-        port = random.SystemRandom().randrange(10000, 32000)
+        port = random.SystemRandom().randrange(10000, 32000) // workers * workers + worker
         with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
             udp.bind(("127.0.0.1", port))
             with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp:

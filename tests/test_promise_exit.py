@@ -168,7 +168,7 @@ EXITS = {
     ca.flush_io()
     called.wait(10)
     """
-        for what in ("time.sleep(0.001)", "sum(range(1000))", "ca.pend_event(0.001)", "read(chid)")
+        for what in ("time.sleep(0.001)", "ca.pend_event(0.001)")
     },
     "a callback that ends as the program does": """
     def slow(args):

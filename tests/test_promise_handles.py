@@ -131,7 +131,7 @@ def test_searching_and_clearing_one_object_in_threads(run_script: RunScript) -> 
         sys.setswitchinterval(1e-5)
         kept = connect("calong")
         channels = [CaChannel(P + "calong") for _ in range(4)]
-        end = time.monotonic() + 3  # of stress, with nothing to wait for
+        end = time.monotonic() + 2  # of stress, with nothing to wait for
         def search():
             count = 0
             while time.monotonic() < end:

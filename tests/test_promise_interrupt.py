@@ -25,7 +25,7 @@ WAITS = {
     "putw of more than a stopped server takes": "stop_server(stuck); until_full(big.putw, data)",
     "getw behind more than a stopped server takes": "stop_server(stuck); big.putw(data); channel.getw()",
     "array_put until a stopped server takes no more": "stop_server(stuck); until_full(channel.array_put, 1)",
-    "array_put_callback until it is full": "stop_server(stuck); until_full(channel.array_put_callback, 1, 5, 1, ok)",
+    "array_put_callback until it is full": "stop_server(stuck); until_full(big.array_put_callback, data, 6, None, ok)",
     "array_get until a stopped server takes no more": "stop_server(stuck); until_full(channel.array_get)",
     "destroy_context while a server takes nothing": "stop_server(stuck); big.putw(data); fill(); ca.destroy_context()",
     "destroy_context in the middle of a callback": "hold_up(); ca.destroy_context()",
