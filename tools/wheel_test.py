@@ -219,14 +219,15 @@ def run_tests(row: Row, log: Path, run_pytest: Callable[[], str]) -> Row:
     return row._replace(result=f"{result}, {time.monotonic() - began:.0f} s")
 
 
-def system_libca(system: System, wheel: Path) -> Row:
+def system_libca(system: System, python: str, wheel: Path) -> Row:
     """Without epicscorelibs at all: numpy, the wheel, and Debian's libca, which is found without being told."""
-    row = Row(system.name, "python3", "newest", "Debian's, found", "python -m cachannel", "")
-    inside = "/env-alone/bin/python"
+    row = Row(system.name, python, "newest", "Debian's, found", "python -m cachannel", "")
+    environment = f"/env-{python}-alone"
+    inside = f"{environment}/bin/python"
     try:
         system.debian_libca()
-        shutil.rmtree(system.path / "env-alone", ignore_errors=True)
-        system.run("python3", "-m", "venv", "/env-alone")
+        shutil.rmtree(system.path / environment[1:], ignore_errors=True)
+        system.run(python, "-m", "venv", environment)
         system.run(inside, "-m", "pip", "install", "-q", "--only-binary", ":all:", "numpy")
         system.run(inside, "-m", "pip", "install", "-q", "--no-deps", f"/check/{wheel.name}")
         said = system.run(inside, "-m", "cachannel")
@@ -273,8 +274,8 @@ def rows_of(system: System, wheel: Path, whole: bool) -> Iterator[Row]:
             continue
         yield test_here(system, python, "", "", wheel, whole)
         yield test_here(system, python, "1.26", "", wheel, whole=False)
-    yield test_here(system, "python3", "", "Debian's", wheel, whole=False)
-    yield system_libca(system, wheel)
+        yield test_here(system, python, "", "Debian's", wheel, whole=False)
+        yield system_libca(system, python, wheel)
 
 
 def show(rows: Sequence[Row]) -> None:
