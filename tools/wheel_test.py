@@ -178,7 +178,7 @@ def test_here(system: System, python: str, numpy: str, libca: str, wheel: Path, 
     wanted = ["numpy" + (f"=={numpy}.*" if numpy else ""), f"/check/{wheel.name}"]
     install = (inside, "-m", "pip", "install", "-q", "--only-binary", ":all:")
     smoke = f"smoke tests of {len(SMOKE)} files"
-    ran, files = ("whole suite", ("tests",)) if whole else (smoke, SMOKE)
+    ran, files = ("whole suite", ("-n", "2", "--dist", "loadfile", "tests")) if whole else (smoke, SMOKE)
     try:
         shutil.rmtree(system.path / environment[1:], ignore_errors=True)
         system.run(python, "-m", "venv", environment)
