@@ -7,8 +7,12 @@ mod incoming;
 pub mod names;
 #[cfg(feature = "python")]
 mod outgoing;
+#[cfg(feature = "python")]
+mod rows;
 
 #[cfg(feature = "python")]
 pub use incoming::{ArrayCache, Memory, Style, fill, value};
 #[cfg(feature = "python")]
 pub use outgoing::{Outgoing, outgoing};
+#[cfg(feature = "python")]
+pub use rows::rows;

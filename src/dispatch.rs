@@ -150,6 +150,7 @@ fn call(py: Python<'_>, context: &Context, event: &Event) -> PyResult<()> {
         } => access_rights(py, channel, *read, *write),
         Event::Exception(exception) => self::exception(py, context, exception),
         Event::Message(text) => message(py, context, text),
+        Event::Warning(text) => log(py, "cachannel", "warning", text, None),
     }
 }
 
@@ -336,7 +337,7 @@ fn report(py: Python<'_>, event: &Event, error: PyErr) {
             channel.access_handler(),
         ),
         Event::Exception(exception) => (exception.channel.clone(), "exception", None),
-        Event::Message(_) => (None, "printf", None),
+        Event::Message(_) | Event::Warning(_) => (None, "printf", None),
     };
     let mut text = format!("exception in a {kind} callback");
     if let Some(pv) = pv {

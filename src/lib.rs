@@ -54,6 +54,8 @@ mod module {
     #[pymodule_export]
     use crate::py::read::{DBRValue, get, read_wait};
     #[pymodule_export]
+    use crate::py::recorder::Recorder;
+    #[pymodule_export]
     use crate::py::subscription::{Evid, clear_subscription, create_subscription, dropped};
     #[pymodule_export]
     use crate::py::wait::{
@@ -77,6 +79,7 @@ mod module {
             "read_wait",
             "wait_answers",
             "wait_connected",
+            "Recorder",
             "shutdown",
             "Transfers",
             "wait_io",

@@ -36,7 +36,10 @@ class TankIoc(Ioc):
     """An IOC with the records that the documentation talks of."""
 
     def _command(self) -> list[str]:
-        return [*super()._command(), "--database", str(ROOT / "docs" / "tank.db"), ""]
+        command = [*super()._command(), "--database", str(ROOT / "docs" / "tank.db"), ""]
+        for number in range(1000):
+            command += ["--database", str(ROOT / "docs" / "sensor.db"), f"N={number}"]
+        return command
 
 
 @pytest.fixture(scope="module")

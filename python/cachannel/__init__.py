@@ -20,6 +20,7 @@ from . import _ca, _libca
 _libca.load()
 
 from . import ca  # noqa: E402 (what follows needs libca)
+from ._ca import Recorder  # noqa: E402
 from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError  # noqa: E402
 from ._libca import libca_path  # noqa: E402
 from ._version import __version__, version_info  # noqa: E402
@@ -34,6 +35,7 @@ __all__ = [
     "CaChannelException",
     "CaChannelTypeError",
     "CaChannelValueError",
+    "Recorder",
     "__version__",
     "ca",
     "libca_path",

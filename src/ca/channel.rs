@@ -11,6 +11,7 @@ use super::refusal::Refusals;
 use super::request::{InFlight, Request, abandon};
 use super::status::Status;
 use super::subscription::Subscription;
+use super::track::Track;
 use super::{lock, replace, trampoline};
 use crate::ca_sys::{self, LibCa};
 use std::ffi::{CStr, CString, c_char, c_void};
@@ -320,6 +321,7 @@ impl Channel {
             self.element_count.store(0, Ordering::Release);
             replace(&self.circuit, None);
         }
+        self.tracks().iter().for_each(|track| track.look(self));
         let (ticket, handled) = {
             let mut connection = lock(&self.connection);
             let ticket = if up { connection.ticket.take() } else { None };
@@ -327,6 +329,13 @@ impl Channel {
         };
         drop(ticket);
         handled
+    }
+
+    /// The recorders that it has subscriptions for.
+    fn tracks(&self) -> Vec<Arc<Track>> {
+        let subscriptions = lock(&self.subscriptions);
+        let tracks = subscriptions.iter().filter_map(|s| s.track.clone());
+        tracks.collect()
     }
 
     /// The circuit that it is connected by.
@@ -443,6 +452,9 @@ impl Channel {
         drop(ticket);
         let requests: Vec<Arc<Request>> = lock(&self.requests).iter().cloned().collect();
         abandon(requests, status);
+        self.tracks()
+            .iter()
+            .for_each(|track| track.release_readers());
     }
 
     /// Answers everything outstanding with `status`: libca has forgotten it.

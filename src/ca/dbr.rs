@@ -86,6 +86,7 @@ impl DbrType {
     pub const STRING: DbrType = DbrType(0);
     pub const ENUM: DbrType = DbrType(3);
     pub const CHAR: DbrType = DbrType(4);
+    pub const TIME_DOUBLE: DbrType = DbrType(20);
     pub const PUT_ACKT: DbrType = DbrType(35);
     pub const PUT_ACKS: DbrType = DbrType(36);
     pub const STSACK_STRING: DbrType = DbrType(37);

@@ -123,4 +123,6 @@ pub enum Event {
     Exception(Box<Exception>),
     /// A diagnostic that libca would have printed.
     Message(String),
+    /// Something that a program should know and nobody waits to hear.
+    Warning(String),
 }

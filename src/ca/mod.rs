@@ -16,10 +16,13 @@ pub mod gate;
 mod gathered;
 pub mod group;
 pub mod queue;
+pub mod recording;
 pub mod refusal;
 pub mod request;
 pub mod status;
 pub mod subscription;
+pub mod tape;
+pub mod track;
 mod trampoline;
 mod transfer;
 

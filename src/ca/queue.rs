@@ -325,7 +325,13 @@ mod tests {
 
     fn subscription(updates: usize, bytes: usize) -> Arc<Subscription> {
         let limits = Limits { updates, bytes };
-        Subscription::new(Weak::new(), DbrType::plain(DOUBLE), Arc::new(()), limits)
+        let handler = Arc::new(());
+        Arc::new(Subscription::new(
+            Weak::new(),
+            DbrType::plain(DOUBLE),
+            handler,
+            limits,
+        ))
     }
 
     fn answer(value: f64, elements: usize) -> Answer {

@@ -7,6 +7,7 @@ use super::error::{Error, Result};
 use super::event::{Answer, Handler};
 use super::lock;
 use super::status::Status;
+use super::track::Track;
 use crate::ca_sys;
 use std::collections::VecDeque;
 use std::ffi::{c_long, c_ulong};
@@ -41,6 +42,8 @@ pub struct Subscription {
     channel: Weak<Channel>,
     pub dbr_type: DbrType,
     pub handler: Handler,
+    /// Where its updates go instead of the queue.
+    pub(super) track: Option<Arc<Track>>,
     limits: Limits,
     closed: AtomicBool,
     raw: Mutex<RawEvid>,
@@ -67,16 +70,25 @@ impl Subscription {
         dbr_type: DbrType,
         handler: Handler,
         limits: Limits,
-    ) -> Arc<Self> {
-        Arc::new(Subscription {
+    ) -> Subscription {
+        Subscription {
             channel,
             dbr_type,
             handler,
+            track: None,
             limits,
             closed: AtomicBool::new(false),
             raw: Mutex::new(RawEvid(std::ptr::null_mut())),
             pending: Mutex::default(),
-        })
+        }
+    }
+
+    /// One whose updates are recorded.
+    pub(super) fn recording(channel: Weak<Channel>, track: &Arc<Track>) -> Subscription {
+        Subscription {
+            track: Some(track.clone()),
+            ..Subscription::new(channel, DbrType::TIME_DOUBLE, track.clone(), LIMITS)
+        }
     }
 
     /// libca knows of it now; `false` where it was closed meanwhile, and nobody has told libca.

@@ -11,8 +11,9 @@ use super::lock;
 use super::request::{Op, Order, Request};
 use super::status::Status;
 use super::subscription::{LIMITS, Subscription, Terms};
+use super::track::Track;
 use super::trampoline;
-use crate::ca_sys;
+use crate::ca_sys::{self, event_handler_args};
 use std::ffi::{c_long, c_ulong, c_void};
 use std::sync::Arc;
 
@@ -209,14 +210,34 @@ impl Channel {
         mask: u32,
         handler: Handler,
     ) -> Result<Arc<Subscription>> {
+        let subscription = Subscription::new(Arc::downgrade(self), dbr_type, handler, LIMITS);
+        self.begin(Arc::new(subscription), count, mask)
+    }
+
+    /// As [`subscribe`](Channel::subscribe), but the updates go to a recorder.
+    pub fn record(self: &Arc<Channel>, track: &Arc<Track>, mask: u32) -> Result<()> {
+        let subscription = Subscription::recording(Arc::downgrade(self), track);
+        self.begin(Arc::new(subscription), 1, mask)?;
+        Ok(())
+    }
+
+    fn begin(
+        self: &Arc<Channel>,
+        subscription: Arc<Subscription>,
+        count: usize,
+        mask: u32,
+    ) -> Result<Arc<Subscription>> {
         let pass = self.pass()?;
         let terms = Terms {
             count: self.c_count(count)?,
             mask: c_long::from(mask.cast_signed()),
         };
         self.context().gathered.hand_on();
-        let subscription = Subscription::new(Arc::downgrade(self), dbr_type, handler, LIMITS);
         lock(&self.subscriptions).push(subscription.clone());
+        if let Some(track) = &subscription.track {
+            // It hears of what comes; the channel may be connected already.
+            track.look(self);
+        }
         match self.way(SUBSCRIBE) {
             (Way::Direct, _) => self.start(&pass, &subscription, terms)?,
             (Way::Behind(circuit), _) => circuit.send(Errand::Subscribe {
@@ -235,6 +256,10 @@ impl Channel {
     ) -> Result<()> {
         let mut evid = std::ptr::null_mut();
         let user: *mut c_void = Arc::as_ptr(subscription).cast_mut().cast();
+        let update: unsafe extern "C" fn(event_handler_args) = match subscription.track {
+            Some(_) => trampoline::record,
+            None => trampoline::update,
+        };
         // SAFETY: the pass keeps the id alive; `user` stays good until the subscription or the channel is cleared,
         // because `subscriptions` keeps it; `evid` outlives the call.
         let status = Status(unsafe {
@@ -243,7 +268,7 @@ impl Channel {
                 terms.count,
                 pass.raw(),
                 terms.mask,
-                Some(trampoline::update),
+                Some(update),
                 user,
                 &raw mut evid,
             )

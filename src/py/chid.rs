@@ -131,7 +131,7 @@ const CLOSED: u32 = 3;
 const NEVER_SEARCH: i64 = 4;
 
 /// The name of a PV, given as str or bytes.
-fn pv_name(name: &Bound<'_, PyAny>) -> PyResult<String> {
+pub fn pv_name(name: &Bound<'_, PyAny>) -> PyResult<String> {
     if let Ok(text) = name.cast::<PyString>() {
         return Ok(text.to_cow()?.into_owned());
     }

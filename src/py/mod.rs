@@ -7,6 +7,7 @@ pub mod context;
 pub mod groups;
 pub mod info;
 pub mod read;
+pub mod recorder;
 pub mod subscription;
 pub mod wait;
 pub mod write;

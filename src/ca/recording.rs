@@ -1,0 +1,143 @@
+//! The channels of a recorder that runs.
+
+use super::batch::{Batch, Check, Waited};
+use super::channel::Channel;
+use super::context::Context;
+use super::error::{Error, Result};
+use super::lock;
+use super::status::Status;
+use super::tape::Tape;
+use super::track::{Link, Track};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+/// PVs that an error names.
+const SHOWN: usize = 10;
+
+pub struct Recording {
+    context: Arc<Context>,
+    names: Arc<[String]>,
+    tracks: Vec<Arc<Track>>,
+    unconnected: Arc<Batch>,
+    channels: Mutex<Channels>,
+}
+
+#[derive(Default)]
+struct Channels {
+    all: Vec<Arc<Channel>>,
+    closed: bool,
+}
+
+impl Recording {
+    /// Of these PVs, onto this tape; it has yet to be opened.
+    pub fn new(context: &Arc<Context>, names: Arc<[String]>, tape: &Arc<Tape>) -> Recording {
+        let unconnected = context.batch();
+        let track = |channel| Track::new(tape, channel, unconnected.ticket());
+        Recording {
+            context: context.clone(),
+            tracks: (0..names.len()).map(track).collect(),
+            names,
+            unconnected,
+            channels: Mutex::default(),
+        }
+    }
+
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    /// Searches for the PVs and subscribes to them (ca_create_channel, ca_create_subscription). libca takes a
+    /// subscription to a PV that it has not found yet, and renews it with every connection.
+    pub fn open(&self, mask: u32) -> Result<()> {
+        for (name, track) in self.names.iter().zip(&self.tracks) {
+            // The connection is the track's to know of: the handler is there so that no pend_io waits for it.
+            let (user, handler) = (Arc::new(()), Some(track.clone() as _));
+            let channel = Channel::create(&self.context, name, 0, user, handler, |_| ())?;
+            {
+                let mut channels = lock(&self.channels);
+                if channels.closed {
+                    drop(channels);
+                    channel.dispose();
+                    return Ok(());
+                }
+                channels.all.push(channel.clone());
+            }
+            match channel.record(track, mask) {
+                // Closed meanwhile, by whoever has closed all this.
+                Err(error) if error.status == Status::BADCHID => {}
+                other => other?,
+            }
+        }
+        self.context.flush()
+    }
+
+    /// Waits until every PV has connected once; how, is for the caller to see.
+    pub fn wait_connected(&self, deadline: Option<Instant>, check: Check<'_>) -> Waited {
+        let batches = [self.unconnected.clone()];
+        self.context.wait_done(&batches, deadline, check)
+    }
+
+    /// What keeps it from recording all of its PVs, by name: those that are no numbers, or else those not connected.
+    pub fn verify(&self) -> Result<()> {
+        let links: Vec<Link> = self.tracks.iter().map(|track| track.link()).collect();
+        let named = || self.names.iter().zip(&links);
+        let refused: Vec<_> = named()
+            .filter_map(|(name, link)| match link {
+                Link::Refused(refusal) => Some((name, refusal)),
+                _ => None,
+            })
+            .collect();
+        if let [(name, refusal), others @ ..] = &refused[..] {
+            let mut detail = refusal.describe();
+            if !others.is_empty() {
+                let names = others.iter().map(|(name, _)| name.as_str());
+                detail.push_str(&format!("; nor are these numbers: {}", list(names)));
+            }
+            return Err(Error::with_detail(refusal.status(), name, detail));
+        }
+        let searching: Vec<&str> = named()
+            .filter(|(_, link)| **link == Link::Searching)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        match &searching[..] {
+            [] => Ok(()),
+            [name] => Err(Error::new(Status::TIMEOUT, name)),
+            [first, ..] => {
+                let listed = list(searching.iter().copied());
+                let detail = format!("{} PVs did not connect: {listed}", searching.len());
+                Err(Error::with_detail(Status::TIMEOUT, first, detail))
+            }
+        }
+    }
+
+    /// From now on a PV that turns out to be no number is logged: nobody waits to hear of it.
+    pub fn set_warns(&self) {
+        self.tracks.iter().for_each(|track| track.set_warns());
+    }
+
+    /// Which PVs are connected, and recorded.
+    pub fn connected(&self) -> Vec<bool> {
+        let connected = |track: &Arc<Track>| track.link() == Link::Connected;
+        self.tracks.iter().map(connected).collect()
+    }
+
+    /// Nothing is recorded any more. libca is told by the circuits' threads: this waits for no server.
+    pub fn close(&self) {
+        let channels = {
+            let mut channels = lock(&self.channels);
+            channels.closed = true;
+            std::mem::take(&mut channels.all)
+        };
+        self.tracks.iter().for_each(|track| track.close());
+        channels.iter().for_each(|channel| channel.dispose());
+    }
+}
+
+fn list<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = names.len() > SHOWN;
+    let mut text = names.take(SHOWN).collect::<Vec<_>>().join(", ");
+    if more {
+        text.push_str(", …");
+    }
+    text
+}

@@ -1,0 +1,53 @@
+//! What a recorder has recorded, to numpy.
+
+use crate::ca::tape::Row;
+use numpy::{Element, PyArray1, PyArrayDescr, PyArrayDescrMethods};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use std::mem::{offset_of, size_of};
+
+/// The array's fields, in order and without gaps, as they lie in a row.
+const FIELDS: [(&str, &str); 5] = [
+    ("channel", "i8"),
+    ("time", "M8[ns]"),
+    ("value", "f8"),
+    ("severity", "i4"),
+    ("status", "i4"),
+];
+
+const _: () = assert!(offset_of!(Row, time) == 8 && offset_of!(Row, value) == 16);
+const _: () = assert!(offset_of!(Row, severity) == 24 && offset_of!(Row, status) == 28);
+const _: () = assert!(offset_of!(Row, channel) == 0 && size_of::<Row>() == 32);
+
+fn dtype(py: Python<'_>) -> PyResult<&Bound<'_, PyArrayDescr>> {
+    static DTYPE: PyOnceLock<Py<PyArrayDescr>> = PyOnceLock::new();
+    let dtype = DTYPE.get_or_try_init(py, || {
+        let made = PyArrayDescr::new(py, FIELDS.to_vec())?;
+        debug_assert_eq!(made.itemsize(), size_of::<Row>());
+        PyResult::Ok(made.unbind())
+    })?;
+    Ok(dtype.bind(py))
+}
+
+// SAFETY: a row is five numbers without gaps, and the dtype describes them where they lie (see the assertions above).
+unsafe impl Element for Row {
+    const IS_COPY: bool = true;
+
+    fn get_dtype(py: Python<'_>) -> Bound<'_, PyArrayDescr> {
+        match dtype(py) {
+            Ok(dtype) => dtype.clone(),
+            Err(error) => panic!("no dtype for a recorder's rows: {error}"),
+        }
+    }
+
+    fn clone_ref(&self, _py: Python<'_>) -> Row {
+        *self
+    }
+}
+
+/// A structured array over the rows' own memory.
+pub fn rows(py: Python<'_>, rows: Vec<Row>) -> PyResult<Bound<'_, PyArray1<Row>>> {
+    // Where that fails, as an exception.
+    dtype(py)?;
+    Ok(PyArray1::from_vec(py, rows))
+}

@@ -1,0 +1,397 @@
+//! Recorder: the updates of many PVs, in memory.
+
+use super::arguments::{DEFAULT_MASK, event_mask};
+use super::chid::pv_name;
+use super::context::current;
+use crate::ca::batch::Check;
+use crate::ca::error::Error;
+use crate::ca::fork;
+use crate::ca::recording::Recording;
+use crate::ca::status::Status;
+use crate::ca::tape::{Row, Tape};
+use crate::convert::rows;
+use crate::errors::{bad_argument, deadline, truth};
+use crate::thread_state::{Signals, park_at_exit};
+use numpy::PyArray1;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString, PyTuple};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Between two reads of a fast stream so much time goes by, unless there is much to read; and in a loop, which is for those
+/// who want all of it in large pieces.
+const READ_PAUSE: Duration = Duration::from_millis(1);
+const LOOP_PAUSE: Duration = Duration::from_millis(20);
+
+/// Records the updates of many scalar PVs into memory, with no Python per update. See ca_create_subscription.
+///
+/// As a context manager it starts on entry and stops at the end. In a loop it gives what has gathered, some 50 times a
+/// second at most, until it is stopped and all is read:
+///
+/// >>> import cachannel
+/// >>> with cachannel.Recorder(["catest", "calong"]) as recorder:
+/// ...     updates = recorder.read(min_updates=2)
+/// >>> updates.dtype.names
+/// ('channel', 'time', 'value', 'severity', 'status')
+///
+/// The first updates are the values that the PVs have at the start. After a reconnect it goes on by itself.
+///
+/// :param names: names of PVs. Each must be a number: a scalar of any type but STRING; of an ENUM the number is recorded.
+/// :param mask: which changes are updates: ``ca.DBE_VALUE``, ``DBE_ALARM``, ``DBE_LOG``, ``DBE_PROPERTY``, or-ed;
+///     ``DBE_VALUE | DBE_ALARM`` where None.
+/// :param capacity: updates that it holds at most, of 32 bytes each. The memory is taken as it is needed. Where more come
+///     than are read, the oldest are overwritten, and counted: :attr:`dropped`.
+/// :raises CaChannelValueError: for no names, or a capacity that is not 1 or more.
+/// :raises CaChannelException: ECA_BADMASK.
+#[pyclass(frozen, weakref, module = "cachannel")]
+pub struct Recorder {
+    names: Arc<[String]>,
+    mask: u32,
+    tape: Arc<Tape>,
+    recording: Mutex<Option<Arc<Recording>>>,
+    generation: u64,
+}
+
+impl Recorder {
+    /// In a child after fork it is the parent's, down to its locks.
+    fn own(&self) -> Result<(), Error> {
+        if self.generation == fork::generation() {
+            return Ok(());
+        }
+        let mut error = Error::from(Status::BADCHID);
+        error.detail = "the recorder belongs to the process that this one was forked from".into();
+        Err(error)
+    }
+
+    fn recording(&self) -> MutexGuard<'_, Option<Arc<Recording>>> {
+        self.recording
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(
+        &self,
+        py: Python<'_>,
+        recording: &Recording,
+        deadline: Option<Instant>,
+        throw: bool,
+    ) -> PyResult<()> {
+        if !throw {
+            recording.set_warns();
+        }
+        let mut signals = Signals::default();
+        py.detach(|| {
+            recording.open(self.mask)?;
+            recording.wait_connected(deadline, &mut || signals.check());
+            Ok::<(), Error>(())
+        })?;
+        if let Some(raised) = signals.raised {
+            return Err(raised);
+        }
+        if throw {
+            recording.set_warns();
+            recording.verify()?;
+        }
+        Ok(())
+    }
+
+    /// Ends this recording, or whichever there is.
+    fn end(&self, one: Option<&Arc<Recording>>) {
+        let ended = {
+            let mut recording = self.recording();
+            let is_other = |own: &Arc<Recording>| one.is_some_and(|one| !Arc::ptr_eq(own, one));
+            if recording.as_ref().is_some_and(is_other) {
+                return;
+            }
+            self.tape.stop();
+            recording.take()
+        };
+        if let Some(recording) = ended {
+            recording.close();
+        }
+    }
+
+    /// Where its context is destroyed, nothing comes any more.
+    fn end_with_context(&self) {
+        let gone = |recording: &Arc<Recording>| !recording.context().is_alive();
+        if self.recording().as_ref().is_some_and(gone) {
+            self.end(None);
+        }
+    }
+
+    fn wait(
+        &self,
+        py: Python<'_>,
+        read: impl FnOnce(&Tape, Check<'_>) -> Option<Vec<Row>> + Send,
+    ) -> PyResult<Vec<Row>> {
+        self.own()?;
+        // Also where there is always something to read; and before it is read.
+        py.check_signals()?;
+        let mut signals = Signals::default();
+        let read = py.detach(|| {
+            self.end_with_context();
+            read(&self.tape, &mut || {
+                self.end_with_context();
+                signals.check()
+            })
+        });
+        park_at_exit(py);
+        match signals.raised {
+            Some(raised) => Err(raised),
+            None => Ok(read.unwrap_or_default()),
+        }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if self.own().is_ok() {
+            self.end(None);
+        }
+    }
+}
+
+/// A timeout in seconds; none is for ever, 0 is at once.
+fn until(seconds: Option<f64>) -> PyResult<Option<Instant>> {
+    match seconds {
+        None => Ok(None),
+        Some(0.0) => Ok(Some(Instant::now())),
+        Some(seconds) => deadline(seconds),
+    }
+}
+
+fn names_of(names: &Bound<'_, PyAny>) -> PyResult<Arc<[String]>> {
+    if names.is_instance_of::<PyString>() || names.is_instance_of::<PyBytes>() {
+        return Ok(Arc::new([pv_name(names)?]));
+    }
+    let names: PyResult<Arc<[String]>> = names.try_iter()?.map(|name| pv_name(&name?)).collect();
+    match names {
+        Ok(names) if names.is_empty() => Err(bad_argument("a recorder needs the name of a PV")),
+        names => names,
+    }
+}
+
+#[pymethods]
+impl Recorder {
+    /// The status of an update that stands for a lost connection: ECA_DISCONN.
+    #[classattr]
+    const DISCONNECTED: i32 = Status::DISCONN.0;
+
+    #[new]
+    #[pyo3(signature = (names, mask=None, capacity=1_000_000))]
+    fn new(
+        py: Python<'_>,
+        names: &Bound<'_, PyAny>,
+        mask: Option<&Bound<'_, PyAny>>,
+        capacity: i64,
+    ) -> PyResult<Recorder> {
+        let names = names_of(names)?;
+        let mask = match mask {
+            Some(mask) => event_mask(&names[0], mask)??,
+            None => DEFAULT_MASK,
+        };
+        let capacity = usize::try_from(capacity).ok().filter(|rows| *rows > 0);
+        let Some(capacity) = capacity else {
+            return Err(bad_argument("a capacity is a number of updates, 1 or more"));
+        };
+        // numpy runs Python code to make the first array: not in a thread that the interpreter's end may meet.
+        rows(py, Vec::new())?;
+        Ok(Recorder {
+            mask,
+            tape: Arc::new(Tape::new(names.len(), capacity)),
+            names,
+            recording: Mutex::default(),
+            generation: fork::generation(),
+        })
+    }
+
+    /// Connects to all PVs and begins to record. See ca_create_channel, ca_create_subscription.
+    ///
+    /// Nothing happens where it records already. After :meth:`stop` it can be started anew.
+    ///
+    /// :param timeout: seconds for all PVs to connect; :attr:`CaChannel.ca_timeout` where None. Recording begins at once,
+    ///     with whichever PVs are there.
+    /// :param throw: False: PVs that do not connect in time raise nothing, and are recorded when they connect; those that
+    ///     are no number are left out, with a warning of the logger ``cachannel``.
+    /// :raises CaChannelException: and then nothing is recorded: ECA_BADTYPE for a PV that is a STRING, ECA_BADCOUNT for
+    ///     one with more than one element, ECA_TIMEOUT for one that does not connect. It is one exception for all such
+    ///     PVs: `pvname` is the first, the text has the others.
+    #[pyo3(signature = (timeout=None, throw=true))]
+    fn start(
+        &self,
+        py: Python<'_>,
+        timeout: Option<f64>,
+        #[pyo3(from_py_with = truth)] throw: bool,
+    ) -> PyResult<()> {
+        self.own()?;
+        let timeout = match timeout {
+            Some(timeout) => timeout,
+            None => {
+                let class = py.import("cachannel")?.getattr("CaChannel")?;
+                class.getattr("ca_timeout")?.extract()?
+            }
+        };
+        let deadline = until(Some(timeout))?;
+        let context = current(py)??;
+        py.detach(|| self.end_with_context());
+        let was_empty = self.tape.is_empty();
+        let recording = Arc::new(Recording::new(&context, self.names.clone(), &self.tape));
+        {
+            let mut place = self.recording();
+            if place.is_some() {
+                return Ok(());
+            }
+            *place = Some(recording.clone());
+            // With this lock, so that whoever stops it stops the tape, too.
+            self.tape.start();
+        }
+        self.begin(py, &recording, deadline, throw)
+            .inspect_err(|_| {
+                py.detach(|| {
+                    self.end(Some(&recording));
+                    if was_empty {
+                        self.tape.discard();
+                    }
+                });
+            })
+    }
+
+    /// Ends the recording. What was recorded can still be read. See ca_clear_channel.
+    ///
+    /// Whoever waits in :meth:`read` gets what is there; loops end with the last of it. It waits for no server.
+    fn stop(&self, py: Python<'_>) {
+        if self.own().is_ok() {
+            py.detach(|| self.end(None));
+        }
+    }
+
+    /// All updates since the last read, in order of arrival; waits until there are some.
+    ///
+    /// Returns a structured array over the very memory into which they were recorded, with the fields
+    ///
+    /// * ``channel``, int64: the PV, as index into :attr:`names`
+    /// * ``time``, datetime64[ns]: the server's time stamp, UTC. The start of 1990 is that of a record that was never
+    ///   processed.
+    /// * ``value``, float64
+    /// * ``severity``, int32: 0 to 3 (``ca.AlarmSeverity``)
+    /// * ``status``, int32: the alarm's condition, 0 to 21 (``ca.AlarmCondition``)
+    ///
+    /// Where a connection is lost there is a row with the value NaN, severity 3, status :attr:`DISCONNECTED` (192, above
+    /// all conditions) and the time of this computer. A value that the server may not or cannot send is such a row, too,
+    /// with the ECA status that says why.
+    ///
+    /// :param timeout: seconds; for ever where None, not at all where 0. Afterwards what is there is returned, an empty
+    ///     array where that is nothing.
+    /// :param min_updates: updates to wait for, at most the capacity. Where the recorder is stopped, or not started,
+    ///     nothing is waited for.
+    ///
+    /// Several threads may read; each update goes to one of them. Ctrl-C ends the wait, and nothing is lost. (Only after
+    /// updates were dropped is the memory put in order first.)
+    #[pyo3(signature = (timeout=None, min_updates=1))]
+    fn read<'py>(
+        &self,
+        py: Python<'py>,
+        timeout: Option<f64>,
+        min_updates: i64,
+    ) -> PyResult<Bound<'py, PyArray1<Row>>> {
+        let deadline = until(timeout)?;
+        let capacity = self.tape.capacity();
+        let least = usize::try_from(min_updates).ok().filter(|n| *n <= capacity);
+        let Some(least) = least else {
+            let detail = format!("min_updates is 0 to {capacity}, the capacity, not {min_updates}");
+            return Err(bad_argument(detail));
+        };
+        let read = self.wait(py, |tape, check| {
+            tape.read(least, deadline, READ_PAUSE, check)
+        })?;
+        rows(py, read)
+    }
+
+    /// The PVs: what ``channel`` is an index into.
+    #[getter]
+    fn names<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.names.iter())
+    }
+
+    /// Updates that it holds at most.
+    #[getter]
+    fn capacity(&self) -> usize {
+        self.tape.capacity()
+    }
+
+    /// Updates that wait to be read.
+    #[getter]
+    fn pending(&self) -> PyResult<usize> {
+        self.own()?;
+        Ok(self.tape.len())
+    }
+
+    /// Updates that were overwritten because they were not read in time: an int64 array, one for each PV.
+    #[getter]
+    fn dropped<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<i64>>> {
+        self.own()?;
+        Ok(PyArray1::from_vec(py, self.tape.dropped()))
+    }
+
+    /// Which PVs are connected and recorded: a bool array.
+    #[getter]
+    fn connected<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<bool>>> {
+        self.own()?;
+        let recording = self.recording().clone();
+        let connected = match recording {
+            Some(recording) if recording.context().is_alive() => recording.connected(),
+            _ => vec![false; self.names.len()],
+        };
+        Ok(PyArray1::from_vec(py, connected))
+    }
+
+    /// The number of PVs.
+    fn __len__(&self) -> usize {
+        self.names.len()
+    }
+
+    fn __repr__(&self) -> String {
+        let names = match &self.names[..] {
+            [name] => format!("{name:?}"),
+            names => format!("{} PVs", names.len()),
+        };
+        if self.own().is_err() {
+            return format!("<Recorder of {names} in another process>");
+        }
+        let state = if self.tape.is_stopped() {
+            "stopped"
+        } else {
+            "recording"
+        };
+        format!("<Recorder of {names} {state}, {} to read>", self.tape.len())
+    }
+
+    fn __enter__<'py>(slf: Bound<'py, Recorder>) -> PyResult<Bound<'py, Recorder>> {
+        slf.get().start(slf.py(), None, true)?;
+        Ok(slf)
+    }
+
+    #[pyo3(signature = (exc_type, exc, traceback, /))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: &Bound<'_, PyAny>,
+        exc: &Bound<'_, PyAny>,
+        traceback: &Bound<'_, PyAny>,
+    ) {
+        let _ = (exc_type, exc, traceback);
+        self.stop(py);
+    }
+
+    fn __iter__(slf: Bound<'_, Recorder>) -> Bound<'_, Recorder> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyArray1<Row>>>> {
+        let read = self.wait(py, |tape, check| tape.read(1, None, LOOP_PAUSE, check))?;
+        if read.is_empty() {
+            return Ok(None);
+        }
+        rows(py, read).map(Some)
+    }
+}
