@@ -17,8 +17,20 @@ BINDINGS := src/ca_sys/bindings.rs
 
 RUST_SOURCES := $(shell find src -name '*.rs') Cargo.toml $(wildcard Cargo.lock)
 
+# `make wheel` links against an old glibc, with zig. WHEEL_TARGET= builds for another machine (rustup target add …),
+# WHEEL_PYTHON= for one Python, which a free-threaded one needs.
+WHEEL_TARGET ?=
+WHEEL_PYTHON ?=
+ifeq ($(shell uname -s),Linux)
+WHEEL_OPTIONS := --zig --compatibility $(if $(findstring musl,$(WHEEL_TARGET)),musllinux_1_2,manylinux2014)
+endif
+
+# Where `make wheel-test` tries the wheel: releases of Debian, and where their packages come from.
+TREES  ?= bullseye bookworm trixie sid
+MIRROR ?= http://deb.debian.org/debian
+
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench docs bindings check-bindings build clean rust
+.PHONY: help demo test check bench docs wheel wheel-test notices bindings check-bindings build clean rust
 
 help:            ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -46,6 +58,21 @@ bench: build $(STAMPS)/bench $(PEERS)/installed.json            ## compare with 
 docs: build $(STAMPS)/docs            ## build the documentation into build/docs; its examples run in `make test`
 	$(PY) -m sphinx -W --keep-going -d build/doctrees docs build/docs
 
+wheel: $(STAMPS)/wheel | rust            ## build the wheel and the sdist into dist/, and check both
+	$(PY) tools/third_party.py --check
+	rm -rf dist
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" \
+	RUSTFLAGS="--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo --remap-path-prefix=$(CURDIR)=cachannel" \
+	$(PY) -m maturin build --release --locked --strip --out dist $(WHEEL_OPTIONS) $(if $(WHEEL_TARGET),--target $(WHEEL_TARGET)) $(if $(WHEEL_PYTHON),--interpreter $(WHEEL_PYTHON))
+	$(PY) -m maturin sdist --out dist
+	$(PY) tools/check_wheel.py dist
+
+wheel-test: wheel            ## try the wheel in fresh Debians (as root): TREES="bookworm sid", SMOKE=1 for a part of the tests
+	$(PY) tools/wheel_test.py $(if $(SMOKE),--smoke) --mirror $(MIRROR) $(TREES)
+
+notices: $(STAMPS)/venv | rust            ## make THIRD-PARTY.txt again
+	$(PY) tools/third_party.py
+
 bindings: $(BINDGEN) $(STAMPS)/bindings            ## make src/ca_sys/bindings.rs again
 	tools/bindings.sh $(PY) $(BINDGEN) $(BINDINGS)
 
@@ -56,7 +83,7 @@ check-bindings: $(BINDGEN) $(STAMPS)/bindings            ## fail where the bindi
 build: $(STAMPS)/package            ## build the package and install it into .venv; edits of Python files need no new build
 
 clean:           ## remove what the targets made
-	rm -rf $(VENV) target build demo.png .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) target build dist demo.png .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -f python/cachannel/_ca.*.so
 
 # The package, editable: .venv gets a link to python/, and python/cachannel/ the library built from src/.

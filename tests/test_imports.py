@@ -125,6 +125,54 @@ def test_import_is_quiet_and_starts_nothing(run_script: RunScript) -> None:
     assert_quiet(result, "1 None\n")
 
 
+def test_import_opens_no_socket_and_starts_no_thread_of_the_system(run_script: RunScript) -> None:
+    if not Path("/proc/self/task").exists():
+        pytest.skip("needs /proc")
+    # numpy starts threads of its own.
+    result = run_script(
+        """
+        import os
+        import numpy
+
+        def now():
+            links = []
+            for number in os.listdir("/proc/self/fd"):
+                try:
+                    links.append(os.readlink("/proc/self/fd/" + number))
+                except FileNotFoundError:  # that of the list itself
+                    pass
+            return len(os.listdir("/proc/self/task")), sorted(link for link in links if link.startswith("socket:"))
+
+        before = now()
+        import cachannel
+        from CaChannel.util import caget
+        from epicsMotor import epicsMotor
+        assert now() == before, (before, now())
+        cachannel.ca.create_channel("x")
+        assert now() != before
+        print("the same")
+        """,
+        preamble=False,
+    )
+    assert_quiet(result, "the same\n")
+
+
+def test_import_is_lean(run_script: RunScript) -> None:
+    # What would make it slow; times are not asserted.
+    result = run_script(
+        """
+        import sys
+        import numpy
+        before = set(sys.modules)
+        import cachannel
+        slow = {"argparse", "asyncio", "ctypes", "importlib.metadata", "inspect", "socket", "subprocess"}
+        print(sorted((set(sys.modules) - before) & slow))
+        """,
+        preamble=False,
+    )
+    assert_quiet(result, "[]\n")
+
+
 def test_libca_of_the_environment(run_script: RunScript) -> None:
     path = cachannel.libca_path()
     result = run_script("print(cachannel.libca_path())", env={"CACHANNEL_LIBCA": path})

@@ -14,7 +14,7 @@ from . import _ca
 _ADVICE = """\
 To have one, either
   - pip install epicscorelibs            (Linux, macOS and Windows on common processors), or
-  - apt install libca4.13.5              (Debian and its kin), or
+  - apt install 'libca4.*'              (Debian and its kin), or
   - set EPICS_BASE and EPICS_HOST_ARCH   to an installation of EPICS base with shared libraries, or
   - set CACHANNEL_LIBCA                  to the path of the library."""
 
@@ -72,6 +72,14 @@ def candidates() -> Iterator[tuple[str, str]]:
     yield from _system()
 
 
+def _asked_for_the_report() -> bool:
+    """Whether this import is that of ``python -m cachannel``, which tells of a missing libca better than a traceback.
+
+    Python has "-m" in place of the program's name as long as it looks for the module.
+    """
+    return sys.argv[:1] == ["-m"] and "cachannel" in getattr(sys, "orig_argv", ["cachannel"])
+
+
 def load() -> None:
     """Opens libca, or raises an ImportError that says what was tried and what to do."""
     places = list(candidates())
@@ -79,7 +87,13 @@ def load() -> None:
         _ca.load_libca(places)
     except ImportError as error:
         tried = str(error).rstrip() or "  nothing"
-        raise ImportError(f"cachannel needs EPICS's libca, and found none.\nTried:\n{tried}\n{_ADVICE}") from None
+        message = f"cachannel needs EPICS's libca, and found none.\nTried:\n{tried}\n{_ADVICE}"
+        if _asked_for_the_report():
+            from . import _report
+
+            print(_report.versions(), *_report.environment(), message, sep="\n")
+            raise SystemExit(1) from None
+        raise ImportError(message) from None
 
 
 def libca_path() -> str:
