@@ -1,6 +1,7 @@
 //! DBR structures to Python.
 
 use super::names::{Names, names};
+use super::outgoing::numpy;
 use crate::ca::buffer::Bytes;
 use crate::ca::dbr::{Base, Form, Limits, Number, POSIX_TIME_AT_EPICS_EPOCH, View};
 use crate::ca::event::Dbr;
@@ -216,6 +217,7 @@ fn list<'py, const N: usize, T: IntoPyObject<'py>>(
 
 /// A numpy array over the value's own memory.
 fn array<'py>(py: Python<'py>, dbr: &Arc<Dbr>) -> PyResult<Bound<'py, PyAny>> {
+    numpy(py)?;
     match dbr.dbr_type.base() {
         Base::Short => typed_array::<i16>(py, dbr),
         Base::Enum => typed_array::<u16>(py, dbr),

@@ -1,6 +1,7 @@
 //! Values for many channels at once: one for all, or one for each.
 
 use super::elements::{Given, Misfit, append, explain};
+use super::outgoing::numpy;
 use super::outgoing::{array_element, fail_masked, outgoing, plain_layout};
 use crate::ca::channel::Channel;
 use crate::ca::dbr::{Base, DbrType};
@@ -47,6 +48,7 @@ pub fn values<'py>(given: &Bound<'py, PyAny>, number: usize) -> PyResult<Values<
             "{number} PVs need {number} values, or a single one for all, not {length}"
         )));
     }
+    numpy(given.py())?;
     if let Ok(array) = given.cast::<PyUntypedArray>() {
         fail_masked(array)?;
         if array.ndim() == 1 && matches!(array.dtype().kind(), b'b' | b'i' | b'u' | b'f') {
@@ -83,6 +85,7 @@ fn is_sequence(given: &Bound<'_, PyAny>) -> PyResult<bool> {
     {
         return Ok(false);
     }
+    numpy(given.py())?;
     if let Ok(array) = given.cast::<PyUntypedArray>() {
         return Ok(array.ndim() > 0);
     }

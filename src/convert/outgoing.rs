@@ -119,6 +119,7 @@ pub fn outgoing<'py>(
             _ => from_items(&target, std::slice::from_ref(value)),
         };
     }
+    numpy(value.py())?;
     if let Ok(array) = value.cast::<PyUntypedArray>() {
         return from_array(target, array);
     }
@@ -461,9 +462,14 @@ fn as_array<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUntypedArra
 }
 
 fn numpy_function<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    numpy(py)?.getattr(name)
+}
+
+/// numpy, imported. Before anything asks the numpy crate for a type: that panics where the import is interrupted.
+pub fn numpy(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
     static NUMPY: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let numpy = NUMPY.get_or_try_init(py, || py.import("numpy").map(Bound::unbind))?;
-    numpy.bind(py).getattr(name)
+    Ok(numpy.bind(py))
 }
 
 fn is_array_array(value: &Bound<'_, PyAny>) -> PyResult<bool> {
