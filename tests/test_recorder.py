@@ -527,7 +527,7 @@ def test_dropped_without_a_stop(run_script: RunScript) -> None:
     assert ca.pend_io(10) == ca.ECA_NORMAL
     began = time.monotonic()
     del recorder
-    print(time.monotonic() - began < 1)
+    print(time.monotonic() - began < 1, flush=True)
     # libca has forgotten the channels: it prints those that there are.
     import re
     def channels():
