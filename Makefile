@@ -21,7 +21,12 @@ RUST_SOURCES := $(shell find src -name '*.rs') Cargo.toml $(wildcard Cargo.lock)
 # WHEEL_PYTHON= for one Python, which a free-threaded one needs.
 WHEEL_TARGET ?=
 WHEEL_PYTHON ?=
+# zig would link an unwinder of its own, statically. When a thread ends with the interpreter, glibc unwinds it with libgcc's,
+# and two unwinders in one stack crash: the wheel has to use libgcc's, which WHEEL_CC has for the target. (musl unwinds
+# nothing.)
+WHEEL_CC ?= cc
 ifeq ($(shell uname -s),Linux)
+WHEEL_UNWINDER = $(if $(findstring musl,$(WHEEL_TARGET)),,-Clink-arg=$(shell $(WHEEL_CC) -print-file-name=libgcc_s.so.1))
 WHEEL_OPTIONS := --zig --compatibility $(if $(findstring musl,$(WHEEL_TARGET)),musllinux_1_2,manylinux2014)
 endif
 
@@ -62,7 +67,7 @@ wheel: $(STAMPS)/wheel | rust            ## build the wheel and the sdist into d
 	$(PY) tools/third_party.py --check
 	rm -rf dist
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" \
-	RUSTFLAGS="--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo --remap-path-prefix=$(CURDIR)=cachannel" \
+	RUSTFLAGS="--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo --remap-path-prefix=$(CURDIR)=cachannel $(WHEEL_UNWINDER)" \
 	$(PY) -m maturin build --release --locked --strip --out dist $(WHEEL_OPTIONS) $(if $(WHEEL_TARGET),--target $(WHEEL_TARGET)) $(if $(WHEEL_PYTHON),--interpreter $(WHEEL_PYTHON))
 	$(PY) -m maturin sdist --out dist
 	$(PY) tools/check_wheel.py dist

@@ -78,6 +78,8 @@ def check_wheel(path: Path) -> None:
         strange = [one for one in files if one.startswith("cachannel/") and not one.endswith((".py", ".pyi", ".typed"))]
         check(strange == modules, f"more in it than belongs there: {strange}")
         check_metadata(message_from_bytes(wheel.read(f"{info}/METADATA")))
+        unwinder = b"libgcc_s.so.1" in wheel.read(modules[0])
+        check(unwinder or "manylinux" not in platform, "it has an unwinder of its own, and crashes as Python ends")
         paths = [found for one in files for found in foreign_paths(wheel.read(one))]
         check(not paths, f"it tells where it was built: {paths[:3]}")
     if "linux" in platform:

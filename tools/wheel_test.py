@@ -25,7 +25,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 TREES = ROOT / "build" / "trees"
 LOGS = ROOT / "build" / "wheel-test"
-SMOKE = ("tests/test_imports.py", "tests/test_main.py", "tests/test_class.py", "tests/test_restart.py")
+SMOKE = tuple(f"tests/test_{name}.py" for name in ("imports", "main", "class", "restart", "promise_exit"))
 PLAIN = ["pytest>=8", "pytest-timeout", "epicscorelibs"]
 """What SMOKE needs."""
 LATER_PYTHONS = {"sid": ["python3.15"]}
