@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ioc import Ioc, free_port, udp_port_is_free, wait_for
+from ioc import BUNCHES, Ioc, free_port, udp_port_is_free, wait_for
 
 SERVER_PORT = free_port()
 RESTART_PORT = free_port()
@@ -36,7 +36,7 @@ os.environ.update(
 )
 
 # After the environment is set.
-from cachannel import CaChannel, ca  # noqa: E402
+from cachannel import CaChannel, ChannelGroup, ca  # noqa: E402
 from helpers import Connect, MakeChannel, Result, RunScript  # noqa: E402
 
 # Longer than the suite takes, however slow the machine; whatever is still there then ends by itself.
@@ -135,6 +135,21 @@ def connect(prefix: str, ioc: Ioc) -> Connect:
         return chid
 
     return connect_one
+
+
+@pytest.fixture(scope="session")
+def bunch(prefix: str, ioc: Ioc) -> Iterator[ChannelGroup]:
+    """The PVs of bunch.db, connected."""
+    names = [f"{prefix}many{tens}_{ones}" for tens in range(BUNCHES) for ones in range(10)]
+    with ChannelGroup(names, timeout=10) as group:
+        yield group
+
+
+@pytest.fixture
+def many(bunch: ChannelGroup) -> list[str]:
+    """Names of many PVs; each holds the last digit of its name, whatever other tests have left there."""
+    bunch.put([int(name[-1]) for name in bunch.names], wait=True)
+    return bunch.names
 
 
 @pytest.fixture
