@@ -176,37 +176,52 @@ def monitored(
     return counter.end()
 
 
-class Hose:
-    """Watches what has come of the firehose, as a list that callbacks append the values to."""
+class Flood:
+    """Tells when the firehose is over, and how long an update took."""
 
-    def __init__(self, values: Sequence[float], updates: int) -> None:
-        self._values = values
+    def __init__(self, updates: int) -> None:
         self._updates = updates
         self._cpu = cpu_time()
         self._first: tuple[int, float] | None = None
         self._last = (0, time.perf_counter())
 
-    def is_over(self) -> bool:
-        """Look; return whether everything has come, or nothing more comes."""
-        received, now = len(self._values), time.perf_counter()
+    def saw(self, received: int) -> bool:
+        """Take in how many updates have come so far; return whether that is all, or nothing more comes."""
+        now = time.perf_counter()
         if received > self._last[0]:
             self._first = self._first or (received, now)
             self._last = (received, now)
         silent = self._first is not None and now - self._last[1] > SILENCE
         return received >= self._updates or silent
 
-    def measurement(self) -> Measurement:
+    def measurement(self, swapped: int, repeated: int = 0) -> Measurement:
         """Return how long an update took, and whether any is missing or out of order."""
         if self._first is None:
             raise NotPossibleError("no update came")
         cpu = cpu_time() - self._cpu
         (before, start), (received, end) = self._first, self._last
+        lost = self._updates - (received - repeated)
+        seconds = (end - start) / max(received - before, 1)
+        return Measurement(seconds, cpu / received, received, lost, swapped)
+
+
+class Hose:
+    """Watches what has come of the firehose, as a list that callbacks append the values to."""
+
+    def __init__(self, values: Sequence[float], updates: int) -> None:
+        self._values = values
+        self._flood = Flood(updates)
+
+    def is_over(self) -> bool:
+        """Look; return whether everything has come, or nothing more comes."""
+        return self._flood.saw(len(self._values))
+
+    def measurement(self) -> Measurement:
+        """Return how long an update took, and whether any is missing or out of order."""
         # Without a copy, which would count as the client's memory.
         values = self._values
         swapped = sum(bool(later <= earlier) for earlier, later in zip(values, islice(values, 1, None)))
-        lost = self._updates - (len(set(values)) if swapped else len(values))
-        seconds = (end - start) / max(received - before, 1)
-        return Measurement(seconds, cpu / received, received, lost, swapped)
+        return self._flood.measurement(swapped, len(values) - len(set(values)) if swapped else 0)
 
 
 def watched(hose: Hose, pause: Callable[[float], object]) -> Measurement:
