@@ -334,7 +334,7 @@ impl Channel {
         }
         let up = link.is_some();
         if let Some(link) = link {
-            let circuit = self.context.circuits.find(link.server, self.priority);
+            let circuit = self.find_circuit(link.server);
             replace(&self.circuit, Some(circuit));
             self.element_count
                 .store(link.element_count, Ordering::Release);
@@ -352,6 +352,31 @@ impl Channel {
         };
         drop(tickets);
         handled
+    }
+
+    /// The circuit to a server. libca names a server by its address until it has found its name, so that a circuit may be
+    /// known by another name than now: its other channels tell.
+    fn find_circuit(&self, server: String) -> Arc<Circuit> {
+        let circuits = &self.context.circuits;
+        if let Some(circuit) = circuits.find(&server, self.priority) {
+            return circuit;
+        }
+        let mut asked: Vec<Arc<Circuit>> = Vec::new();
+        let others = self.context.channels();
+        let others = others
+            .iter()
+            .filter(|other| other.priority == self.priority);
+        let known = others.filter_map(|other| {
+            let circuit = other.circuit()?;
+            if asked.iter().any(|one| Arc::ptr_eq(one, &circuit)) {
+                return None;
+            }
+            let name = other.host_name().ok()?;
+            asked.push(circuit.clone());
+            (name == server).then_some(circuit)
+        });
+        let known = { known }.next();
+        circuits.add(server, self.priority, known)
     }
 
     /// The recorders that it has subscriptions for.

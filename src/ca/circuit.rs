@@ -21,9 +21,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-/// Unconfirmed bytes up to which libca is called directly. libca names a circuit's server first by address, then by name:
-/// one circuit may be taken for two, and both together stay below what blocks.
-const WINDOW: u64 = 112 * 1024;
+/// Unconfirmed bytes up to which libca is called directly: with what several threads send at once this stays below what
+/// blocks, and ten thousand reads fit in.
+const WINDOW: u64 = 224 * 1024;
 /// Bytes of values that may wait for the circuit's thread before those who write wait, too.
 const ENOUGH: usize = 8 * 1024 * 1024;
 /// What a value takes beside itself, about.
@@ -291,14 +291,27 @@ impl Circuits {
         &self.nowhere
     }
 
-    pub(super) fn find(&self, server: String, priority: u32) -> Arc<Circuit> {
+    /// The circuit to a server, if it is known by this name.
+    pub(super) fn find(&self, server: &str, priority: u32) -> Option<Arc<Circuit>> {
+        let circuits = lock(&self.connected);
+        let place = circuits
+            .iter()
+            .find(|(known, _)| known.0 == server && known.1 == priority);
+        place.and_then(|(_, circuit)| circuit.upgrade())
+    }
+
+    /// A circuit gets a name: `known`, which has another one so far, or a new one.
+    pub(super) fn add(
+        &self,
+        server: String,
+        priority: u32,
+        known: Option<Arc<Circuit>>,
+    ) -> Arc<Circuit> {
+        let circuit = known.unwrap_or_else(|| Arc::new(Circuit::new(&self.completion)));
         let mut circuits = lock(&self.connected);
-        let place = circuits.entry((server, priority)).or_default();
-        place.upgrade().unwrap_or_else(|| {
-            let circuit = Arc::new(Circuit::new(&self.completion));
-            *place = Arc::downgrade(&circuit);
-            circuit
-        })
+        circuits.retain(|_, circuit| circuit.strong_count() > 0);
+        circuits.insert((server, priority), Arc::downgrade(&circuit));
+        circuit
     }
 
     pub(super) fn close(&self) {
@@ -307,5 +320,34 @@ impl Circuits {
         drop(connected);
         all.push(self.nowhere.clone());
         all.iter().for_each(|circuit| circuit.close());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_circuit_that_gets_another_name_is_the_same() {
+        let circuits = Circuits::new(&Completion::new(&Arc::default()));
+        assert!(circuits.find("10.0.0.1:5064", 0).is_none());
+        let circuit = circuits.add("10.0.0.1:5064".to_owned(), 0, None);
+        circuits.add("ioc:5064".to_owned(), 0, Some(circuit.clone()));
+        for name in ["10.0.0.1:5064", "ioc:5064"] {
+            assert!(Arc::ptr_eq(&circuits.find(name, 0).unwrap(), &circuit));
+            assert!(circuits.find(name, 1).is_none(), "another priority");
+        }
+        drop(circuit);
+        assert!(circuits.find("ioc:5064", 0).is_none());
+    }
+
+    #[test]
+    fn ten_thousand_reads_go_directly() {
+        let circuit = Circuit::new(&Completion::new(&Arc::default()));
+        assert!((0..10_000).all(|_| circuit.reserve(0).0));
+        let (_, sent) = circuit.reserve(100_000);
+        assert!(!circuit.reserve(0).0);
+        circuit.confirm(sent);
+        assert!(circuit.reserve(0).0);
     }
 }
