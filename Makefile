@@ -30,9 +30,10 @@ WHEEL_UNWINDER = $(if $(findstring musl,$(WHEEL_TARGET)),,-Clink-arg=$(shell $(W
 WHEEL_OPTIONS := --zig --compatibility $(if $(findstring musl,$(WHEEL_TARGET)),musllinux_1_2,manylinux2014)
 endif
 
-# Where `make wheel-test` tries the wheel: releases of Debian, and where their packages come from.
+# Where `make wheel-test` tries the wheel: releases of Debian; MIRROR= is where their packages come from, if not where
+# debootstrap finds them by itself.
 TREES  ?= bullseye bookworm trixie sid
-MIRROR ?= http://deb.debian.org/debian
+MIRROR ?=
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test check bench docs wheel wheel-test notices bindings check-bindings build clean rust
@@ -73,7 +74,7 @@ wheel: $(STAMPS)/wheel | rust            ## build the wheel and the sdist into d
 	$(PY) tools/check_wheel.py dist
 
 wheel-test: wheel            ## try the wheel in fresh Debians (as root): TREES="bookworm sid", SMOKE=1 for a part of the tests
-	$(PY) tools/wheel_test.py $(if $(SMOKE),--smoke) --mirror $(MIRROR) $(TREES)
+	$(PY) tools/wheel_test.py $(if $(SMOKE),--smoke) $(if $(MIRROR),--mirror $(MIRROR)) $(TREES)
 
 notices: $(STAMPS)/venv | rust            ## make THIRD-PARTY.txt again
 	$(PY) tools/third_party.py

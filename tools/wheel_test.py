@@ -110,7 +110,9 @@ class System:
             shutil.rmtree(self.path, ignore_errors=True)
             TREES.mkdir(parents=True, exist_ok=True)
             packages = "--include=python3,python3-venv,ca-certificates"
-            command = ["debootstrap", "--variant=minbase", packages, self.name, str(self.path), self.mirror]
+            command = ["debootstrap", "--variant=minbase", packages, self.name, str(self.path)]
+            if self.mirror:
+                command.append(self.mirror)
             run(command, self.log, INSTALL_LIMIT)
             ready.touch()
         for file in ("etc/resolv.conf", "etc/hosts", BUNDLE):
@@ -291,7 +293,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("trees", nargs="*", help="releases of Debian")
     parser.add_argument("--smoke", action="store_true", help="the smoke tests alone")
-    parser.add_argument("--mirror", default="http://deb.debian.org/debian")
+    parser.add_argument("--mirror", default="", help="where debootstrap finds packages, if not where it does by itself")
     parser.add_argument("--python", default=sys.executable, help="what to build the sdist with")
     options = parser.parse_args()
     # Ended from outside: as an exception it ends what runs in a tree, too.
