@@ -61,7 +61,8 @@ mod module {
     use crate::py::subscription::{Evid, clear_subscription, create_subscription, dropped};
     #[pymodule_export]
     use crate::py::wait::{
-        flush_io, pend, pend_event, pend_io, poll, test_io, wait_answers, wait_connected, wait_io,
+        deliver_due, flush_io, pend, pend_event, pend_io, poll, test_io, wait_answers,
+        wait_connected, wait_io,
     };
     #[pymodule_export]
     use crate::py::write::{put, put_checked, put_wait};
@@ -79,6 +80,7 @@ mod module {
             "put_wait",
             "open_channel",
             "read_wait",
+            "deliver_due",
             "wait_answers",
             "wait_connected",
             "Recorder",

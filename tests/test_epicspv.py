@@ -410,7 +410,7 @@ def test_in_a_non_preemptive_context(run_script: RunScript) -> None:
         pv = epicsPV(P + "catest")
         pv.putWait(2)
         pv.setMonitor()
-        print(pv.getw(), pv.callBack.monitorState)
+        print(pv.getw())
         wait_for(pv.checkMonitor)
         print(pv.getw(), pv.callBack.monitorState)
         pv.getControl()
@@ -420,7 +420,52 @@ def test_in_a_non_preemptive_context(run_script: RunScript) -> None:
         print(pv.callBack.type)
         """
     )
-    assert_quiet(result, "2.0 1\n2.0 2\nmm\nDBR.CTRL_DOUBLE\n")
+    assert_quiet(result, "2.0\n2.0 2\nmm\nDBR.CTRL_DOUBLE\n")
+
+
+@pytest.mark.parametrize("read", ["pv.getw()", "pv.array_get()", "pv.getValue()"])
+def test_reads_alone_keep_up_in_a_non_preemptive_context(run_script: RunScript, read: str) -> None:
+    # Nobody calls pend_event or poll, and what came first must not stay for ever.
+    result = run_script(
+        f"""
+        from cachannel.epicsPV import epicsPV
+        assert ca.create_context(False) == ca.ECA_NORMAL
+        pv = epicsPV(P + "calong")
+        pv.setMonitor()
+        wait_for(pv.checkMonitor)
+        other = CaChannel(P + "calong")
+        other.searchw()
+        other.putw(6)
+        wait_for(lambda: {read} == 6)
+        """
+    )
+    assert_quiet(result, "")
+
+
+def test_a_read_in_a_callback_of_a_non_preemptive_context_calls_no_other(run_script: RunScript) -> None:
+    result = run_script(
+        """
+        from cachannel.epicsPV import epicsPV
+        assert ca.create_context(False) == ca.ECA_NORMAL
+        pv = epicsPV(P + "calong")
+        pv.setMonitor()
+        wait_for(pv.checkMonitor)
+        running, nested, calls = [], [], []
+
+        def read(event, user_args):
+            nested.extend(running)
+            running.append(1)
+            pv.getw()
+            running.pop()
+            calls.append(event)
+
+        for _ in range(5):
+            pv.array_get_callback(None, None, read)
+        wait_for(lambda: pv.poll() and len(calls) == 5)
+        print(nested)
+        """
+    )
+    assert_quiet(result, "[]\n")
 
 
 #
@@ -493,6 +538,7 @@ def test_get_control_of_what_is_no_type(make_pv: MakePV, wait: int) -> None:
     with pytest.raises(CaChannelException) as raised:
         pv.getControl(ca.DBR_TIME_DOUBLE, wait=wait)
     assert raised.value.status == ca.ECA_BADTYPE
+    assert "plain type such as DBR_DOUBLE, not 20" in str(raised.value)
 
 
 def test_get_control_where_reading_is_not_allowed(make_pv: MakePV) -> None:
@@ -546,6 +592,7 @@ def test_put_wait_of_what_is_refused(util_ioc: UtilIoc, make_pv: MakePV) -> None
     with pytest.raises(CaChannelException) as raised:
         pv.putWait(3)
     assert raised.value.status == ca.ECA_PUTFAIL
+    assert str(raised.value).endswith("the server does not take 3")
     assert pv.callBack.putComplete == 0
     assert pv.getw() == 1
 

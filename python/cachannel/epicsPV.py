@@ -6,9 +6,9 @@ import threading
 from typing import Any
 
 from . import _ca, ca
-from ._constants import CA_OP_CONN_DOWN, DBE_VALUE, ECA_IOINPROGRESS, ECA_NORMAL
-from ._enums import CA_OP, CA_PRIORITY, DBF
-from ._errors import CaChannelException
+from ._constants import CA_OP_CONN_DOWN, DBE_VALUE, ECA_BADTYPE, ECA_IOINPROGRESS, ECA_NORMAL
+from ._enums import CA_OP, CA_PRIORITY, DBF, DBR
+from ._errors import CaChannelException, write_failed
 from .CaChannel import CaChannel, ConnectionCallback, _use_numpy
 
 __all__ = ["epicsPV"]
@@ -252,7 +252,11 @@ class epicsPV(CaChannel):
     def _current(self, req_type: int | None, count: int | None, keywords: dict[str, Any]) -> Any:
         """What the monitor has for such a read; `_NOTHING` where only the server can tell."""
         monitor = self._monitor
-        if monitor is None or not monitor.current or not _ca.read_access(monitor.chid):
+        if monitor is None:
+            return _NOTHING
+        # In a non-preemptive context nobody else would: what came last would stay what it is.
+        _ca.deliver_due(monitor.chid)
+        if not monitor.current or not _ca.read_access(monitor.chid):
             return _NOTHING
         if req_type is not None and req_type != monitor.type:
             return _NOTHING
@@ -355,7 +359,11 @@ class epicsPV(CaChannel):
         chid = self._channel()
         if self.state() != ca.ChannelState.CONN:
             self._check(ca.ECA_DISCONN)
-        control = ca.dbf_type_to_DBR_CTRL(self.field_type() if req_type is None else req_type)
+        plain = self.field_type() if req_type is None else req_type
+        control = ca.dbf_type_to_DBR_CTRL(plain)
+        if control == DBR.INVALID:
+            detail = f"getControl takes a plain type such as DBR_DOUBLE, not {plain!r}"
+            raise CaChannelException(ECA_BADTYPE, self._name(), detail)
         self.callBack.newMonitor = 0
         if not wait:
             self.array_get_callback(control, count, _arrived, self.callBack)
@@ -391,5 +399,7 @@ class epicsPV(CaChannel):
         """
         self.callBack.putComplete = 0
         seconds = 0.0 if timeout is None else float(timeout)
-        self._check(_ca.put_wait(self._chid, value, req_type, count, timeout=seconds))
+        status = _ca.put_wait(self._channel(), value, req_type, count, timeout=seconds)
+        if status != ECA_NORMAL:
+            raise write_failed(status, self._name(), value)
         self.callBack.putComplete = 1

@@ -249,6 +249,17 @@ pub fn poll(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     pend_until(py, Some(Instant::now()))
 }
 
+/// In the thread of a non-preemptive context, and not in a callback: runs the callbacks that are due. Elsewhere they run by
+/// themselves, and it does nothing.
+#[pyfunction]
+pub fn deliver_due(py: Python<'_>, chid: &Bound<'_, Chid>) -> PyResult<()> {
+    let context = chid.get().channel()?.context();
+    if !context.is_preemptive() && depth(context) == 0 && delivers_while_waiting(context) {
+        pump(py, context, None, Some(Instant::now()))?;
+    }
+    Ok(())
+}
+
 /// `pend_io(timeout)` where `early`, else `pend_event(timeout)` (ca_pend).
 #[pyfunction]
 pub fn pend(
