@@ -15,6 +15,6 @@ mod rows;
 #[cfg(feature = "python")]
 pub use incoming::{ArrayCache, Memory, Style, fill, value};
 #[cfg(feature = "python")]
-pub use outgoing::{Outgoing, outgoing};
+pub use outgoing::{Outgoing, outgoing, shown};
 #[cfg(feature = "python")]
 pub use rows::rows;

@@ -33,21 +33,20 @@ impl From<Error> for PyErr {
 
 /// An argument that does not do.
 pub fn bad_argument(detail: impl Into<String>) -> PyErr {
-    Error {
-        kind: Kind::Value,
-        status: Status::BADCOUNT,
-        pv: None,
-        detail: detail.into(),
-    }
-    .into()
+    misuse(Kind::Value, Status::BADCOUNT, None, detail)
 }
 
 /// An argument of the wrong type.
 pub fn bad_type(status: Status, detail: impl Into<String>) -> PyErr {
+    misuse(Kind::Type, status, None, detail)
+}
+
+/// An argument that does not do, of a call that concerns the PV.
+pub fn misuse(kind: Kind, status: Status, pv: Option<&str>, detail: impl Into<String>) -> PyErr {
     Error {
-        kind: Kind::Type,
+        kind,
         status,
-        pv: None,
+        pv: pv.map(str::to_owned),
         detail: detail.into(),
     }
     .into()

@@ -174,6 +174,16 @@ MISTAKES = {
     "write type": (lambda channel: channel.putw(1, 77), "catest.*77"),
     "type that is not written": (lambda channel: channel.putw(1, ca.DBR_STS_DOUBLE), "catest.*can be written"),
     "timeout": (lambda channel: channel.setTimeout("x"), "catest.*'x'"),
+    "text for a read type": (lambda channel: channel.getw("DBR_LONG"), "catest.*'DBR_LONG'"),
+    "text for a count": (lambda channel: channel.getw(count="x"), "catest.*'x'"),
+    "negative count": (lambda channel: channel.getw(count=-3), "catest.*-3"),
+    "huge count": (lambda channel: channel.getw(count=1 << 70), "catest.*1180591620717411303424"),
+    "count of 0 for a write": (lambda channel: channel.array_put(1, None, 0), "catest.*count of 0"),
+    "text for a mask": (lambda channel: channel.add_masked_array_event(None, None, "v", print), "catest.*'v'"),
+    "mask": (lambda channel: channel.add_masked_array_event(None, None, 64, print), "catest.*64 is none of"),
+    "read type with a callback": (lambda channel: channel.array_get_callback(77, None, print), "catest.*77"),
+    "write type with a callback": (lambda channel: channel.array_put_callback(1, 77, None, print), "catest.*77"),
+    "type of a subscription": (lambda channel: channel.add_masked_array_event(77, None, None, print), "catest.*77"),
 }
 
 
@@ -181,8 +191,11 @@ MISTAKES = {
 def test_a_mistake_is_explained(make_channel: MakeChannel, mistake: str) -> None:
     make, explanation = MISTAKES[mistake]
     channel = make_channel("castr" if mistake == "surrogate" else "catest")
-    with pytest.raises(CaChannelException, match=explanation):
+    with pytest.raises(CaChannelException, match=explanation) as caught:
         make(channel)
+    # A name that is no good is the PV's name all the same.
+    assert str(caught.value.pvname) in str(caught.value)
+    assert caught.value.pvname is not None
 
 
 def test_a_search_callback_that_is_not_callable(prefix: str) -> None:
@@ -279,6 +292,7 @@ def test_putw_of_a_bad_state_raises(make_channel: MakeChannel, prefix: str) -> N
             channel.putw(text)
         assert caught.value.status is ca.ECA.PUTFAIL
         assert caught.value.pvname == prefix + "cabo"
+        assert str(caught.value).endswith(f"the server does not take {text!r}")
         assert channel.getw() == 1
     with pytest.raises(CaChannelException):
         channel.putw("Nonsense", ca.DBR_STRING)

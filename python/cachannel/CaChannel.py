@@ -21,6 +21,9 @@ from ._constants import (
     DBR_TIME_CHAR,
     DBR_TIME_STRING,
     ECA_BADCHID,
+    ECA_BADMASK,
+    ECA_BADTYPE,
+    ECA_DISCONN,
     ECA_NORMAL,
 )
 from ._enums import CA_OP, CA_PRIORITY, DBF, ECA, ChannelState
@@ -125,9 +128,18 @@ class CaChannel(_ca.Transfers):
         name = self._pvname
         return name.decode(errors="replace") if isinstance(name, bytes) else name
 
-    def _check(self, status: int) -> None:
+    def _check(self, status: int, req_type: int | None = None, mask: int | None = None) -> None:
         if status != ECA_NORMAL:
-            raise CaChannelException(status, self._name())
+            detail = ""
+            if status == ECA_BADCHID:
+                detail = "search for the PV first"
+            elif status == ECA_DISCONN:
+                detail = "the PV is not connected"
+            elif status == ECA_BADTYPE and req_type is not None:
+                detail = f"{req_type!r} is no request type that this takes"
+            elif status == ECA_BADMASK:
+                detail = f"{mask!r} is none of DBE_VALUE, DBE_LOG, DBE_ALARM, DBE_PROPERTY, or of their sums"
+            raise CaChannelException(status, self._name(), detail)
 
     def _check_callback(self, callback: Any) -> None:
         if not callable(callback):
@@ -281,7 +293,7 @@ class CaChannel(_ca.Transfers):
         See :meth:`array_put` for the parameters, and ca_array_put_callback.
         """
         self._check_callback(callback)
-        self._check(ca.put(self._chid, value, req_type, count, callback, user_args=user_args))
+        self._check(ca.put(self._chid, value, req_type, count, callback, user_args=user_args), req_type)
 
     def putw(self, value: Any, req_type: int | None = None) -> None:
         """Writes and flushes, without waiting for the record to process. See :meth:`array_put` for the parameters.
@@ -318,7 +330,7 @@ class CaChannel(_ca.Transfers):
         """
         self._check_callback(callback)
         status, _ = ca.get(self._chid, req_type, count, callback, _use_numpy(keywords), user_args=user_args)
-        self._check(status)
+        self._check(status, req_type)
 
     def getw(self, req_type: int | None = None, count: int | None = None, **keywords: Any) -> Any:
         """Reads the value: :meth:`array_get`, then waits for it, at most this channel's timeout.
@@ -370,7 +382,7 @@ class CaChannel(_ca.Transfers):
         status, evid = ca.create_subscription(
             self._chid, callback, req_type, count, mask, _use_numpy(keywords), user_args=user_args
         )
-        self._check(status)  # where it fails, the one before stays
+        self._check(status, req_type, mask)  # where it fails, the one before stays
         before, self._evid = self._evid, evid
         if before is not None:
             self._check(ca.clear_subscription(before))

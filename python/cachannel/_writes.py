@@ -12,7 +12,7 @@ from . import _ca, ca
 from ._connections import remaining
 from ._constants import ECA_BADCOUNT, ECA_NORMAL, ECA_STRTOBIG, ECA_TIMEOUT
 from ._enums import DBF
-from ._errors import CaChannelException, CaChannelValueError
+from ._errors import CaChannelException, CaChannelValueError, write_failed
 
 Target = tuple[str, Any, Any]
 """The name of a PV, its chid (or the exception that connecting came to), and the value for it."""
@@ -115,7 +115,7 @@ def _completed(target: Target, status: int) -> Any:
     """True, or False where it was not complete in time, or an exception."""
     if status == ECA_TIMEOUT:
         return False
-    return True if status == ECA_NORMAL else CaChannelException(status, target[0])
+    return True if status == ECA_NORMAL else write_failed(status, target[0], target[2])
 
 
 def _text_for(name: str, chid: ca.chid, value: Any) -> Any:

@@ -8,7 +8,7 @@ use crate::ca::dbr::{Base, DbrType};
 use crate::ca::error::{Error, Kind};
 use crate::ca::status::Status;
 use crate::ca::sweep::Items;
-use crate::errors::bad_argument;
+use crate::errors::{bad_argument, misuse};
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyString};
@@ -165,8 +165,8 @@ pub fn items<'py>(
         let (name, held) = (channel.name(), channel.element_count());
         let out = outgoing(&value(index), name, native, held, None, None)?;
         if out.count == 0 && held > 0 {
-            let detail = format!("{name}: an empty sequence has nothing to write");
-            return Err(bad_argument(detail));
+            let detail = "an empty sequence has nothing to write";
+            return Err(misuse(Kind::Value, Status::BADCOUNT, Some(name), detail));
         }
         items.add(out.dbr_type, out.count, |bytes| {
             bytes.extend(out.bytes());

@@ -482,7 +482,7 @@ fn is_array_array(value: &Bound<'_, PyAny>) -> PyResult<bool> {
 }
 
 /// The value in a message: its repr, not too long.
-fn shown(value: &Bound<'_, PyAny>) -> String {
+pub fn shown(value: &Bound<'_, PyAny>) -> String {
     let text = value.repr().map(|repr| repr.to_string_lossy().into_owned());
     let text = text.unwrap_or_else(|_| "the value".to_owned());
     if text.chars().count() > 60 {

@@ -1,9 +1,9 @@
 //! Arguments that several functions take: request types, element counts, masks.
 
 use crate::ca::dbr::DbrType;
-use crate::ca::error::Error;
+use crate::ca::error::{Error, Kind};
 use crate::ca::status::Status;
-use crate::errors::{bad_argument, bad_type};
+use crate::errors::misuse;
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 
@@ -23,9 +23,8 @@ pub fn request_type(
         Err(error) if error.is_instance_of::<PyOverflowError>(chtype.py()) => -1,
         Err(_) => {
             let shown = chtype.repr()?.to_string_lossy().into_owned();
-            let detail =
-                format!("{pv}: a request type is a number such as DBR_DOUBLE, not {shown}");
-            return Err(bad_type(Status::BADTYPE, detail));
+            let detail = format!("a request type is a number such as DBR_DOUBLE, not {shown}");
+            return Err(misuse(Kind::Type, Status::BADTYPE, Some(pv), detail));
         }
     };
     Ok(DbrType::new(number).map(Some).ok_or_else(|| {
@@ -40,13 +39,15 @@ pub fn element_count(pv: &str, count: Option<&Bound<'_, PyAny>>) -> PyResult<Opt
         return Ok(None);
     };
     let shown = || count.repr().map(|repr| repr.to_string_lossy().into_owned());
+    let bad = |kind, detail: String| Err(misuse(kind, Status::BADCOUNT, Some(pv), detail));
     match count.extract::<i64>() {
-        Ok(number) => usize::try_from(number).map(Some).map_err(|_| {
-            bad_argument(format!("{pv}: an element count is 0 or more, not {number}"))
+        Ok(number) => usize::try_from(number).map(Some).or_else(|_| {
+            let detail = format!("an element count is 0 or more, not {number}");
+            bad(Kind::Value, detail)
         }),
-        Err(error) if error.is_instance_of::<PyOverflowError>(count.py()) => Err(bad_argument(
-            format!("{pv}: {} is no element count", shown()?),
-        )),
+        Err(error) if error.is_instance_of::<PyOverflowError>(count.py()) => {
+            bad(Kind::Value, format!("{} is no element count", shown()?))
+        }
         // 4 / 2 is a float in Python 3, and a count all the same.
         Err(_)
             if count
@@ -55,26 +56,31 @@ pub fn element_count(pv: &str, count: Option<&Bound<'_, PyAny>>) -> PyResult<Opt
         {
             Ok(Some(count.extract::<f64>()? as usize))
         }
-        Err(_) => {
-            let detail = format!("{pv}: an element count is a number, not {}", shown()?);
-            Err(bad_type(Status::BADCOUNT, detail))
-        }
+        Err(_) => bad(
+            Kind::Type,
+            format!("an element count is a number, not {}", shown()?),
+        ),
     }
 }
 
 /// A subscription's mask: `Err` for a number that has no event in it.
 pub fn event_mask(pv: &str, mask: &Bound<'_, PyAny>) -> PyResult<Result<u32, Error>> {
     let known = DEFAULT_MASK | crate::ca_sys::DBE_LOG | crate::ca_sys::DBE_PROPERTY;
+    let bad = || {
+        let shown = mask.repr()?.to_string_lossy().into_owned();
+        let detail = format!(
+            "{shown} is none of DBE_VALUE, DBE_LOG, DBE_ALARM, DBE_PROPERTY, or of their sums"
+        );
+        Ok(Err(Error::with_detail(Status::BADMASK, pv, detail)))
+    };
     match mask.extract::<u32>() {
         Ok(mask) if mask & known != 0 && mask & !known == 0 => Ok(Ok(mask)),
-        Ok(_) => Ok(Err(Error::new(Status::BADMASK, pv))),
-        Err(error) if error.is_instance_of::<PyOverflowError>(mask.py()) => {
-            Ok(Err(Error::new(Status::BADMASK, pv)))
-        }
+        Ok(_) => bad(),
+        Err(error) if error.is_instance_of::<PyOverflowError>(mask.py()) => bad(),
         Err(_) => {
             let shown = mask.repr()?.to_string_lossy().into_owned();
-            let detail = format!("{pv}: a mask is a number such as DBE_VALUE, not {shown}");
-            Err(bad_type(Status::BADMASK, detail))
+            let detail = format!("a mask is a number such as DBE_VALUE, not {shown}");
+            Err(misuse(Kind::Type, Status::BADMASK, Some(pv), detail))
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::ca::dbr::{Base, DbrType};
 use crate::ca::error::{Error, Kind};
 use crate::ca::status::Status;
 use crate::callback::Callback;
-use crate::convert::outgoing;
+use crate::convert::{outgoing, shown};
 use crate::errors::{deadline, eca, optional_deadline, status};
 use pyo3::prelude::*;
 use std::sync::Arc;
@@ -57,6 +57,10 @@ impl<'py> Write<'_, 'py> {
             Err(error) => return Ok(Err(error)),
         };
         let held = channel.element_count();
+        if count == Some(0) {
+            let detail = "with a count of 0 there is nothing to write";
+            return Ok(Err(Error::with_detail(Status::BADCOUNT, name, detail)));
+        }
         let out = outgoing(self.value, name, native, held, requested, count)?;
         if let Err(error) = make_room(py, channel, self.deadline)? {
             return Ok(Err(error));
@@ -174,6 +178,10 @@ pub fn put_checked<'py>(
     channel.refusals.take_unasked();
     match refusal.status().unwrap_or(verdict) {
         Status::NORMAL => Ok(()),
+        Status::PUTFAIL => {
+            let detail = format!("the server does not take {}", shown(value));
+            Err(Error::with_detail(Status::PUTFAIL, channel.name(), detail).into())
+        }
         status => failed(status),
     }
 }
