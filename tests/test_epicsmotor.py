@@ -121,6 +121,12 @@ def test_a_motor_that_is_not_there(prefix: str, monkeypatch: pytest.MonkeyPatch)
     assert error.value.status == ca.ECA_TIMEOUT
 
 
+@pytest.mark.parametrize("name", ["", None, 5])
+def test_what_is_no_name(name: Any) -> None:
+    with pytest.raises(TypeError, match=f"name of its record, not {name!r}"):
+        epicsMotor(name)
+
+
 def test_a_record_that_is_no_motor(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(epicsPV, "ca_timeout", 0.5)
     with pytest.raises(CaChannelException) as error:
@@ -384,8 +390,8 @@ def test_timeout(m: epicsMotor) -> None:
     assert m.get_position(readback=True) == 20
 
 
-@pytest.mark.parametrize("timeout", [-1, float("nan")])
-def test_bad_timeout(m: epicsMotor, timeout: float) -> None:
+@pytest.mark.parametrize("timeout", [-1, float("nan"), "soon"])
+def test_bad_timeout(m: epicsMotor, timeout: Any) -> None:
     with pytest.raises(CaChannelValueError, match="timeout"):
         m.wait(timeout=timeout)
 

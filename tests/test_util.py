@@ -155,6 +155,22 @@ def test_caput_tells_whether_it_completed(prefix: str) -> None:
     assert caput(prefix + "slow", 4, True, 10) is True
 
 
+@pytest.mark.parametrize("timeout", [-1, float("nan"), "soon"])
+def test_what_is_no_timeout(prefix: str, timeout: Any) -> None:
+    name = prefix + "calong"
+    caput(name, 5, wait=True)
+    for call in (
+        lambda: caget(name, timeout=timeout),
+        lambda: caput(name, 6, timeout=timeout),
+        lambda: caput(name, 6, wait=True, timeout=timeout),
+        lambda: camonitor(name, timeout=timeout),
+        lambda: cainfo(name, timeout=timeout),
+    ):
+        with pytest.raises((CaChannelValueError, CaChannelTypeError), match=f"timeout.*{timeout}"):
+            call()
+    assert caget(name) == 5
+
+
 def test_a_short_timeout_of_caput_does_not_keep_it_from_connecting(prefix: str, searches: list[str]) -> None:
     name = prefix + "wfLONG.DESC"
     assert caput(name, "described", wait=True, timeout=1e-4) in (True, False)
@@ -170,7 +186,8 @@ def test_a_refused_write_raises(prefix: str) -> None:
     finally:
         caput(prefix + "other.DISP", 0, wait=True)
     assert (raised.value.status, raised.value.pvname) == (ca.ECA_PUTFAIL, prefix + "other")
-    with pytest.raises(CaChannelException) as raised:
+    assert str(raised.value).endswith("the server does not take 3")
+    with pytest.raises(CaChannelException, match="does not take 'no such state'") as raised:
         caput(prefix + "cabo", "no such state")
     assert (raised.value.status, raised.value.pvname) == (ca.ECA_PUTFAIL, prefix + "cabo")
     for wait in (False, True):

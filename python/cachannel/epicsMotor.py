@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -12,6 +13,7 @@ from . import _ca, ca
 from ._constants import (
     DBR_CTRL_DOUBLE,
     ECA_BADCHID,
+    ECA_BADSTR,
     ECA_BADTYPE,
     ECA_DISCONN,
     ECA_NOCONVERT,
@@ -163,6 +165,9 @@ class epicsMotor:
     """The fields' PVs, by the fields' names in lower case."""
 
     def __init__(self, name: str) -> None:
+        if not isinstance(name, str) or not name:
+            detail = f"a motor's name is a str with the name of its record, not {name!r}"
+            raise CaChannelTypeError(ECA_BADSTR, None, detail)
         self.name = name
         self._motion = Motion()
         self._request: _Request | None = None
@@ -270,8 +275,8 @@ class epicsMotor:
         :raises CaChannelException: ECA_TIMEOUT where it took longer, and the motor goes on; ECA_DISCONN where the IOC
             is gone, goes meanwhile or went after the :meth:`move`.
         """
-        if timeout is not None and not timeout >= 0:
-            detail = f"a timeout is a number of seconds, 0 or more, not {timeout}"
+        if timeout is not None and not (isinstance(timeout, numbers.Real) and timeout >= 0):
+            detail = f"a timeout is a number of seconds, 0 or more, not {timeout!r}"
             raise CaChannelValueError(ECA_TIMEOUT, self.name, detail)
         deadline = time.monotonic() + timeout if timeout else math.inf
         motion = self._motion

@@ -40,9 +40,9 @@ from typing import Any
 
 from . import ca
 from ._connections import Request, connect, read
-from ._constants import ECA_DISCONN
+from ._constants import ECA_DISCONN, ECA_TIMEOUT
 from ._enums import DBF
-from ._errors import CaChannelException
+from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError
 from ._monitors import Monitor, MonitorCallback, start, stop_all
 from ._results import CaNothing, names_of, raise_first, settle
 from ._strings import form
@@ -52,8 +52,22 @@ from .CaChannel import CaChannel, _use_numpy
 __all__ = ["CaNothing", "Monitor", "caget", "cainfo", "camonitor", "caput"]
 
 
+def _checked(timeout: float | None) -> float | None:
+    if timeout is None:
+        return None
+    try:
+        seconds = float(timeout)
+    except (TypeError, ValueError):
+        detail = f"a timeout is a number of seconds, not {timeout!r}"
+        raise CaChannelTypeError(ECA_TIMEOUT, None, detail) from None
+    if not seconds >= 0:
+        raise CaChannelValueError(ECA_TIMEOUT, None, f"a timeout is a number of seconds, 0 or more, not {timeout!r}")
+    return seconds
+
+
 def _deadline(timeout: float | None) -> float:
-    return time.monotonic() + (CaChannel.ca_timeout if timeout is None else timeout)
+    seconds = _checked(timeout)
+    return time.monotonic() + (CaChannel.ca_timeout if seconds is None else seconds)
 
 
 def _numpy(use_numpy: bool | None) -> bool:
@@ -79,7 +93,8 @@ def caget(
         NUL, a number with the decimals and the units of its record (``'1.2300 mm'``), other arrays as arrays of texts.
     :param count: elements to read at most; the PV's element count where None, as many as it holds now where 0.
     :param use_numpy: whether more than one element come as a numpy array; the package's ``USE_NUMPY`` where None.
-    :param timeout: seconds for all of it, connecting included; :attr:`CaChannel.ca_timeout` where None.
+    :param timeout: seconds for all of it, connecting included, 0 to give up at once; :attr:`CaChannel.ca_timeout` where
+        None.
     :param throw: False: a PV that fails is a :class:`CaNothing` among the values. Where one does not connect in time,
         the others still get a second to answer.
     :raises CaChannelException: ECA_TIMEOUT for a PV that is not found or does not answer in time, ECA_DISCONN for one
@@ -133,7 +148,7 @@ def caput(
         for each, or a single value (a str is one) for all. A name that ends in ``$`` takes a str of any length that the
         record can hold; to another CHAR array a str goes cut to the array's size.
     :param wait: wait until the write, and the processing that it started, is complete.
-    :param timeout: seconds to wait for the completion of all; for ever where None.
+    :param timeout: seconds to wait for the completion of all, 0 not to wait; for ever where None.
     :param throw: False: a :class:`CaNothing` is returned for a PV that failed.
     :returns: with ``wait=True`` whether it completed: True, or False where the timeout came first (it was written, and
         may complete later). None without. With ``throw=False`` True where it was written, a CaNothing where it failed.
@@ -145,6 +160,7 @@ def caput(
     """
     names, single = names_of(name)
     values = [value] if single else one_each(value, len(names))
+    timeout = _checked(timeout)
     limit = CaChannel.ca_timeout if timeout is None else max(timeout, CaChannel.ca_timeout)
     channels = connect(names, time.monotonic() + limit)
     if throw:
