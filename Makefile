@@ -62,7 +62,7 @@ bench: build $(STAMPS)/bench $(PEERS)/installed.json            ## compare with 
 	@PYTHONPATH=benches $(PY) -m cabench --environment $(PEERS) --examples target/release/examples --rounds $(ROUNDS) --only "$(ONLY)" --clients "$(CLIENTS)"
 
 docs: build $(STAMPS)/docs            ## build the documentation into build/docs; its examples run in `make test`
-	$(PY) -m sphinx -W --keep-going -d build/doctrees docs build/docs
+	$(PY) -m sphinx -E -W --keep-going -d build/doctrees docs build/docs
 
 wheel: $(STAMPS)/wheel | rust            ## build the wheel and the sdist into dist/, and check both
 	$(PY) tools/third_party.py --check

@@ -23,7 +23,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(str|bytes|int|float|bool|list|tuple|dict|object|None|type|BaseException|Exception)"),
     ("py:.*", r"(\w*Error|ImportError|KeyboardInterrupt)"),
     ("py:.*", r"(typing|collections\.abc|types|numpy|np|enum)\..*"),
-    ("py:.*", r"(Callable|Any|TracebackType|Sequence|Iterable|Self|IntEnum)"),
+    ("py:.*", r"(Callable|Any|TracebackType|Sequence|Iterable|NDArray|Self|IntEnum)"),
 ]
 
 default_role = "code"  # docstrings of the Rust core write `name`
