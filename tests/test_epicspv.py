@@ -411,7 +411,7 @@ def test_in_a_non_preemptive_context(run_script: RunScript) -> None:
         pv.putWait(2)
         pv.setMonitor()
         print(pv.getw())
-        wait_for(pv.checkMonitor)
+        wait_for(lambda: pv.poll() and pv.callBack.monitorState == 2)
         print(pv.getw(), pv.callBack.monitorState)
         pv.getControl()
         print(pv.callBack.pv_units)
