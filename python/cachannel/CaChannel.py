@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import _ca, ca
 from ._constants import (
@@ -29,6 +29,9 @@ from ._constants import (
 from ._enums import CA_OP, CA_PRIORITY, DBF, ECA, ChannelState
 from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError
 from ._version import __version__
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["CaChannel", "CaChannelException", "CaChannelTypeError", "CaChannelValueError"]
 
@@ -100,7 +103,7 @@ class CaChannel(_ca.Transfers):
         self._timeout: float | None = None
         self._dbrvalue: ca.DBRValue | None = None
 
-    def __enter__(self) -> CaChannel:
+    def __enter__(self) -> Self:
         if self._chid is None:
             self.searchw()
         return self

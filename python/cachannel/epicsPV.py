@@ -136,6 +136,8 @@ class epicsPV(CaChannel):
     After :meth:`setMonitor` reads return what the server sent last, within a microsecond or so. Where there is no such
     value, because the first update has not come yet or because the PV is disconnected, a read asks the server: then it
     waits, at most the timeout, and it raises where the IOC is gone. An old value is never passed off as the present.
+    (A callback that reads in a loop sees no update until it returns: updates come in callbacks, one after the other.
+    A :meth:`poll` in the loop delivers them.)
 
     >>> pv = epicsPV("catest")
     >>> pv.putw(12.5)
