@@ -162,7 +162,9 @@ fn update(py: Python<'_>, subscription: &Arc<Subscription>, answer: &Answer) -> 
     else {
         return Ok(());
     };
-    let Some(args) = value_args(py, &channel, subscription.dbr_type, 0, answer, &callback)? else {
+    let brought = answer.dbr.as_ref().map(|dbr| dbr.dbr_type);
+    let dbr_type = brought.unwrap_or_else(|| subscription.dbr_type());
+    let Some(args) = value_args(py, &channel, dbr_type, 0, answer, &callback)? else {
         return Ok(());
     };
     // Making the arguments may have run other Python code, which may have cleared it.

@@ -145,7 +145,9 @@ class Worker(threading.Thread):
                 self.counts[name.removeprefix("do_")] += 1
             self.since, self.doing = time.monotonic(), "the end"
             self.kept.clear()
-            if self.context != "shared":
+            if self.context == "shared":
+                self.anchor.clear_channel()
+            else:
                 ca.destroy_context()
         except SystemExit:
             pass
@@ -160,6 +162,10 @@ class Worker(threading.Thread):
             status = ca.create_context(self.context == "own")
             if status != ca.ECA_NORMAL:
                 raise Wrong(f"no context: {status}")
+        # libca closes a circuit whose last channel goes, and a search that is answered just then takes it long.
+        self.anchor = CaChannel(self.own[0].name)
+        self.anchor.setTimeout(PATIENCE)
+        self.anchor.searchw()
 
     def pause(self) -> None:
         """Waits a moment, as a thread of its context does."""

@@ -327,7 +327,11 @@ impl Channel {
     }
 
     /// Called by libca's thread: the channel is connected now, or (`None`) no longer. `true` where a handler wants to know.
-    pub(super) fn connection_changed(&self, chid: ca_sys::chid, link: Option<Link>) -> bool {
+    pub(super) fn connection_changed(
+        self: &Arc<Channel>,
+        chid: ca_sys::chid,
+        link: Option<Link>,
+    ) -> bool {
         if self.raw.load(Ordering::Acquire).is_null() && !self.gate.is_closed() {
             // ca_create_channel has not returned yet, but callbacks may use the channel.
             self.raw.store(chid, Ordering::Release);
@@ -345,6 +349,9 @@ impl Channel {
             replace(&self.circuit, None);
         }
         self.tracks().iter().for_each(|track| track.look(self));
+        if up {
+            self.renew_subscriptions();
+        }
         let (tickets, handled) = {
             let mut connection = lock(&self.connection);
             let tickets = up.then(|| connection.take_tickets());
@@ -466,9 +473,11 @@ impl Channel {
         if self.is_closed() {
             return Err(Error::new(Status::BADCHID, self.name()));
         }
-        self.native_type().ok_or_else(|| {
-            Error::with_detail(Status::DISCONN, self.name(), "the PV is not connected")
-        })
+        self.native_type().ok_or_else(|| self.not_connected())
+    }
+
+    pub(super) fn not_connected(&self) -> Error {
+        Error::with_detail(Status::DISCONN, self.name(), "the PV is not connected")
     }
 
     pub(super) fn forget_subscription(&self, subscription: &Arc<Subscription>) {

@@ -102,6 +102,19 @@ impl DbrType {
         DbrType(base as u8)
     }
 
+    /// A type of this form; of `StsAck` there is only one.
+    pub fn in_form(form: Form, base: Base) -> DbrType {
+        let first = match form {
+            Form::Plain => 0,
+            Form::Sts => 7,
+            Form::Time => 14,
+            Form::Gr => 21,
+            Form::Ctrl => 28,
+            Form::StsAck => return DbrType::STSACK_STRING,
+        };
+        DbrType(first + base as u8)
+    }
+
     pub fn number(self) -> i32 {
         i32::from(self.0)
     }

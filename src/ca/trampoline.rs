@@ -118,7 +118,7 @@ pub unsafe extern "C" fn update(args: event_handler_args) {
         // ca_clear_subscription or ca_clear_channel has returned, which wait for this callback; `args` is libca's.
         let (subscription, answer) =
             unsafe { (borrowed::<Subscription>(args.usr), answer(&args, None)) };
-        if subscription.is_closed() {
+        if !subscription.is_open() {
             return;
         }
         if let Some(channel) = subscription.channel() {
