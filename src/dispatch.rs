@@ -13,7 +13,7 @@ use crate::convert::names::names;
 use crate::convert::{Style, fill};
 use crate::kept::release_dropped;
 use crate::thread_state::{Delivering, depth, is_exiting};
-use pyo3::exceptions::PyException;
+use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -107,6 +107,19 @@ fn interrupts(py: Python<'_>, error: &PyErr) -> bool {
     !error.is_instance_of::<PyException>(py)
 }
 
+/// `sys.exit` in a callback is the main thread's to carry out: `true` where it has been told.
+fn ends_program(py: Python<'_>, error: &PyErr) -> bool {
+    if !error.is_instance_of::<PySystemExit>(py) && !error.is_instance_of::<PyKeyboardInterrupt>(py)
+    {
+        return false;
+    }
+    let hand_on = py
+        .import("cachannel._exit")
+        .and_then(|module| module.call_method1("hand_on", (error.value(py),)))
+        .and_then(|told| told.extract());
+    hand_on.unwrap_or(false)
+}
+
 /// Delivers one event. An error of its callback is reported, unless it is one for which `hand_on` has the caller stop.
 fn deliver(
     py: Python<'_>,
@@ -120,7 +133,9 @@ fn deliver(
     let called = match called {
         Err(error) if hand_on(py, &error) => Err(error),
         Err(error) if !is_exiting() => {
-            report(py, &delivery.event, error);
+            if !ends_program(py, &error) {
+                report(py, &delivery.event, error);
+            }
             Ok(())
         }
         _ => Ok(()),

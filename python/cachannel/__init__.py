@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import atexit
 
-from . import _ca, _libca
+from . import _ca, _exit, _libca
 
 _libca.load()
 
@@ -43,6 +43,8 @@ __all__ = [
     "libca_path",
     "version_info",
 ]
+
+_exit.install()
 
 # Registered early, so that it runs late: what a program does at its exit may still use channels.
 atexit.register(_ca.shutdown)
