@@ -67,11 +67,19 @@ mod module {
     #[pymodule_export]
     use crate::py::write::{put, put_checked, put_wait};
 
+    use crate::calls::in_main_interpreter;
+    use pyo3::exceptions::PyImportError;
     use pyo3::prelude::*;
 
     /// What module `ca` takes over: all but what the package itself calls.
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        if !in_main_interpreter(module.py()) {
+            return Err(PyImportError::new_err(
+                "cachannel works in the main interpreter of a process only, not in a sub-interpreter; for work side by side \
+                 take threads or processes",
+            ));
+        }
         let all = module.index()?;
         for private in [
             "load_libca",

@@ -28,11 +28,8 @@ MAIN = {
     "sleeps": "time.sleep(60)",
     "computes": "while True: pass",
     "waits for an event": "threading.Event().wait(60)",
-    "waits for a thread": "t = threading.Thread(target=time.sleep, args=(60,), daemon=True); t.start(); t.join()",
-    "waits in select": "import select; select.select([], [], [], 60)",
     "runs asyncio": "import asyncio; asyncio.run(asyncio.sleep(60))",
     "is in pend_event": "ca.pend_event(60)",
-    "is in pend_io": "ca.create_channel('no-such-pv:in-any-ioc'); ca.pend_io(60)",
     "is in searchw": "missing = CaChannel('no-such-pv:in-any-ioc'); missing.setTimeout(60); missing.searchw()",
 }
 

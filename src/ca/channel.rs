@@ -316,6 +316,13 @@ impl Channel {
         lock(&self.access_handler).is_some()
     }
 
+    /// As [`access_changed`](Channel::access_changed), when the channel connects. libca has told of the rights just before,
+    /// but not where a server answers again that it had given up on.
+    pub(super) fn access_at_connection(&self, read: bool, write: bool) -> bool {
+        (read, write) != (self.may_be_read(), self.may_be_written())
+            && self.access_changed(read, write)
+    }
+
     /// As far as it is known.
     pub(super) fn may_be_read(&self) -> bool {
         self.may_be_read.load(Ordering::Acquire)

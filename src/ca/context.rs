@@ -20,7 +20,7 @@ use crate::ca_sys::{self, LibCa, ca_client_context};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
@@ -366,9 +366,16 @@ impl Context {
     /// Ends the context and every channel in it (ca_context_destroy); `false` where that was not over within `patience`
     /// (a circuit may hang) or `check` said so, and goes on by itself.
     pub fn destroy(self: &Arc<Context>, patience: Duration, check: Check<'_>) -> bool {
-        if self.generation != fork::generation() || self.gate.close().is_none() {
-            return true;
+        let end = self.begin_end(patience);
+        end.is_none_or(|end| end.wait(check))
+    }
+
+    /// Begins to [`destroy`](Context::destroy) it. `None` where that has begun before.
+    pub fn begin_end(self: &Arc<Context>, patience: Duration) -> Option<End> {
+        if self.generation != fork::generation() {
+            return None;
         }
+        self.gate.close()?;
         self.queue.stop();
         self.circuits.close();
         self.detach_thread();
@@ -379,38 +386,50 @@ impl Context {
         }
         let (over, is_over) = std::sync::mpsc::channel();
         let context = self.clone();
-        let worker = std::thread::Builder::new()
-            .name("cachannel destroy".into())
-            .spawn(move || {
-                let deadline = Some(Instant::now() + patience);
-                while !context.gate.is_empty() {
-                    if remaining(deadline) == Some(Duration::ZERO) {
-                        // Somebody is stuck inside libca: it must not lose its context.
-                        return;
+        let deadline = Instant::now() + patience;
+        // Where no thread is to be had, nobody is left who would say that it is over.
+        drop(
+            std::thread::Builder::new()
+                .name("cachannel destroy".into())
+                .spawn(move || {
+                    while !context.gate.is_empty() {
+                        if Instant::now() >= deadline {
+                            // Somebody is stuck inside libca: it must not lose its context.
+                            return;
+                        }
+                        std::thread::sleep(Duration::from_millis(1));
                     }
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-                if attach(context.api, context.raw).is_ok() {
-                    // SAFETY: the gate is closed and empty, so nobody uses the context; this thread is in it.
-                    unsafe { context.api.ca_context_destroy() };
-                    // libca has forgotten all pointers to channels, requests and subscriptions.
-                    for channel in channels {
-                        channel.abandon(Status::CHANDESTROY);
-                        context.release(&channel);
+                    if attach(context.api, context.raw).is_ok() {
+                        // SAFETY: the gate is closed and empty, so nobody uses the context; this thread is in it.
+                        unsafe { context.api.ca_context_destroy() };
+                        // libca has forgotten all pointers to channels, requests and subscriptions.
+                        for channel in channels {
+                            channel.abandon(Status::CHANDESTROY);
+                            context.release(&channel);
+                        }
+                        context.gathered.forget();
+                        lock(LIVING.get()).retain(|other| !Arc::ptr_eq(other, &context));
                     }
-                    context.gathered.forget();
-                    lock(LIVING.get()).retain(|other| !Arc::ptr_eq(other, &context));
-                }
-                // Nobody listens any more where the patience is over.
-                over.send(()).ok();
-            });
-        if worker.is_err() {
-            return false;
-        }
-        let deadline = Some(Instant::now() + patience);
+                    // Nobody listens any more where the patience is over.
+                    over.send(()).ok();
+                }),
+        );
+        Some(End { is_over, deadline })
+    }
+}
+
+/// A context's end that is under way.
+pub struct End {
+    is_over: Receiver<()>,
+    deadline: Instant,
+}
+
+impl End {
+    /// See [`Context::destroy`].
+    pub fn wait(&self, check: Check<'_>) -> bool {
         while !check() {
-            let left = remaining(deadline).unwrap_or_default();
-            match is_over.recv_timeout(left.min(INTERRUPT_CHECK)) {
+            let left = remaining(Some(self.deadline)).unwrap_or_default();
+            match self.is_over.recv_timeout(left.min(INTERRUPT_CHECK)) {
                 Ok(()) => return true,
                 Err(RecvTimeoutError::Timeout) if !left.is_zero() => {}
                 Err(_) => return false,

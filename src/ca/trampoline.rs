@@ -63,11 +63,29 @@ pub unsafe extern "C" fn connection(args: connection_handler_args) {
         let Some(loaded) = ca_sys::loaded() else {
             return;
         };
+        let api = loaded.api();
         // SAFETY: as above.
-        let link = up.then(|| unsafe { Link::of(loaded.api(), args.chid) });
+        let (link, rights) = unsafe {
+            let (read, write) = (
+                api.ca_read_access(args.chid),
+                api.ca_write_access(args.chid),
+            );
+            let rights = (read != 0, write != 0);
+            (up.then(|| Link::of(api, args.chid)), up.then_some(rights))
+        };
+        let context = channel.context().clone();
         if channel.connection_changed(args.chid, link) {
-            let context = channel.context().clone();
+            let channel = channel.clone();
             context.queue.push(Event::Connection { channel, up });
+        }
+        if let Some((read, write)) = rights
+            && channel.access_at_connection(read, write)
+        {
+            context.queue.push(Event::AccessRights {
+                channel,
+                read,
+                write,
+            });
         }
     });
 }
