@@ -55,7 +55,11 @@ WAYS = {
         6,
         "",
     ),
-    "sys.exit in a thread that reads": ("leaving(); later(lambda: (channels[0].getw(), sys.exit(7)), daemon=False)", 0, ""),
+    "sys.exit in a thread that reads": (
+        "leaving(); later(lambda: (channels[0].getw(), sys.exit(7)), daemon=False)",
+        0,
+        "",
+    ),
     "threads in the middle of gets": ("[later(read, channel) for channel in channels[:20]]; leaving()", 0, ""),
     "a thread in a sync group": (
         "gid = ca.sg_create()[1]; ca.sg_put(gid, connect('stuck3'), 1); later(ca.sg_block, gid, 60); leaving()",

@@ -132,7 +132,6 @@ TRAFFIC = """
 """
 
 
-
 def assert_quiet_but_for_libcom(result: Result, stdout: str) -> None:
     """As assert_quiet; libca has libCom print that the connection broke."""
     lines = [line for line in result.stderr.splitlines() if not line.startswith("Unexpected problem with CA circuit")]
@@ -158,7 +157,9 @@ def test_it_dies_and_comes_back(run_script: RunScript) -> None:
     """,
         timeout=100,
     )
-    assert_quiet_but_for_libcom(result, EXPECTED + "['CONN_DOWN', 'CONN_UP'] True True\nfrom its beginning True\nTrue True\n")
+    assert_quiet_but_for_libcom(
+        result, EXPECTED + "['CONN_DOWN', 'CONN_UP'] True True\nfrom its beginning True\nTrue True\n"
+    )
 
 
 def test_it_stops_and_goes_on(run_script: RunScript) -> None:

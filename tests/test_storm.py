@@ -18,4 +18,4 @@ def test_storm(run_script: RunScript) -> None:
         """,
         timeout=55,
     )
-    assert (result.returncode, result.stdout) == (0, "True 15\n"), result.stderr
+    assert (result.returncode, result.stdout) == (0, "True 14\n"), result.stderr
