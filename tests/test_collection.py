@@ -1,4 +1,4 @@
-"""Objects that go: in cycles with their callbacks, with a server that is stopped, with requests in flight, searched twice."""
+"""Objects that go: in cycles with their callbacks, with a stopped server, with requests in flight, searched twice."""
 
 from __future__ import annotations
 

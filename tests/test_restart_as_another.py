@@ -107,8 +107,7 @@ class All:
         self.group.connect()
         self.recorder = Recorder([prefix + name for name in RECORDED])
         self.recorder.start(10, throw=False)
-        for name, pv in self.pvs.items():
-            wait_for(lambda: pv.all_have(BECOMES[name][1]), 10, f"{name}: {pv.updates}")
+        wait_for(lambda: all(pv.all_have(BECOMES[name][1]) for name, pv in self.pvs.items()), 10, "all have updates")
 
     def is_connected(self) -> bool:
         return all(pv.channel.state() is ca.ChannelState.CONN for pv in self.pvs.values())

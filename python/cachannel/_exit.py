@@ -4,8 +4,8 @@ Callbacks run on a dispatcher's thread, where SystemExit would end nothing but t
 KeyboardInterrupt are handed on to the main thread, which raises them wherever it is: its ``finally`` clauses and what
 ``atexit`` has run as for a ``sys.exit`` of its own.
 
-What has the main thread look is a signal, as for Ctrl-C; nothing else ends a ``time.sleep`` or the wait for a lock. SIGURG
-is one that the system ignores unless a program wants it, and so does no harm wherever it may come from.
+What has the main thread look is a signal, as for Ctrl-C; nothing else ends a ``time.sleep`` or the wait for a lock.
+SIGURG is one that the system ignores unless a program wants it, and so does no harm wherever it may come from.
 """
 
 from __future__ import annotations

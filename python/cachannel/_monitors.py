@@ -13,9 +13,9 @@ from typing import Any
 from . import ca
 from ._connections import Key, Request, key, read
 from ._constants import DBE_PROPERTY, ECA_NORMAL, POSIX_TIME_AT_EPICS_EPOCH
+from ._enums import DBF
 from ._errors import CaChannelException
 from ._results import raise_first
-from ._enums import DBF
 from ._strings import Form, Properties, form
 
 MonitorCallback = Callable[[dict[str, Any], tuple[()]], object]
