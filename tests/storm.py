@@ -1,8 +1,8 @@
 """A storm of threads that make, use, share and drop channels at random, and check each value that comes.
 
 Every PV belongs to one thread, which alone writes it: numbers that nobody else could have written, each larger than the
-one before. So whatever is read, by whomever and however, can be judged. ``storm`` raises on the first wrong value, on an
-answer that does not come, and on a thread that does not get on. Run as a program it starts an IOC of its own:
+one before. So whatever is read, by whomever and however, can be judged. ``storm`` raises on the first wrong value, on
+an answer that does not come, and on a thread that does not get on. Run as a program it starts an IOC of its own:
 
     python tests/storm.py SECONDS [SEED]
 """
