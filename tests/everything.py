@@ -1,7 +1,7 @@
-"""A short way through everything that the package does, for ``make memcheck``: ``python tests/everything.py PREFIX PORT``.
+"""A short way through everything that the package does, for ``make memcheck``.
 
-PREFIX is that of an IOC with all records; on PORT the program starts another one, which it kills.  It says what it did,
-in one word a part, and fails where a value is not right.
+``python tests/everything.py PREFIX PORT``: PREFIX is that of an IOC with all records; on PORT the program starts
+another one, which it kills.  It prints the name of each part that it has done, and fails where a value is not right.
 """
 
 from __future__ import annotations
@@ -180,12 +180,14 @@ def groups(prefix: str) -> None:
     mixed.get(throw=False)
     mixed.put(1, wait=True, throw=False)
     mixed.close()
-    status, gid = ca.sg_create()
+    gid = ca.sg_create()[1]
     assert gid is not None
     chid = connect(names[0])
     ca.sg_put(gid, chid, 7)
-    status, value = ca.sg_get(gid, chid)
+    _, held = ca.sg_get(gid, chid)
     assert ca.sg_block(gid, _LONG) == ca.ECA_NORMAL
+    assert held is not None
+    assert held.get() == 7
     ca.sg_get(gid, chid)
     ca.sg_reset(gid)
     ca.sg_delete(gid)
@@ -245,7 +247,7 @@ def contexts(prefix: str) -> None:
 
 
 def failures(prefix: str, port: int) -> None:
-    """A server that is stopped, and killed, with everything under way; channels that are cleared then, or connect again."""
+    """A server that is stopped, and killed, with everything under way; channels are cleared then, or connect again."""
     with Ioc("everything:", port, full=False, bare=False, limit=300) as ioc:
         seen: list[Any] = []
         chid, wave, long = (connect(ioc.prefix + name) for name in ("cacalc", "cawave", "calong"))

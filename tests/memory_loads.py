@@ -1,17 +1,19 @@
 """Loads under which memory has to level off, each with a count of its own.
 
-The tests run them with counts of a few seconds; ``make soak``, and ``python tests/memory_loads.py NAME PREFIX COUNT`` by
-hand, with those of FULL.  A load is a generator that says after each step how much it has done.  It checks the values
-that it gets: they are numbered.
+The tests run them with counts of a few seconds, ``make soak`` with the full ones; by hand it is
+``python tests/memory_loads.py NAME PREFIX COUNT``.  A load is a generator that says after each step how much it has
+done.  It checks the values that it gets: they are numbered.
 """
 
 from __future__ import annotations
 
 import gc
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from itertools import islice
+from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 import numpy as np
@@ -27,7 +29,7 @@ _LONG = 60.0  # seconds that a busy computer may take for a step
 
 def resident() -> float:
     """Memory of this process that is in use now, in MB."""
-    with open("/proc/self/status") as status:
+    with Path("/proc/self/status").open() as status:
         for line in status:
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) / 1024
@@ -52,8 +54,13 @@ def _put(chid: Any, value: Any) -> None:
 def _read(chid: Any, *args: Any, **keywords: Any) -> Any:
     status, value = ca.get(chid, *args, **keywords)
     assert status == ca.ECA_NORMAL, status
+    assert value is not None
     _finish()
     return value.get()
+
+
+def _gathered(things: Sized, count: int) -> None:
+    wait_for(lambda: len(things) >= count, _LONG)
 
 
 def gets(prefix: str, count: int) -> Iterator[int]:
@@ -94,7 +101,7 @@ def gets(prefix: str, count: int) -> Iterator[int]:
             for letters in characters:
                 assert letters is not None
                 assert bytes(bytearray(letters.get())) == words.encode()
-            wait_for(lambda: len(seen) == 20, _LONG)
+            _gathered(seen, 20)
             assert {int(args["value"]["value"] if kind and kind > 6 else args["value"]) for args in seen} == {number}
             yield number + _BATCH
     ca.sg_delete(gid)
@@ -126,7 +133,7 @@ def puts(prefix: str, count: int) -> Iterator[int]:
             assert _read(plain) == number + 9
             assert _read(text) == f"number {number + 9}"
             assert _read(wave, count=2) == [number + 9] * 2
-            wait_for(lambda: len(done) == 10, _LONG)
+            _gathered(done, 10)
             assert {args["status"] for args in done} == {ca.ECA_NORMAL}
             try:
                 channel.array_put("no number")
@@ -169,11 +176,16 @@ def events(prefix: str, count: int) -> Iterator[int]:
         if index < 9:
             status, evid = ca.create_subscription(chid, update, kind, use_numpy=index % 2 == 1)
             assert status == ca.ECA_NORMAL
+            assert evid is not None
             evids.append(evid)
         else:
             channel.add_masked_array_event(
                 ca.DBR_TIME_LONG, None, None, lambda args, user_args: took(9, args["pv_value"])
             )
+
+    def arrived() -> bool:
+        return set(latest) == {number}
+
     with Recorder(prefix + "count") as recorder:
         recorded = -1.0
         number = 0
@@ -182,7 +194,7 @@ def events(prefix: str, count: int) -> Iterator[int]:
                 number += 1
                 _put(writer, number)
             ca.flush_io()
-            wait_for(lambda: set(latest) == {number}, _LONG, f"the newest: {latest}, not {number}")
+            wait_for(arrived, _LONG, f"update {number}")
             while recorded < number:
                 rows = recorder.read(_LONG)
                 assert (np.diff(rows["value"]) > 0).all()
@@ -202,24 +214,24 @@ def channels(prefix: str, count: int) -> Iterator[int]:
     keeper = _connect(prefix + "count")
     for done in range(0, count, 5 * len(names)):
         # Cleared one by one, with subscriptions.
-        seen: set[int] = set()
+        seen: set[Any] = set()
         chids = [ca.create_channel(name)[1] for name in names]
         _finish()
-        for number, chid in enumerate(chids):
-            ca.create_subscription(chid, lambda args, number=number: seen.add(number))
+        for chid in chids:
+            ca.create_subscription(chid, lambda args, seen=seen: seen.add(args["chid"]))
         ca.flush_io()
-        wait_for(lambda seen=seen: len(seen) == len(names), _LONG)
+        _gathered(seen, len(names))
         for chid in chids:
             assert ca.clear_channel(chid) == ca.ECA_NORMAL
         # Forgotten, each in a cycle with its callback, and with a read under way.
         objects = [CaChannel(name) for name in names]
         ups: list[Any] = []
         for each in objects:
-            each.search_and_connect(None, lambda args, user_args, each=each: ups.append(each is not None))
+            each.search_and_connect(None, lambda args, user_args: user_args[1].append(user_args[0]), each, ups)
         objects[0].flush_io()
-        wait_for(lambda: len(ups) == len(names), _LONG)
+        _gathered(ups, len(names))
         for each in objects:
-            each.array_get_callback(None, None, lambda args, user_args, each=each: None)
+            each.array_get_callback(None, None, lambda args, user_args: None, each)
         objects[0].flush_io()
         del each, objects
         # Never waited for.
@@ -256,8 +268,10 @@ def frames(prefix: str, count: int) -> Iterator[int]:
         assert frame[0] == frame[FRAME // 2] == frame[-1] >= latest
         latest = int(frame[0])
 
-    status, evid = ca.create_subscription(chid, update, use_numpy=True)
-    assert status == ca.ECA_NORMAL
+    def arrived() -> bool:
+        return latest == number
+
+    assert ca.create_subscription(chid, update, use_numpy=True)[0] == ca.ECA_NORMAL
     ca.flush_io()
     for number in range(1, count + 1):
         image.fill(number)
@@ -267,15 +281,14 @@ def frames(prefix: str, count: int) -> Iterator[int]:
             assert frame[0] == frame[-1] == number
             del frame
         ca.flush_io()
-        wait_for(lambda number=number: latest == number, _LONG, f"frame {number}")
+        wait_for(arrived, _LONG, f"frame {number}")
         yield number
     for each in (chid, writer):
         ca.clear_channel(each)
 
 
 def contexts(prefix: str, count: int) -> Iterator[int]:
-    """Contexts with a channel, a subscription and what is under way, made and destroyed; every other one non-preemptive."""
-    import threading
+    """Contexts with a channel, a subscription and what is under way, made and destroyed; half are non-preemptive."""
 
     def use(preemptive: bool) -> None:
         assert ca.create_context(preemptive) == ca.ECA_NORMAL
@@ -303,7 +316,7 @@ class Trend(NamedTuple):
     """Resident memory, in MB, after a tenth of a load and at every tenth from there on."""
 
     name: str
-    count: int
+    done: int
     points: list[float]
     allowed: float
     seconds: float
@@ -321,7 +334,7 @@ class Trend(NamedTuple):
     def __str__(self) -> str:
         points = " ".join(f"{point:.1f}" for point in self.points)
         said = "levels off" if self.levels_off else f"GROWS by {self.growth:.1f} MB, allowed are {self.allowed}"
-        return f"{self.name} {self.count}: {said}; MB at every tenth: {points}; {self.seconds:.0f} s"
+        return f"{self.name} {self.done}: {said}; MB at every tenth: {points}; {self.seconds:.0f} s"
 
 
 class Kind(NamedTuple):

@@ -116,8 +116,8 @@ def _judge(returncode: int | None, said: str) -> int:
         return 1
     errors = root.findall("error")
     found = [error for error in errors if _counts(error)]
-    for error in found:
-        _tell(error)
+    for one in found:
+        _tell(one)
     let_pass = sum(int(pair.findtext("count") or 0) for pair in root.iterfind("suppcounts/pair"))
     print(f"the scenario went through: {' '.join(said.split())}" if returncode == 0 else said)
     print(

@@ -1,11 +1,11 @@
-"""Loads on the server that comes and goes: reads and writes. Each ends in time, with a value that is right or an error."""
+"""Loads on the server that comes and goes: reads and writes. Each ends in time, with the right value or an error."""
 
 from __future__ import annotations
 
 import random
 import time
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from cachannel import CaChannel, CaChannelException, ChannelGroup, ca
