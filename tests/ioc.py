@@ -130,7 +130,12 @@ class Ioc:
         environment["EPICS_CAS_SERVER_PORT"] = str(self.port)
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._command(), stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment
+                self._command(),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,  # Ctrl-C is for who uses it
             )
         try:
             wait_for(self._answers, 30, "the IOC answers")

@@ -293,6 +293,8 @@ def contexts(prefix: str, count: int) -> Iterator[int]:
     def use(preemptive: bool) -> None:
         assert ca.create_context(preemptive) == ca.ECA_NORMAL
         chid = _connect(prefix + "calong")
+        left = [ca.create_channel(f"{prefix}nowhere{number:0300}") for number in range(300)]
+        assert {status for status, _ in left} == {ca.ECA_NORMAL}
         seen: list[Any] = []
         ca.create_subscription(chid, seen.append)
         ca.flush_io()
@@ -351,7 +353,7 @@ LOADS = {
     "events": Kind(events, 1_000_000, 2.0),
     "channels": Kind(channels, 100_000, 2.0),
     "frames": Kind(frames, 1_000, 64.0),
-    "contexts": Kind(contexts, 1_000, 2.0),
+    "contexts": Kind(contexts, 1_000, 3.5),
 }
 
 

@@ -10,7 +10,7 @@ from helpers import RunScript, assert_quiet
 needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads resident memory there")
 
 # A few seconds in all; the full counts are those of memory_loads.LOADS, for `make soak`.
-COUNTS = {"gets": 20_000, "puts": 10_000, "events": 20_000, "channels": 10_000, "frames": 20, "contexts": 60}
+COUNTS = {"gets": 20_000, "puts": 10_000, "events": 20_000, "channels": 10_000, "frames": 20, "contexts": 100}
 
 
 def test_a_slow_callback_keeps_the_newest_and_counts_the_rest(run_script: RunScript) -> None:

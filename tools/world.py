@@ -49,7 +49,9 @@ def _variables(server: int, spare: int, repeater: int) -> dict[str, str]:
 
 @contextmanager
 def _repeater(port: int, limit: int) -> Iterator[None]:
-    process = subprocess.Popen([sys.executable, "-m", "cabench.repeater", str(limit)], stdin=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cabench.repeater", str(limit)], stdin=subprocess.PIPE, start_new_session=True
+    )
     try:
         wait_for(lambda: process.poll() is not None or not udp_port_is_free(port), 20, "the repeater listens")
         yield
