@@ -35,8 +35,12 @@ endif
 TREES  ?= bullseye bookworm trixie sid
 MIRROR ?=
 
+# `make soak` runs for so long; SEED= repeats the faults of an earlier run, ONLY= chooses loads.
+MINUTES ?= 30
+SEED ?=
+
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench docs wheel wheel-test notices bindings check-bindings build clean rust
+.PHONY: help demo test check bench memcheck soak docs wheel wheel-test notices bindings check-bindings build clean rust
 
 help:            ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -60,6 +64,12 @@ check: build check-bindings $(STAMPS)/check $(STAMPS)/test $(STAMPS)/bench      
 bench: build $(STAMPS)/bench $(PEERS)/installed.json            ## compare with C and other clients; ONLY=get, CLIENTS=c,cachannel, ROUNDS=3
 	cargo build --quiet --release --no-default-features --examples
 	@PYTHONPATH=benches $(PY) -m cabench --environment $(PEERS) --examples target/release/examples --rounds $(ROUNDS) --only "$(ONLY)" --clients "$(CLIENTS)"
+
+memcheck: build $(STAMPS)/test            ## look for invalid accesses and leaks with valgrind, in a minute
+	@PYTHONPATH=tests:tools:benches $(PY) tools/memcheck.py
+
+soak: build $(STAMPS)/test            ## run all sorts of faults for MINUTES=30, with loads that check their values
+	@PYTHONPATH=tests:tools:benches $(PY) -m soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --only "$(ONLY)"
 
 docs: build $(STAMPS)/docs            ## build the documentation into build/docs; its examples run in `make test`
 	$(PY) -m sphinx -E -W --keep-going -d build/doctrees docs build/docs

@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Callable
+from typing import Callable, TypeVar
 
 HERE = Path(__file__).resolve().parent
 RECORDS = HERE / "records.db"
@@ -32,6 +32,9 @@ BUNCHES = 15  # bunch.db holds 10 records and is loaded so many times
 _SEARCH = 6
 _DOREPLY = 10
 _MINOR_VERSION = 13
+
+
+SomeIoc = TypeVar("SomeIoc", bound="Ioc")
 
 
 def wait_for(condition: Callable[[], object], timeout: float = 10.0, what: str = "") -> None:
@@ -127,7 +130,12 @@ class Ioc:
         environment["EPICS_CAS_SERVER_PORT"] = str(self.port)
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._command(), stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment
+                self._command(),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,  # Ctrl-C is for who uses it
             )
         try:
             wait_for(self._answers, 30, "the IOC answers")
@@ -197,7 +205,7 @@ class Ioc:
         self.process.stdin.write(line.encode() + b"\n")
         self.process.stdin.flush()
 
-    def __enter__(self) -> Ioc:
+    def __enter__(self: SomeIoc) -> SomeIoc:
         self.start()
         return self
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from helpers import RunScript, assert_quiet
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads resident memory there")
+
+# A few seconds in all; the full counts are those of memory_loads.LOADS, for `make soak`.
+COUNTS = {"gets": 20_000, "puts": 10_000, "events": 20_000, "channels": 10_000, "frames": 20, "contexts": 100}
 
 
 def test_a_slow_callback_keeps_the_newest_and_counts_the_rest(run_script: RunScript) -> None:
@@ -111,53 +119,47 @@ def test_dropped_events_of_the_class(run_script: RunScript) -> None:
     assert_quiet(result, "ok\n")
 
 
-def test_memory_of_many_gets_does_not_grow(run_script: RunScript) -> None:
+@needs_proc
+@pytest.mark.parametrize(("name", "count"), COUNTS.items(), ids=str)
+def test_memory_levels_off(run_script: RunScript, name: str, count: int) -> None:
     result = run_script(
-        """
-        import resource
-        chid = connect("big")
-        def use():
-            read(chid, use_numpy=True)
-            done = []
-            ca.get(chid, callback=lambda args: done.append(args["value"][5]), use_numpy=True)
-            ca.flush_io()
-            wait_for(lambda: done)
-        for _ in range(4):
-            use()
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        for _ in range(25):
-            use()
-        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-        print("bounded" if grown < 100 else f"grown by {grown} MB")
+        f"""
+        import memory_loads
+        trend = memory_loads.run({name!r}, P, {count})
+        assert trend.levels_off, trend
+        print("levels off")
         """,
         timeout=60,
     )
-    assert_quiet(result, "bounded\n")
+    assert_quiet(result, "levels off\n")
 
 
-def test_memory_of_channels_and_subscriptions_does_not_grow(run_script: RunScript) -> None:
+@needs_proc
+def test_a_leak_is_noticed(run_script: RunScript) -> None:
     result = run_script(
         """
-        import gc, resource
-        def use():
-            chids = [ca.create_channel(P + f"many{t}_{o}")[1] for t in range(15) for o in range(10)]
-            assert ca.pend_io(10) == ca.ECA_NORMAL
-            seen = set()
-            for number, chid in enumerate(chids):
-                ca.create_subscription(chid, lambda args, number=number: seen.add(number))
-            ca.flush_io()
-            wait_for(lambda: len(seen) == 150)
-            for chid in chids:
-                ca.clear_channel(chid)
-        for _ in range(5):
-            use()
-        gc.collect()
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        for _ in range(20):
-            use()
-        gc.collect()
-        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-        print("bounded" if grown < 8 else f"grown by {grown} MB")
+        import memory_loads
+        kept = []
+        def leaky(prefix, count):
+            for done in memory_loads.gets(prefix, count):
+                kept.append([object() for _ in range(2000)])
+                yield done
+        memory_loads.LOADS["leaky"] = memory_loads.Kind(leaky, 1, memory_loads.LOADS["gets"].allowed)
+        print(memory_loads.run("leaky", P, 20_000).levels_off)
+        """
+    )
+    assert_quiet(result, "False\n")
+
+
+@needs_proc
+def test_a_callback_ten_times_too_slow_for_a_camera(run_script: RunScript) -> None:
+    result = run_script(
+        """
+        from slow_camera import slow_camera
+        camera = slow_camera(P, 40)
+        assert camera.is_well, camera
+        assert camera.received + camera.dropped <= 41, camera
+        print("bounded")
         """,
         timeout=60,
     )

@@ -548,6 +548,21 @@ impl Channel {
         drop(self.context.release(self));
     }
 
+    /// Frees libca's side before the context goes, unless libca could block on that.
+    ///
+    /// # Safety
+    /// Nobody is in the context's gate, or will be; and the calling thread is in the context.
+    pub(super) unsafe fn clear_with_context(&self, api: &LibCa) {
+        if self.circuit().is_some_and(|circuit| !circuit.is_open()) {
+            return;
+        }
+        let raw = self.raw.swap(std::ptr::null_mut(), Ordering::AcqRel);
+        if !raw.is_null() {
+            // SAFETY: whoever uses the id is in the context's gate; and it is swapped out, so it is freed once.
+            unsafe { api.ca_clear_channel(raw) };
+        }
+    }
+
     /// Answers everything outstanding with `status`, though libca may still answer too.
     pub(super) fn release_waiters(&self, status: Status) {
         let tickets = lock(&self.connection).take_tickets();

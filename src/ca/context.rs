@@ -391,7 +391,15 @@ impl Context {
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 if attach(context.api, context.raw).is_ok() {
-                    // SAFETY: the gate is closed and empty, so nobody uses the context; this thread is in it.
+                    let enough = Instant::now() + patience / 2;
+                    // Of channels that are left when it destroys a context libca loses some memory.
+                    let mut all = context.channels().into_iter();
+                    all.try_for_each(|channel| {
+                        // SAFETY: the gate is closed and empty, so nobody uses its channels; this thread is in it.
+                        unsafe { channel.clear_with_context(context.api) };
+                        (Instant::now() < enough).then_some(())
+                    });
+                    // SAFETY: as above.
                     unsafe { context.api.ca_context_destroy() };
                     // libca has forgotten all pointers to channels, requests and subscriptions.
                     for channel in channels {

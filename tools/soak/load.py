@@ -1,0 +1,146 @@
+"""A load's process: ``python -m soak.load NAME``, with a Job as JSON on the first line of its standard input.
+
+It does its work until the time is over or SIGTERM comes, and prints an Outcome as JSON.  It ends with its standard
+input, and by itself where it takes too long.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Callable
+
+_GRACE = 60  # seconds after its time until a load is ended by force
+_FOUND_AT_MOST = 20
+
+
+@dataclass
+class Job:
+    """What a load is told."""
+
+    seconds: float
+    seed: int
+    steady: str  # prefix of the IOC that always runs
+    faulty: str  # and of the one that comes and goes
+    share: float = 1.0  # of what the load does in full, where it has a count
+
+    @property
+    def limit(self) -> float:
+        """Seconds after which it hangs."""
+        return self.seconds + _GRACE
+
+
+@dataclass
+class Outcome:
+    """What it did, and what it found that must not be."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    found: list[str] = field(default_factory=list)
+    memory: tuple[float, float] = (0.0, 0.0)  # MB, soon after the beginning and at the end
+    said: str = ""
+
+    def find(self, what: str) -> None:
+        """Note something that must not be."""
+        if len(self.found) < _FOUND_AT_MOST:
+            self.found.append(what)
+        self.counts["found"] += 1
+
+
+class Load:
+    """What all loads share: their job, their outcome, and whether it is time to end."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.outcome = Outcome()
+        self._began = time.monotonic()
+        self._stopped = False  # no Event: a signal handler sets it
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, but not past the end."""
+        end = time.monotonic() + seconds
+        while not self.is_over and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, 0.1))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether to end; takes the memory at the beginning along the way, when all has been warm for a while."""
+        from memory_loads import resident
+
+        elapsed = time.monotonic() - self._began
+        if not self.outcome.memory[0] and elapsed > self.job.seconds / 5:
+            self.outcome.memory = (resident(), 0.0)
+        return self._stopped or elapsed > self.job.seconds
+
+    def check(self, condition: object, what: str) -> None:
+        if not condition:
+            self.outcome.find(what)
+
+    def expect(self, status: int, allowed: tuple[int, ...], what: str) -> None:
+        """Count a failure that may be, and note one that may not."""
+        from cachannel import ca
+
+        name = ca.ECA(status).name
+        self.outcome.counts[name] += 1
+        self.check(status in allowed, f"{what}: {name}")
+
+
+class _Log(logging.Handler):
+    """Errors in callbacks are found; libca's talk of lost connections is counted."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__()
+        self._outcome = outcome
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.ERROR:
+            self._outcome.find(logging.Formatter().format(record)[-600:])
+        else:
+            self._outcome.counts["messages"] += 1
+
+
+def _run(load: Load, work: Callable[[Load], Any]) -> None:
+    from memory_loads import resident
+
+    outcome = load.outcome
+    logger = logging.getLogger("cachannel")
+    logger.addHandler(_Log(outcome))
+    logger.propagate = False
+    try:
+        outcome.said = str(work(load) or "")
+    except BaseException:
+        outcome.find(traceback.format_exc()[-900:])
+    end = resident()
+    outcome.memory = (outcome.memory[0] or end, end)
+
+
+def _end_with_input() -> None:
+    sys.stdin.read()
+    os._exit(3)
+
+
+def main() -> None:
+    from .works import WORKS
+
+    job = Job(**json.loads(sys.stdin.readline()))
+    signal.alarm(int(job.limit))
+    load = Load(job)
+    signal.signal(signal.SIGTERM, lambda number, frame: load.stop())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    _run(load, WORKS[sys.argv[1]].work)
+    print(json.dumps(vars(load.outcome)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
