@@ -107,6 +107,7 @@ fn queue(criterion: &mut Criterion) {
             Arc::new(Subscription::new(
                 Weak::new(),
                 lent.dbr_type,
+                0,
                 Arc::new(()),
                 subscription::LIMITS,
             ))

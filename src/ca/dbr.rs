@@ -281,15 +281,17 @@ impl<'a> View<'a> {
 
     /// Element `index` of a numeric type.
     pub fn number(&self, index: usize) -> Number {
-        self.number_at(self.dbr_type.value_offset() + index * self.dbr_type.base().size())
+        self.number_at(self.element_offset(index))
     }
 
     /// Element `index` of a string type, up to its NUL.
     pub fn string(&self, index: usize) -> &'a [u8] {
-        text(self.slice(
-            self.dbr_type.value_offset() + index * MAX_STRING_SIZE,
-            MAX_STRING_SIZE,
-        ))
+        text(self.slice(self.element_offset(index), MAX_STRING_SIZE))
+    }
+
+    /// Where an element would begin, beyond every buffer where that is no number.
+    fn element_offset(&self, index: usize) -> usize {
+        self.dbr_type.size(index).unwrap_or(usize::MAX)
     }
 
     fn number_at(&self, offset: usize) -> Number {
@@ -309,13 +311,15 @@ impl<'a> View<'a> {
 
     fn array_at<const N: usize>(&self, offset: usize) -> [u8; N] {
         self.bytes
-            .get(offset..offset + N)
-            .and_then(|slice| slice.try_into().ok())
+            .get(offset..)
+            .and_then(|rest| rest.first_chunk())
+            .copied()
             .unwrap_or([0; N])
     }
 
     fn slice(&self, offset: usize, len: usize) -> &'a [u8] {
-        self.bytes.get(offset..offset + len).unwrap_or(&[])
+        let end = offset.saturating_add(len);
+        self.bytes.get(offset..end).unwrap_or(&[])
     }
 }
 

@@ -329,6 +329,7 @@ mod tests {
         Arc::new(Subscription::new(
             Weak::new(),
             DbrType::plain(DOUBLE),
+            0,
             handler,
             limits,
         ))

@@ -7,6 +7,7 @@ pub struct Status(pub i32);
 impl Status {
     pub const NORMAL: Status = Status(1);
     pub const TIMEOUT: Status = Status(80);
+    pub const ALLOCMEM: Status = Status(48);
     pub const STRTOBIG: Status = Status(96);
     pub const BADTYPE: Status = Status(114);
     pub const INTERNAL: Status = Status(142);

@@ -41,6 +41,8 @@ const SHRINK: usize = 1_024;
 pub struct Subscription {
     channel: Weak<Channel>,
     pub dbr_type: DbrType,
+    /// Elements that were asked for; 0 for as many as there are.
+    pub count: usize,
     pub handler: Handler,
     /// Where its updates go instead of the queue.
     pub(super) track: Option<Arc<Track>>,
@@ -68,12 +70,14 @@ impl Subscription {
     pub fn new(
         channel: Weak<Channel>,
         dbr_type: DbrType,
+        count: usize,
         handler: Handler,
         limits: Limits,
     ) -> Subscription {
         Subscription {
             channel,
             dbr_type,
+            count,
             handler,
             track: None,
             limits,
@@ -87,7 +91,7 @@ impl Subscription {
     pub(super) fn recording(channel: Weak<Channel>, track: &Arc<Track>) -> Subscription {
         Subscription {
             track: Some(track.clone()),
-            ..Subscription::new(channel, DbrType::TIME_DOUBLE, track.clone(), LIMITS)
+            ..Subscription::new(channel, DbrType::TIME_DOUBLE, 1, track.clone(), LIMITS)
         }
     }
 

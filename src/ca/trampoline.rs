@@ -2,6 +2,7 @@
 //!
 //! None of them takes the interpreter's lock, waits for anything but a short critical section, or lets a panic out.
 
+use super::bounds::Asked;
 use super::channel::{Channel, Link};
 use super::context::Context;
 use super::dbr::DbrType;
@@ -14,7 +15,7 @@ use crate::ca_sys::{
     self, access_rights_handler_args, connection_handler_args, dbr_time_double, event_handler_args,
     exception_handler_args,
 };
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -90,42 +91,55 @@ pub unsafe extern "C" fn access_rights(args: access_rights_handler_args) {
     });
 }
 
-/// Copies what libca lends.
+/// Copies what libca lends, where it is what was asked for.
 ///
 /// # Safety
-/// `args` must be what libca handed to a callback: `dbr` null, or a structure of the type and count it names.
-unsafe fn answer(args: &event_handler_args, spare: Option<Arc<Dbr>>) -> Answer {
-    let status = Status(args.status);
-    if !status.is_normal() {
-        return Answer::failed(status);
-    }
-    let count = usize::try_from(args.count).unwrap_or(0);
-    #[allow(clippy::useless_conversion)] // c_long has 32 bits on Windows
-    let dbr_type = DbrType::new(i64::from(args.type_));
-    // SAFETY: the caller's promise.
-    match dbr_type.and_then(|dbr_type| unsafe { Dbr::renew(spare, dbr_type, count, args.dbr) }) {
-        Some(dbr) => Answer {
-            status,
+/// `args` must be what libca handed to a callback: a structure of the type and count it names, where these are within what was
+/// asked of the channel.
+unsafe fn answer(
+    args: &event_handler_args,
+    asked: Asked,
+    channel: &Channel,
+    spare: Option<Arc<Dbr>>,
+) -> Answer {
+    let copied = asked.check_for(args, channel).and_then(|count| {
+        // SAFETY: the caller's promise, for what was checked.
+        unsafe { Dbr::renew(spare, asked.dbr_type, count, args.dbr) }.ok_or(Status::ALLOCMEM)
+    });
+    match copied {
+        Ok(dbr) => Answer {
+            status: Status::NORMAL,
             dbr: Some(dbr),
         },
-        None => Answer::failed(Status::BADTYPE),
+        Err(status) => Answer::failed(status),
     }
 }
 
 pub unsafe extern "C" fn update(args: event_handler_args) {
     contained(|| {
         // SAFETY: libca hands back the pointer given to ca_create_subscription, whose subscription is kept until
-        // ca_clear_subscription or ca_clear_channel has returned, which wait for this callback; `args` is libca's.
-        let (subscription, answer) =
-            unsafe { (borrowed::<Subscription>(args.usr), answer(&args, None)) };
+        // ca_clear_subscription or ca_clear_channel has returned, which wait for this callback.
+        let subscription = unsafe { borrowed::<Subscription>(args.usr) };
         if subscription.is_closed() {
             return;
         }
         if let Some(channel) = subscription.channel() {
+            let asked = Asked {
+                dbr_type: subscription.dbr_type,
+                count: subscription.count,
+            };
+            // SAFETY: `args` is libca's.
+            let answer = unsafe { answer(&args, asked, &channel, None) };
             channel.context().queue.push_update(subscription, answer);
         }
     });
 }
+
+/// What a recorder asks for.
+const ONE_DOUBLE: Asked = Asked {
+    dbr_type: DbrType::TIME_DOUBLE,
+    count: 1,
+};
 
 /// As `update`, for a recorder. It is called millions of times a second, and so does without a reference of its own.
 pub unsafe extern "C" fn record(args: event_handler_args) {
@@ -135,16 +149,11 @@ pub unsafe extern "C" fn record(args: event_handler_args) {
         let Some(track) = &subscription.track else {
             return;
         };
-        let status = Status(args.status);
-        if !status.is_normal() {
-            track.record_failure(status);
-            return;
-        }
-        #[allow(clippy::useless_conversion)] // c_long has 32 bits on Windows
-        let dbr_type = DbrType::new(i64::from(args.type_));
-        if dbr_type != Some(DbrType::TIME_DOUBLE) || args.count < 1 || args.dbr.is_null() {
-            track.record_failure(Status::BADTYPE);
-            return;
+        match ONE_DOUBLE.check(&args, || 1) {
+            Ok(1) => {}
+            // None at all.
+            Ok(_) => return track.record_failure(Status::BADCOUNT),
+            Err(status) => return track.record_failure(status),
         }
         // SAFETY: libca lends a structure of the type that it names, until this returns; a copy may lie anywhere.
         track.record(&unsafe { args.dbr.cast::<dbr_time_double>().read_unaligned() });
@@ -157,8 +166,9 @@ pub unsafe extern "C" fn get(args: event_handler_args) {
         // `finish` here, or until ca_clear_channel has returned, which waits for this callback.
         let (request, answer) = unsafe {
             let request = borrowed::<Request>(args.usr);
-            let spare = request.take_spare();
-            (request, answer(&args, spare))
+            let (asked, spare) = (request.asked(), request.take_spare());
+            let answer = answer(&args, asked, &request.channel, spare);
+            (request, answer)
         };
         if let Some(request) = request.channel.finish(&request) {
             confirm(&request, answer.status);
@@ -219,7 +229,8 @@ pub unsafe extern "C" fn exception(args: exception_handler_args) {
         }
         #[allow(clippy::useless_conversion)] // c_long has 32 bits on Windows
         let (dbr_type, op) = (i64::from(args.type_), i64::from(args.op));
-        // SAFETY: texts of libca, null or with their NUL.
+        // SAFETY: libca's texts, null or with their NUL; but the first may be the body of a server's message, which need not
+        // have one: that is followed by more than MAX_TEXT bytes of libca's buffer.
         let (text, file) = unsafe { (string(args.ctx), string(args.pFile)) };
         let exception = Exception {
             channel,
@@ -266,14 +277,19 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
+/// What is taken of a text.
+const MAX_TEXT: usize = 1024;
+
 /// # Safety
-/// `text` must be null or end with a NUL.
+/// `text` must be null, end with a NUL, or be followed by MAX_TEXT bytes.
 unsafe fn string(text: *const c_char) -> String {
     if text.is_null() {
         return String::new();
     }
-    // SAFETY: the caller's promise.
-    unsafe { CStr::from_ptr(text) }
-        .to_string_lossy()
-        .into_owned()
+    // SAFETY: the caller's promise; strnlen looks at no more, and not beyond a NUL.
+    let bytes = unsafe {
+        let length = libc::strnlen(text, MAX_TEXT);
+        std::slice::from_raw_parts(text.cast::<u8>(), length)
+    };
+    String::from_utf8_lossy(bytes).into_owned()
 }

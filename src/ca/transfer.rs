@@ -210,26 +210,26 @@ impl Channel {
         mask: u32,
         handler: Handler,
     ) -> Result<Arc<Subscription>> {
-        let subscription = Subscription::new(Arc::downgrade(self), dbr_type, handler, LIMITS);
-        self.begin(Arc::new(subscription), count, mask)
+        let channel = Arc::downgrade(self);
+        let subscription = Subscription::new(channel, dbr_type, count, handler, LIMITS);
+        self.begin(Arc::new(subscription), mask)
     }
 
     /// As [`subscribe`](Channel::subscribe), but the updates go to a recorder.
     pub fn record(self: &Arc<Channel>, track: &Arc<Track>, mask: u32) -> Result<()> {
         let subscription = Subscription::recording(Arc::downgrade(self), track);
-        self.begin(Arc::new(subscription), 1, mask)?;
+        self.begin(Arc::new(subscription), mask)?;
         Ok(())
     }
 
     fn begin(
         self: &Arc<Channel>,
         subscription: Arc<Subscription>,
-        count: usize,
         mask: u32,
     ) -> Result<Arc<Subscription>> {
         let pass = self.pass()?;
         let terms = Terms {
-            count: self.c_count(count)?,
+            count: self.c_count(subscription.count)?,
             mask: c_long::from(mask.cast_signed()),
         };
         self.context().gathered.hand_on();
