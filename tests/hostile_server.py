@@ -311,7 +311,7 @@ class Circuit(threading.Thread):
             self.pvs.append(Pv.of(asked.body.split(b"\0")[0].decode()))
             self.pvs[-1].cid = asked.first
             self.create(self.pvs[-1], asked)
-        elif asked.command in (READ_NOTIFY, EVENT_ADD, WRITE_NOTIFY, WRITE):
+        elif asked.command in (READ_NOTIFY, EVENT_ADD, WRITE_NOTIFY, WRITE) and asked.first < len(self.pvs):
             self.serve(self.pvs[asked.first], asked)
 
     def create(self, pv: Pv, asked: Message) -> None:
@@ -339,20 +339,23 @@ class Circuit(threading.Thread):
             self.connection.sendall(pv.lie("next", answer, asked))
 
 
+def _search_answer(port: int, asked: Message) -> Message:
+    return Message(SEARCH, port, 0, 0xFFFFFFFF, asked.first, struct.pack(">H", MINOR_VERSION) + bytes(14))
+
+
 def _found(port: int, asked: Message) -> bytes:
-    return Message(SEARCH, port, 0, 0xFFFFFFFF, asked.first, struct.pack(">H", MINOR_VERSION)).wire
+    return _search_answer(port, asked).wire
 
 
-# What the first answer to a search may be; the address in it is always that of loopback.
+# What the first answer to a search may be.  None of them sends the client elsewhere, to another address or port, which one
+# with less than the version in its body does: the client would go there.
 SEARCHES: dict[str, Callable[[int, Message], bytes]] = {
     "honest": _found,
     "id_unknown": lambda port, asked: _found(port, replace(asked, first=asked.first + 0x1234567)),
     "twice": lambda port, asked: _found(port, asked) * 2,
-    "body_missing": lambda port, asked: _found(port, asked)[:16],
     "header_only_half": lambda port, asked: _found(port, asked)[:9],
-    "size_odd": lambda port, asked: Message(SEARCH, port, 0, 0xFFFFFFFF, asked.first, b"\0", size=3).wire,
+    "size_odd": lambda port, asked: replace(_search_answer(port, asked), size=13).wire,
     "size_absurd": lambda port, asked: Message(SEARCH, port, 0, 0xFFFFFFFF, asked.first, b"\0", size=0xFFF0).wire,
-    "port_nobody": lambda port, asked: _found(1, asked),
     "command_unknown": lambda port, asked: replace(asked, command=99).wire,
     "command_absurd": lambda port, asked: replace(asked, command=0xFFFF).wire,
     "error_short": lambda port, asked: Message(ERROR, 0, 0, 0, GETFAIL, b"12345678").wire,
