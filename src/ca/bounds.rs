@@ -1,15 +1,15 @@
 //! What a server's answer may be: of the type that was asked for, and with no more elements.
 //!
-//! libca hands on the type and the count that a server claims, and does not say how many bytes came with them. Honest servers
-//! answer with what was asked for, or with less. So a claim that goes beyond is a failure, before a byte of it is read.
+//! libca hands on the type and the count that a server claims, and does not say how many bytes came with them. Honest
+//! servers answer with what was asked for, or with less. So a claim that goes beyond is a failure, before a byte of it is
+//! read. `docs/hostile.rst` says what that leaves open.
 
 use super::channel::Channel;
 use super::dbr::DbrType;
 use super::status::Status;
 use crate::ca_sys::event_handler_args;
 
-/// What libca keeps ready for every message at the least (its MAX_TCP): a body that claims no more is always there to read,
-/// whatever part of it has been sent.
+/// What libca keeps ready for every message at the least (its MAX_TCP): so much can be read, whatever has been sent.
 #[cfg(test)]
 const ALWAYS_THERE: usize = 16 * 1024;
 

@@ -386,7 +386,8 @@ mod tests {
         #[test]
         fn any_bytes_are_read_within_their_bounds(
             kind in any_type(),
-            count in 0usize..100,
+            count in prop_oneof![0usize..100, any::<usize>()],
+            far in any::<usize>(),
             bytes in prop::collection::vec(any::<u8>(), 0..600),
         ) {
             let view = View::new(kind, count, &bytes);
@@ -397,7 +398,7 @@ mod tests {
             prop_assert!(view.states().len() <= MAX_ENUM_STATES);
             view.limits();
             prop_assert!(view.value_bytes().len() <= bytes.len());
-            for index in 0..count {
+            for index in (0..count.min(700)).chain([far, usize::MAX]) {
                 view.number(index);
                 prop_assert!(view.string(index).len() <= MAX_STRING_SIZE);
             }

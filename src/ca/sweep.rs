@@ -237,14 +237,17 @@ impl Sweep {
         let mut view = None;
         if let (true, Job::Read(form)) = (status.is_normal(), &self.job) {
             // SAFETY: the caller's promise.
-            let read = match form {
-                Form::Text => unsafe { self.text(index, args) },
-                Form::Value => unsafe { number(DbrType::DOUBLE, args) }.map(|got| view = Some(got)),
-                Form::Time => {
-                    unsafe { number(DbrType::TIME_DOUBLE, args) }.map(|got| view = Some(got))
+            let read = unsafe {
+                match form {
+                    Form::Text => self.text(index, args).map(|()| None),
+                    Form::Value => number(DbrType::DOUBLE, args).map(Some),
+                    Form::Time => number(DbrType::TIME_DOUBLE, args).map(Some),
                 }
             };
-            status = read.err().unwrap_or(status);
+            match read {
+                Ok(read) => view = read,
+                Err(failed) => status = failed,
+            }
         }
         self.count(slot.answer(status, view))
     }

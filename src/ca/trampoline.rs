@@ -94,8 +94,8 @@ pub unsafe extern "C" fn access_rights(args: access_rights_handler_args) {
 /// Copies what libca lends, where it is what was asked for.
 ///
 /// # Safety
-/// `args` must be what libca handed to a callback: a structure of the type and count it names, where these are within what was
-/// asked of the channel.
+/// `args` must be what libca handed to a callback: a structure of the type and count it names, where these are within what
+/// was asked of the channel.
 unsafe fn answer(
     args: &event_handler_args,
     asked: Asked,
