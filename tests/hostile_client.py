@@ -1,7 +1,7 @@
-"""A client of the hostile server, in a process of its own: asks for thousands of random answers and looks at what comes.
+"""A client of the hostile server, in a process of its own: asks for thousands of random answers and looks at them.
 
-Every request has to end, with a value or a status, at the latest when the server ends the circuit.  A value has to be of
-the type that was asked for, and to have no more elements.
+Every request has to end, with a value or a status, at the latest when the server ends the circuit.  A value has to be
+of the type that was asked for, and to have no more elements.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
-from typing import Any
+from typing import Any, Callable
 
 from cachannel import ca
 from hostile_server import PREFIX
@@ -82,6 +82,11 @@ class Channel:
             ca.create_subscription(self.chid, updated, dbr_type, count)
 
 
+def all_of(channels: list[Channel], condition: Callable[[Channel], bool]) -> Callable[[], bool]:
+    """Whether it holds for all of them, to be asked again and again."""
+    return lambda: all(map(condition, channels))
+
+
 def main() -> dict[str, int]:
     """Do HOSTILE_ROUNDS rounds, of which each has CHANNELS channels; what came of everything, counted."""
     errors: list[Any] = []
@@ -92,7 +97,7 @@ def main() -> dict[str, int]:
         print(seed, flush=True)
         channels = [Channel(seed, number) for number in range(CHANNELS)]
         ca.flush_io()
-        wait_for(lambda: all(channel.is_connected for channel in channels), 20, "all channels connect")
+        wait_for(all_of(channels, lambda channel: channel.is_connected), 20, "all channels connect")
         for channel in channels:
             channel.ask()
         ca.flush_io()
@@ -101,7 +106,7 @@ def main() -> dict[str, int]:
             if channel.is_connected:
                 ca.put(channel.chid, 1)
         ca.flush_io()
-        wait_for(lambda: all(channel.ended == channel.asked for channel in channels), 20, "every request ends")
+        wait_for(all_of(channels, lambda channel: channel.ended == channel.asked), 20, "every request ends")
         for channel in channels:
             outcomes += channel.outcomes
             ca.clear_channel(channel.chid)
