@@ -42,14 +42,15 @@ mod module {
     #[pymodule_export]
     use crate::py::context::{
         PyContext, add_exception_event, attach_context, create_context, current_context,
-        destroy_context, detach_context, replace_printf_handler, show_context, shutdown,
+        destroy_context, detach_context, prepare_with, replace_printf_handler, show_context,
+        shutdown,
     };
     #[pymodule_export]
     use crate::py::groups::{sg_block, sg_create, sg_delete, sg_get, sg_put, sg_reset, sg_test};
     #[pymodule_export]
     use crate::py::info::{
-        element_count, field_type, host_name, load_libca, loaded_libca, message, name, read_access,
-        version, write_access,
+        divert_errlog, element_count, field_type, host_name, load_libca, loaded_libca, message,
+        name, read_access, udp_port_is_taken, version, write_access,
     };
     #[pymodule_export]
     use crate::py::members::Members;
@@ -74,6 +75,7 @@ mod module {
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let all = module.index()?;
         for private in [
+            "divert_errlog",
             "load_libca",
             "loaded_libca",
             "put_checked",
@@ -84,7 +86,9 @@ mod module {
             "wait_answers",
             "wait_connected",
             "Recorder",
+            "prepare_with",
             "shutdown",
+            "udp_port_is_taken",
             "Members",
             "Transfers",
             "wait_io",

@@ -9,7 +9,7 @@ use super::batch::{
 use super::channel::Channel;
 use super::circuit::Circuits;
 use super::error::{Error, Result};
-use super::event::Handler;
+use super::event::{Event, Handler};
 use super::gate::Gate;
 use super::gathered::Gathered;
 use super::group::Groups;
@@ -24,6 +24,10 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, Weak};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
+
+/// In a forked child the end of a context, when all else is done, waits for the thread of libCom's error log, which only
+/// the parent has.
+const FORKED_PATIENCE: Duration = Duration::from_millis(200);
 
 pub struct Context {
     raw: RawContext,
@@ -87,17 +91,22 @@ impl Context {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let api = ca_sys::loaded().ok_or(Status::INTERNAL)?.api();
         fork::watch();
+        fork::used();
         // On a thread of its own, because the calling one may belong to another library's context.
-        let raw = on_fresh_thread(|| {
-            let preemptive = ca_sys::ca_preemptive_callback_select_ca_enable_preemptive_callback;
-            // SAFETY: the thread is new and in no context; libca was loaded with all the functions of the bindings.
-            let status = Status(unsafe { api.ca_context_create(preemptive) });
-            if !status.is_normal() {
-                return Err(Error::from(status));
-            }
-            // SAFETY: as above; the thread is now in the new context, and leaves it again as it ends.
-            Ok(RawContext(unsafe { api.ca_current_context() }))
-        })?;
+        let (raw, said) = fork::overheard(|| {
+            on_fresh_thread(|| {
+                let preemptive =
+                    ca_sys::ca_preemptive_callback_select_ca_enable_preemptive_callback;
+                // SAFETY: the thread is new and in no context; libca was loaded with all the functions of the bindings.
+                let status = Status(unsafe { api.ca_context_create(preemptive) });
+                if !status.is_normal() {
+                    return Err(Error::from(status));
+                }
+                // SAFETY: as above; the thread is now in the new context, and leaves it again as it ends.
+                Ok(RawContext(unsafe { api.ca_current_context() }))
+            })
+        });
+        let raw = raw?;
         let queue = Arc::<EventQueue>::default();
         let completion = Completion::new(&queue);
         let context = Arc::new(Context {
@@ -128,6 +137,9 @@ impl Context {
                 api.ca_replace_printf_handler(Some(trampoline::message));
             }
         })?;
+        if let Some(said) = said {
+            context.queue.push(Event::Message(said));
+        }
         Ok(context)
     }
 
@@ -369,6 +381,11 @@ impl Context {
         if self.generation != fork::generation() || self.gate.close().is_none() {
             return true;
         }
+        let patience = if fork::generation() > 0 {
+            patience.min(FORKED_PATIENCE)
+        } else {
+            patience
+        };
         self.queue.stop();
         self.circuits.close();
         self.detach_thread();

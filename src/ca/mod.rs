@@ -9,6 +9,7 @@ pub mod channel;
 pub mod circuit;
 pub mod context;
 pub mod dbr;
+pub mod errlog;
 pub mod error;
 pub mod event;
 pub mod fork;

@@ -10,7 +10,7 @@ use crate::errors::{eca, status, truth};
 use crate::kept::release_dropped;
 use crate::thread_state::{Signals, depth, is_exiting, start_exit};
 use pyo3::prelude::*;
-use pyo3::sync::MutexExt;
+use pyo3::sync::{MutexExt, PyOnceLock};
 use pyo3::types::{PyDict, PyTuple};
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,6 +40,9 @@ struct Dispatcher {
 }
 
 static CONTEXTS: PerProcess<Mutex<Contexts>> = PerProcess::new();
+/// What the package sees to before a context is made.
+static PREPARE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
 /// A context of libca, opaque.
 #[pyclass(frozen, name = "ca_client_context", module = "cachannel.ca")]
 pub struct PyContext {
@@ -78,6 +81,12 @@ impl PyContext {
     }
 }
 
+/// Has `function` called before each context is made.
+#[pyfunction]
+pub fn prepare_with(py: Python<'_>, function: Py<PyAny>) {
+    PREPARE.get_or_init(py, || function);
+}
+
 fn thread_context() -> Option<Arc<Context>> {
     CURRENT.with_borrow(|current| current.as_ref().filter(|c| c.is_alive()).cloned())
 }
@@ -102,13 +111,24 @@ fn create(py: Python<'_>, preemptive: bool, share: bool) -> PyResult<Result<Arc<
         error.detail = "the interpreter is shutting down".to_owned();
         return Ok(Err(error));
     }
-    let mut contexts = CONTEXTS
-        .get()
-        .lock_py_attached(py)
-        .unwrap_or_else(PoisonError::into_inner);
-    if share && let Some(shared) = contexts.shared.as_ref().filter(|c| c.is_alive()) {
-        let shared = shared.clone();
-        set_thread_context(Some(shared.clone()));
+    let shared = |contexts: &Contexts| {
+        let shared = contexts.shared.as_ref().filter(|c| share && c.is_alive());
+        let shared = shared.cloned();
+        shared.inspect(|context| set_thread_context(Some(context.clone())))
+    };
+    let contexts = || {
+        let contexts = CONTEXTS.get().lock_py_attached(py);
+        contexts.unwrap_or_else(PoisonError::into_inner)
+    };
+    if let Some(shared) = shared(&contexts()) {
+        return Ok(Ok(shared));
+    }
+    if let Some(prepare) = PREPARE.get(py) {
+        // Without the lock: it runs Python code, which may come here again.
+        call(prepare.bind(py), &PyTuple::empty(py), None)?;
+    }
+    let mut contexts = contexts();
+    if let Some(shared) = shared(&contexts) {
         return Ok(Ok(shared));
     }
     let context = match py.detach(|| Context::create(preemptive)) {
