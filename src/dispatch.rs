@@ -7,6 +7,7 @@ use crate::ca::dbr::DbrType;
 use crate::ca::event::{Answer, Event, Exception};
 use crate::ca::queue::{Delivery, Wake};
 use crate::ca::request::{Op, Request};
+use crate::ca::status::Status;
 use crate::ca::subscription::Subscription;
 use crate::callback::{Callback, callback, chid_of};
 use crate::convert::names::names;
@@ -289,6 +290,9 @@ fn exception(py: Python<'_>, context: &Context, exception: &Exception) -> PyResu
             op.getattr("name")?,
             exception.context
         ));
+        if exception.status == Status::NOSEARCHADDR {
+            text.push_str(": no PV can be found, as EPICS_CA_AUTO_ADDR_LIST is NO and there is no address to search");
+        }
         return message(py, context, &text);
     };
     let args = PyDict::new(py);

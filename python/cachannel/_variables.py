@@ -51,8 +51,12 @@ class _Number(NamedTuple):
     is_limited: bool = True
     """Whether the nearest limit counts where a number is beyond one; otherwise the number does."""
 
-    def check(self, text: str) -> Iterator[str]:
+    def _read(self, text: str) -> re.Match[str] | None:
         found = re.match(self.pattern, text)
+        return found if found and math.isfinite(float(found[0])) else None
+
+    def check(self, text: str) -> Iterator[str]:
+        found = self._read(text)
         if found is None:
             yield f"{text!r} is no number; {self.default} counts"
             return
@@ -64,7 +68,7 @@ class _Number(NamedTuple):
             yield f"{found[0].strip()} is more than {self.highest:g}; {self.above}"
 
     def counts(self, text: str) -> str:
-        found = re.match(self.pattern, text)
+        found = self._read(text)
         if found is None:
             return ""
         if not self.is_limited:
@@ -112,17 +116,25 @@ def _any_size(text: str) -> Iterator[str]:
         yield f"{text!r} is neither YES nor NO; NO counts"
 
 
+def _sorted_out(text: str) -> Iterator[tuple[str, str]]:
+    """Each address, and what is wrong with it."""
+    port = server_port()
+    seen = set()
+    for address in text.split():
+        host, _, own_port = address.partition(":")
+        place = (host, own_port or port)
+        yield address, "it is there before" if place in seen else _address_problem(address)
+        seen.add(place)
+
+
 def _addresses(text: str) -> Iterator[str]:
-    addresses = text.split()
-    for position, address in enumerate(addresses):
-        problem = "it is there before" if address in addresses[:position] else _address_problem(address)
+    for address, problem in _sorted_out(text):
         if problem:
             yield f"{address}: {problem}; it is left out"
 
 
 def _good_addresses(text: str) -> str:
-    # A text, though empty: there is no default.
-    return " ".join(address for address in dict.fromkeys(text.split()) if not _address_problem(address))
+    return " ".join(address for address, problem in _sorted_out(text) if not problem)
 
 
 def _is_numeric(host: str) -> bool:
@@ -244,21 +256,17 @@ def _unknown() -> list[str]:
     return sorted(name for name in os.environ if name.startswith("EPICS_CA_") and name not in known)
 
 
-def _nowhere_to_look() -> Iterator[str]:
-    if not (searches_interfaces() or search_addresses() or name_servers()):
-        yield "no PV can be found: EPICS_CA_AUTO_ADDR_LIST is NO and there is no address to search"
-
-
 def warnings() -> Iterator[str]:
     """What is wrong with the variables that are set."""
     for name in VARIABLES:
         yield from problems(name)
     yield from (f"{name}: libca knows no such variable" for name in _unknown())
-    yield from _nowhere_to_look()
+    if not (searches_interfaces() or search_addresses() or name_servers()):
+        yield "no PV can be found: EPICS_CA_AUTO_ADDR_LIST is NO and there is no address to search"
 
 
 def mistakes() -> Iterator[str]:
-    """As ``warnings``, for each program's log: names that a site uses for something else are no mistakes."""
+    """As ``warnings``, for a log: without what libca tells itself, and names that a site has for something else."""
     for name in VARIABLES:
         yield from problems(name)
     for name in _unknown():
@@ -266,7 +274,6 @@ def mistakes() -> Iterator[str]:
 
         for meant in difflib.get_close_matches(name, VARIABLES, 1, 0.85):
             yield f"{name}: libca knows no such variable; {meant} may have been meant"
-    yield from _nowhere_to_look()
 
 
 def mend() -> None:

@@ -15,7 +15,7 @@ use super::gathered::Gathered;
 use super::group::Groups;
 use super::queue::EventQueue;
 use super::status::Status;
-use super::{fork, lock, replace, trampoline};
+use super::{fork, lock, replace, sayings, trampoline};
 use crate::ca_sys::{self, LibCa, ca_client_context};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -320,6 +320,12 @@ impl Context {
             if missing.len() > 10 {
                 error.detail.push_str(", …");
             }
+        }
+        if let Some(why) = sayings::why_nothing_came() {
+            if !error.detail.is_empty() {
+                error.detail.push_str("; ");
+            }
+            error.detail.push_str(why);
         }
         error
     }

@@ -22,6 +22,7 @@ pub mod queue;
 pub mod recording;
 pub mod refusal;
 pub mod request;
+mod sayings;
 mod slot;
 pub mod status;
 pub mod subscription;

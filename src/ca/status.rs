@@ -20,6 +20,7 @@ impl Status {
     pub const BADMASK: Status = Status(330);
     pub const IODONE: Status = Status(339);
     pub const IOINPROGRESS: Status = Status(347);
+    pub const NOSEARCHADDR: Status = Status(392);
     pub const BADSYNCGRP: Status = Status(354);
     pub const NORDACCESS: Status = Status(368);
     pub const NOWTACCESS: Status = Status(376);

@@ -7,6 +7,7 @@ use super::context::Context;
 use super::dbr::DbrType;
 use super::event::{Answer, Dbr, Event, Exception};
 use super::request::Request;
+use super::sayings;
 use super::slot::Slot;
 use super::status::Status;
 use super::subscription::Subscription;
@@ -245,7 +246,7 @@ pub unsafe extern "C" fn message(format: *const c_char, args: *mut c_void) -> c_
             length = vsnprintf(buffer.as_mut_ptr(), buffer.len(), format, args);
             string(buffer.as_ptr())
         };
-        say(text);
+        sayings::say(text);
     });
     length
 }
@@ -255,34 +256,8 @@ pub unsafe extern "C" fn errlog(_user: *mut c_void, text: *const c_char) {
     contained(|| {
         // SAFETY: libCom lends a text with its NUL.
         let text = unsafe { string(text) };
-        say(plain(&text));
+        sayings::say(sayings::plain(&text));
     });
-}
-
-/// Hands on a message. libca does not say of which context it is: the first that wants it gets it.
-fn say(text: String) {
-    let contexts = Context::living();
-    let wanting = contexts.iter().find(|c| c.message_handler().is_some());
-    match wanting.or(contexts.iter().find(|c| c.is_preemptive())) {
-        Some(context) => context.queue.push(Event::Message(text)),
-        // Nobody may ever look into a queue that is polled: libca's own way.
-        None => eprint!("{text}"),
-    }
-}
-
-/// A text without the escape sequences that colour it on a terminal.
-fn plain(text: &str) -> String {
-    let mut parts = text.split("\x1b[");
-    let mut plain = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let parameters = |c: char| c.is_ascii_digit() || c == ';' || c == '?';
-        let rest = part.trim_start_matches(parameters);
-        plain.push_str(
-            rest.strip_prefix(|c: char| c.is_ascii_alphabetic())
-                .unwrap_or(rest),
-        );
-    }
-    plain
 }
 
 #[cfg_attr(windows, link(name = "legacy_stdio_definitions"))]
@@ -305,19 +280,4 @@ unsafe fn string(text: *const c_char) -> String {
     unsafe { CStr::from_ptr(text) }
         .to_string_lossy()
         .into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::plain;
-
-    #[test]
-    fn colours_are_taken_out() {
-        assert_eq!(
-            plain("recv \x1b[31;1mERROR\x1b[0m was \"x\"\n"),
-            "recv ERROR was \"x\"\n"
-        );
-        assert_eq!(plain("none [0m"), "none [0m");
-        assert_eq!(plain("\x1b["), "");
-    }
 }
