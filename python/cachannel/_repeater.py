@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import _ca, _libca, _variables, repeater
+from . import _ca, _libca, _variables
 
 _PATIENCE = 5.0
 """Seconds that a repeater may take to start; it takes some hundredths."""
@@ -38,6 +38,9 @@ def look() -> None:
             return  # libca starts it
         problem = f"there is no Python interpreter to run it, as {sys.executable!r} is none"
     else:
+        # Not at the top: what python -m runs must not be imported with the package.
+        from . import repeater
+
         command = repeater.command(python, _libca.libca_path(), detach=True)
         problem = _start(command, port) or _wait_until_it_serves(port)
     if problem and not _warned:

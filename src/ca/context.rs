@@ -88,6 +88,10 @@ impl Drop for ContextPass<'_> {
 impl Context {
     /// Makes a context (ca_context_create), and attaches the calling thread to it where it may.
     pub fn create(preemptive: bool) -> Result<Arc<Context>> {
+        sayings::hold_while(|| Context::make(preemptive))
+    }
+
+    fn make(preemptive: bool) -> Result<Arc<Context>> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let api = ca_sys::loaded().ok_or(Status::INTERNAL)?.api();
         fork::watch();
@@ -141,6 +145,11 @@ impl Context {
             context.queue.push(Event::Message(said));
         }
         Ok(context)
+    }
+
+    /// Whether the end of a context is under way.
+    pub(super) fn any_is_ending() -> bool {
+        lock(LIVING.get()).iter().any(|context| !context.is_alive())
     }
 
     /// Contexts of this process that were not destroyed.

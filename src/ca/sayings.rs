@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 /// libca says some things for each packet that it gets: what it says again within this time is counted, not told.
 const SAME: Duration = Duration::from_secs(10);
 
-/// How libca's word on an answer that it drops ends; nothing else comes of that answer.
+/// Of libca's words on an answer that it drops, of which nothing else comes.
 const DROPPED: &str = "EPICS_CA_MAX_ARRAY_BYTES ignored";
+const DROPPING: &str = "not enough memory for message body cache";
 
 #[derive(Default)]
 struct Last {
@@ -52,15 +53,55 @@ impl Last {
 
 static LAST: PerProcess<Mutex<Last>> = PerProcess::new();
 
+/// What is said while a context is being made, as of a name server that is not there, waits for it.
+#[derive(Default)]
+struct Held {
+    contexts_in_the_making: usize,
+    texts: Vec<String>,
+}
+
+impl Held {
+    const MOST: usize = 1000;
+
+    fn hold(&mut self, text: &str) -> bool {
+        let holds = self.contexts_in_the_making > 0;
+        if holds && self.texts.len() < Self::MOST {
+            self.texts.push(text.to_owned());
+        }
+        holds
+    }
+}
+
+static HELD: PerProcess<Mutex<Held>> = PerProcess::new();
+
+/// Makes a context, which is among the living once it is made, and tells it what was said meanwhile.
+pub(super) fn hold_while<T>(make: impl FnOnce() -> T) -> T {
+    lock(HELD.get()).contexts_in_the_making += 1;
+    let made = make();
+    let texts = {
+        let mut held = lock(HELD.get());
+        held.contexts_in_the_making -= 1;
+        std::mem::take(&mut held.texts)
+    };
+    texts.into_iter().for_each(say);
+    made
+}
+
 /// Whether libca has dropped an answer that nobody was told of.
 static HAS_DROPPED: AtomicBool = AtomicBool::new(false);
 
-/// Hands on a message. libca does not say of which context it is: the first that wants it gets it.
+/// Hands on a message. libca does not say of which context it is: the first that wants it gets it. What is said of the end of
+/// the last one is of interest to nobody.
 pub(super) fn say(text: String) {
-    if text.contains(DROPPED) {
+    if text.contains(DROPPED) || text.contains(DROPPING) {
         HAS_DROPPED.store(true, Ordering::Relaxed);
     }
     let contexts = Context::living();
+    if contexts.is_empty() {
+        if lock(HELD.get()).hold(&text) || Context::any_is_ending() {
+            return;
+        }
+    }
     if let Some(context) = contexts.iter().find(|c| c.message_handler().is_some()) {
         context.queue.push(Event::Message(text));
         return;
