@@ -97,10 +97,9 @@ pub(super) fn say(text: String) {
         HAS_DROPPED.store(true, Ordering::Relaxed);
     }
     let contexts = Context::living();
-    if contexts.is_empty() {
-        if lock(HELD.get()).hold(&text) || Context::any_is_ending() {
-            return;
-        }
+    let nobody_listens = contexts.is_empty();
+    if nobody_listens && (lock(HELD.get()).hold(&text) || Context::any_is_ending()) {
+        return;
     }
     if let Some(context) = contexts.iter().find(|c| c.message_handler().is_some()) {
         context.queue.push(Event::Message(text));
