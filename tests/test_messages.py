@@ -45,6 +45,15 @@ SERVER = """
 """
 
 
+RESET = """
+    def reset(client):
+        client.recv(16)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+    server(reset)
+"""
+
+
 @pytest.fixture
 def fake() -> dict[str, str]:
     """The variables for a program with such a server."""
@@ -70,12 +79,8 @@ def test_a_circuit_that_is_reset(run_script: RunScript, fake: dict[str, str]) ->
         RECORDS
         + "    FAKE = int(os.environ['FAKE'])\n"
         + SERVER
+        + RESET
         + """
-    def reset(client):
-        client.recv(16)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        client.close()
-    server(reset)
     channel = CaChannel("no-such-pv")
     channel.search()
     channel.flush_io()
@@ -127,17 +132,22 @@ def test_a_pv_that_two_servers_have(run_script: RunScript, fake: dict[str, str])
     assert_quiet(result, "5 True\n")
 
 
-def test_a_handler_of_the_program_gets_them(run_script: RunScript) -> None:
+def test_a_handler_of_the_program_gets_them(run_script: RunScript, fake: dict[str, str]) -> None:
     result = run_script(
         RECORDS
+        + "    FAKE = int(os.environ['FAKE'])\n"
+        + SERVER
+        + RESET
         + """
     messages = []
     ca.replace_printf_handler(messages.append)
-    with CaChannel(P + "calong"):
-        wait_for(lambda: any("Unable to connect" in message for message in messages))
-    print(said("Unable to connect"))
+    channel = CaChannel("no-such-pv")
+    channel.search()
+    channel.flush_io()
+    wait_for(lambda: any("Unexpected problem with CA circuit" in message for message in messages))
+    print(texts())
     """,
-        env={"EPICS_CA_NAME_SERVERS": f"127.0.0.1:{free_port()}"},
+        env=fake,
     )
     assert_quiet(result, "[]\n")
 
