@@ -15,6 +15,11 @@ BINDGEN_VERSION := 0.73.2
 BINDGEN  := target/tools/bin/bindgen
 BINDINGS := src/ca_sys/bindings.rs
 
+CARGO_FUZZ_VERSION := 0.13.2
+CARGO_FUZZ := target/tools/bin/cargo-fuzz
+# How long `make fuzz` tries.
+SECONDS ?= 60
+
 RUST_SOURCES := $(shell find src -name '*.rs') Cargo.toml $(wildcard Cargo.lock)
 
 # `make wheel` links against an old glibc, with zig. WHEEL_TARGET= builds for another machine (rustup target add …),
@@ -40,7 +45,7 @@ MINUTES ?= 30
 SEED ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench memcheck soak docs wheel wheel-test notices bindings check-bindings build clean rust
+.PHONY: help demo test check fuzz bench memcheck soak docs wheel wheel-test notices bindings check-bindings build clean rust
 
 help:            ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -60,6 +65,12 @@ check: build check-bindings $(STAMPS)/check $(STAMPS)/test $(STAMPS)/bench      
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	$(PY) -m mypy.stubtest cachannel
+
+# The fuzzer needs a flag of the compiler that only nightly ones have without RUSTC_BOOTSTRAP. What it finds anew goes to
+# build/, so that the corpus in the repository stays small.
+fuzz: $(CARGO_FUZZ) | rust            ## feed arbitrary bytes to the decoding; SECONDS=60
+	@mkdir -p build/fuzz
+	RUSTC_BOOTSTRAP=1 $(CARGO_FUZZ) run --target-dir target/fuzz decoding build/fuzz fuzz/corpus/decoding -- -max_total_time=$(SECONDS) -max_len=4096 -print_final_stats=1
 
 bench: build $(STAMPS)/bench $(PEERS)/installed.json            ## compare with C and other clients; ONLY=get, CLIENTS=c,cachannel, ROUNDS=3
 	cargo build --quiet --release --no-default-features --examples
@@ -130,6 +141,9 @@ $(STAMPS)/venv:
 
 $(BINDGEN): | rust
 	cargo install bindgen-cli --version $(BINDGEN_VERSION) --locked --root target/tools
+
+$(CARGO_FUZZ): | rust
+	cargo install cargo-fuzz --version $(CARGO_FUZZ_VERSION) --locked --root target/tools
 
 rust:
 	@command -v cc >/dev/null || { echo "cachannel needs a C compiler to build; there is no cc (on Debian and Ubuntu: apt install gcc libc6-dev)" >&2; exit 1; }

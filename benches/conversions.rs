@@ -4,7 +4,7 @@ use cachannel::ca::dbr::{Base, DbrType, Limits, Number, View};
 use cachannel::ca::event::{Answer, Dbr, Event};
 use cachannel::ca::queue::EventQueue;
 use cachannel::ca::status::Status;
-use cachannel::ca::subscription::{self, Subscription};
+use cachannel::ca::subscription::{self, Subscription, WantedCount, WantedType, Wish};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::sync::{Arc, Weak};
@@ -102,16 +102,16 @@ fn queue(criterion: &mut Criterion) {
     const SUBSCRIPTIONS: usize = 100;
     const ROUNDS: usize = 10;
     let lent = Lent::new(TIME_DOUBLE, 1);
-    let subscriptions: Vec<Arc<Subscription>> = (0..SUBSCRIPTIONS)
-        .map(|_| {
-            Arc::new(Subscription::new(
-                Weak::new(),
-                lent.dbr_type,
-                Arc::new(()),
-                subscription::LIMITS,
-            ))
-        })
-        .collect();
+    let wish = Wish {
+        dbr_type: WantedType::Fixed(lent.dbr_type),
+        count: WantedCount::Fixed(1),
+        mask: 1,
+    };
+    let subscribe = |_| {
+        let (channel, handler) = (Weak::new(), Arc::new(()));
+        Subscription::new(channel, wish, None, 0, handler, subscription::LIMITS).map(Arc::new)
+    };
+    let subscriptions: Vec<Arc<Subscription>> = (0..SUBSCRIPTIONS).filter_map(subscribe).collect();
     let update = || Answer {
         status: Status::NORMAL,
         dbr: Some(Arc::new(lent.copy())),

@@ -96,6 +96,19 @@ ioc = Server("ioc")
 repeater = Server("repeater")
 
 
+def wait_for_repeater(port: int) -> None:
+    """Return when it answers a client; before that, cachannel would start one that outlives the demo."""
+    register = bytes([0, 24, *[0] * 10, 127, 0, 0, 1])
+    with socket.socket(type=socket.SOCK_DGRAM) as client:
+        client.bind(("127.0.0.1", 0))
+        client.settimeout(0.01)
+        while True:
+            with contextlib.suppress(OSError):
+                client.sendto(register, ("127.0.0.1", port))
+                client.recv(64)
+                return
+
+
 def serve(kind: str) -> None:
     """Be the server: tell the parent that it runs, then wait until the parent closes standard input."""
     limit = threading.Timer(LIMIT, os._exit, [1])
@@ -114,6 +127,7 @@ def serve(kind: str) -> None:
         # What the program caRepeater does. With it, clients hear at once that an IOC is back.
         libca = ctypes.CDLL(get_lib("ca"))
         threading.Thread(target=libca.caRepeaterThread, args=[None], daemon=True).start()
+        wait_for_repeater(int(os.environ["EPICS_CA_REPEATER_PORT"]))
 
     print("running", file=ready, flush=True)
     sys.stdin.read()

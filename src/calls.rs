@@ -1,4 +1,4 @@
-//! Calls of Python functions that may not be over when the interpreter ends.
+//! Calls of Python functions that may not be over when the interpreter ends; and which interpreter that is.
 
 use pyo3::ffi::{self, PyObject};
 use pyo3::prelude::*;
@@ -43,4 +43,10 @@ pub fn call<'py>(
     std::mem::forget(unwound);
     // SAFETY: a new reference, or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(function.py(), result) }
+}
+
+/// The calling thread is in the process's first interpreter, not in one within it.
+pub fn in_main_interpreter(_py: Python<'_>) -> bool {
+    // SAFETY: the thread is attached, so there is an interpreter, which lives while it is.
+    unsafe { ffi::PyInterpreterState_GetID(ffi::PyInterpreterState_Get()) == 0 }
 }

@@ -7,13 +7,14 @@ use crate::ca::dbr::DbrType;
 use crate::ca::event::{Answer, Event, Exception};
 use crate::ca::queue::{Delivery, Wake};
 use crate::ca::request::{Op, Request};
+use crate::ca::status::Status;
 use crate::ca::subscription::Subscription;
 use crate::callback::{Callback, callback, chid_of};
 use crate::convert::names::names;
 use crate::convert::{Style, fill};
 use crate::kept::release_dropped;
 use crate::thread_state::{Delivering, depth, is_exiting};
-use pyo3::exceptions::PyException;
+use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -107,6 +108,19 @@ fn interrupts(py: Python<'_>, error: &PyErr) -> bool {
     !error.is_instance_of::<PyException>(py)
 }
 
+/// `sys.exit` in a callback is the main thread's to carry out: `true` where it has been told.
+fn ends_program(py: Python<'_>, error: &PyErr) -> bool {
+    if !error.is_instance_of::<PySystemExit>(py) && !error.is_instance_of::<PyKeyboardInterrupt>(py)
+    {
+        return false;
+    }
+    let hand_on = py
+        .import("cachannel._exit")
+        .and_then(|module| module.call_method1("hand_on", (error.value(py),)))
+        .and_then(|told| told.extract());
+    hand_on.unwrap_or(false)
+}
+
 /// Delivers one event. An error of its callback is reported, unless it is one for which `hand_on` has the caller stop.
 fn deliver(
     py: Python<'_>,
@@ -120,7 +134,9 @@ fn deliver(
     let called = match called {
         Err(error) if hand_on(py, &error) => Err(error),
         Err(error) if !is_exiting() => {
-            report(py, &delivery.event, error);
+            if !ends_program(py, &error) {
+                report(py, &delivery.event, error);
+            }
             Ok(())
         }
         _ => Ok(()),
@@ -162,7 +178,9 @@ fn update(py: Python<'_>, subscription: &Arc<Subscription>, answer: &Answer) -> 
     else {
         return Ok(());
     };
-    let Some(args) = value_args(py, &channel, subscription.dbr_type, 0, answer, &callback)? else {
+    let brought = answer.dbr.as_ref().map(|dbr| dbr.dbr_type);
+    let dbr_type = brought.unwrap_or_else(|| subscription.dbr_type());
+    let Some(args) = value_args(py, &channel, dbr_type, 0, answer, &callback)? else {
         return Ok(());
     };
     // Making the arguments may have run other Python code, which may have cleared it.
@@ -289,6 +307,9 @@ fn exception(py: Python<'_>, context: &Context, exception: &Exception) -> PyResu
             op.getattr("name")?,
             exception.context
         ));
+        if exception.status == Status::NOSEARCHADDR {
+            text.push_str(": no PV can be found, as EPICS_CA_AUTO_ADDR_LIST is NO and there is no address to search");
+        }
         return message(py, context, &text);
     };
     let args = PyDict::new(py);

@@ -42,14 +42,15 @@ mod module {
     #[pymodule_export]
     use crate::py::context::{
         PyContext, add_exception_event, attach_context, create_context, current_context,
-        destroy_context, detach_context, replace_printf_handler, show_context, shutdown,
+        destroy_context, detach_context, prepare_with, replace_printf_handler, show_context,
+        shutdown,
     };
     #[pymodule_export]
     use crate::py::groups::{sg_block, sg_create, sg_delete, sg_get, sg_put, sg_reset, sg_test};
     #[pymodule_export]
     use crate::py::info::{
-        element_count, field_type, host_name, load_libca, loaded_libca, message, name, read_access,
-        version, write_access,
+        divert_errlog, element_count, field_type, host_name, load_libca, loaded_libca, message,
+        name, read_access, udp_port_is_taken, version, write_access,
     };
     #[pymodule_export]
     use crate::py::members::Members;
@@ -67,13 +68,22 @@ mod module {
     #[pymodule_export]
     use crate::py::write::{put, put_checked, put_wait};
 
+    use crate::calls::in_main_interpreter;
+    use pyo3::exceptions::PyImportError;
     use pyo3::prelude::*;
 
     /// What module `ca` takes over: all but what the package itself calls.
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        if !in_main_interpreter(module.py()) {
+            return Err(PyImportError::new_err(
+                "cachannel works in the main interpreter of a process only, not in a sub-interpreter; for work side by side \
+                 take threads or processes",
+            ));
+        }
         let all = module.index()?;
         for private in [
+            "divert_errlog",
             "load_libca",
             "loaded_libca",
             "put_checked",
@@ -84,7 +94,9 @@ mod module {
             "wait_answers",
             "wait_connected",
             "Recorder",
+            "prepare_with",
             "shutdown",
+            "udp_port_is_taken",
             "Members",
             "Transfers",
             "wait_io",

@@ -43,7 +43,7 @@ from helpers import Connect, MakeChannel, Result, RunScript  # noqa: E402
 HARD_LIMIT = 900
 
 _REPEATER = f"""
-import ctypes, os, signal, sys, threading
+import ctypes, os, signal, sys, threading, time
 signal.alarm({HARD_LIMIT})
 from epicscorelibs.path import get_lib
 libca = ctypes.CDLL(get_lib("ca"))
@@ -51,7 +51,9 @@ def end_with_parent():
     sys.stdin.read()
     os._exit(0)
 threading.Thread(target=end_with_parent, daemon=True).start()
-libca.caRepeaterThread(None)  # runs on
+while True:
+    libca.caRepeaterThread(None)  # runs on, unless somebody looks whether the port is free at the very moment
+    time.sleep(0.01)
 """
 
 _PREAMBLE = """
@@ -85,7 +87,7 @@ def stop_server(chid):
 
 @pytest.fixture(scope="session", autouse=True)
 def repeater() -> Iterator[None]:
-    """A CA repeater for the session: libca would start one that stays, and complain where it finds none."""
+    """A CA repeater for the session: the first program would start one that stays."""
     process = subprocess.Popen([sys.executable, "-c", _REPEATER], stdin=subprocess.PIPE)
     wait_for(lambda: process.poll() is not None or not udp_port_is_free(REPEATER_PORT), 20, "the repeater listens")
     assert process.poll() is None

@@ -726,33 +726,6 @@ def test_a_channel_that_is_dropped_is_cleared(run_script: RunScript) -> None:
     assert_quiet(result, "0\n")
 
 
-def test_a_channel_in_a_cycle_with_its_callback_is_collected(run_script: RunScript) -> None:
-    result = run_script(
-        """
-        import gc, weakref
-        class Watch:
-            def __init__(self, name):
-                self.seen = 0
-                self.channel = CaChannel(name)
-                self.channel.searchw()
-                self.channel.add_masked_array_event(None, None, None, self.update, self)
-                self.channel.flush_io()
-            def update(self, args, user_args):
-                self.seen += 1
-        watch = Watch(P + "fast")
-        wait_for(lambda: watch.seen)
-        gone = weakref.ref(watch)
-        watch.channel.clear_channel()
-        del watch
-        ca.poll()
-        gc.collect()
-        wait_for(lambda: gone() is None)
-        print("collected")
-        """
-    )
-    assert_quiet(result, "collected\n")
-
-
 def test_callbacks_are_let_go_after_their_call(run_script: RunScript) -> None:
     result = run_script(
         """

@@ -219,27 +219,6 @@ def test_the_log_can_be_sent_elsewhere(run_script: RunScript, tmp_path: Any) -> 
     assert "RuntimeError: from the callback" in log.read_text()
 
 
-def test_keyboard_interrupt_and_system_exit_in_a_callback(run_script: RunScript) -> None:
-    # Neither may end the delivery of callbacks, nor be lost without a trace.
-    result = run_script(
-        """
-        chid = connect("calong")
-        order = []
-        def leave(args):
-            order.append("leave")
-            sys.exit(3)
-        ca.get(chid, callback=leave)
-        ca.get(chid, callback=lambda args: order.append("next"))
-        ca.flush_io()
-        wait_for(lambda: len(order) == 2)
-        print(*order)
-        """
-    )
-    assert result.returncode == 0, result
-    assert result.stdout == "leave next\n"
-    assert "SystemExit" in result.stderr
-
-
 def test_a_callback_with_the_wrong_signature(run_script: RunScript) -> None:
     result = run_script(
         """

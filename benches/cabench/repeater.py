@@ -1,6 +1,6 @@
 """The CA repeater's process: ``python -m cabench.repeater LIMIT``; it ends as the IOC's does.
 
-libca looks for a program ``caRepeater`` where none listens, and complains where it finds none.
+Where none listens, a client may start one that outlives the benchmark.
 """
 
 from __future__ import annotations

@@ -370,7 +370,8 @@ class CaChannel(_ca.Transfers):
     ) -> None:
         """Calls ``callback(epics_args, user_args)`` with the value now, and whenever it changes.
 
-        A channel has one such subscription: the one before is cleared. It goes on after a reconnect by itself. Where
+        A channel has one such subscription: the one before is cleared. It goes on after a reconnect by itself; where
+        the PV has another type or element count then, so have the updates, as far as None was given for them. Where
         the callback does not keep up the oldest updates are dropped, never the newest (:meth:`dropped_events`).
         See ca_create_subscription.
 

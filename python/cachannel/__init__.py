@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import atexit
 
-from . import _ca, _libca
+from . import _ca, _exit, _libca
 
 _libca.load()
 
-from . import ca  # noqa: E402 (what follows needs libca)
+from . import _start, ca  # noqa: E402 (what follows needs libca)
 from ._ca import Recorder  # noqa: E402
 from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError  # noqa: E402
 from ._group import ChannelGroup  # noqa: E402
@@ -44,5 +44,8 @@ __all__ = [
     "version_info",
 ]
 
+_exit.install()
+
+_ca.prepare_with(_start.prepare)
 # Registered early, so that it runs late: what a program does at its exit may still use channels.
 atexit.register(_ca.shutdown)

@@ -13,9 +13,10 @@ from typing import Any
 from . import ca
 from ._connections import Key, Request, key, read
 from ._constants import DBE_PROPERTY, ECA_NORMAL, POSIX_TIME_AT_EPICS_EPOCH
+from ._enums import DBF
 from ._errors import CaChannelException
 from ._results import raise_first
-from ._strings import Form, Properties
+from ._strings import Form, Properties, form
 
 MonitorCallback = Callable[[dict[str, Any], tuple[()]], object]
 """``callback(epics_args, ())``; the second argument is there because callbacks of class CaChannel have it."""
@@ -37,7 +38,7 @@ class Monitor:
         self,
         name: str,
         chid: ca.chid,
-        form: Form,
+        as_string: bool,
         count: int | None,
         callback: MonitorCallback | None,
         use_numpy: bool,
@@ -45,7 +46,8 @@ class Monitor:
         self.pvname = name
         self.callback = self._print if callback is None else callback
         self._chid = chid
-        self._form = form
+        self._as_string = as_string
+        self._form = self._form_now()
         self._count = count
         self._use_numpy = use_numpy
         self._key = key(name)
@@ -84,29 +86,65 @@ class Monitor:
     def subscribe(self, properties: Properties | None) -> None:
         """Asks for the updates; to be flushed."""
         form = self._form
-        callback = self.callback if form.convert is None else self._update
-        if properties is not None:
+        if form.with_properties and properties is not None:
             self._properties = properties
             # Follows changes of units and precision.
             self._subscribe(self._changed, form.plain(), 1, DBE_PROPERTY, False)
-        self._subscribe(callback, form.base.toTIME(), self._count, None, self._use_numpy)
+        if self._may_convert():
+            self._subscribe(self._update, form.base.toTIME(), self._count, None, self._use_numpy)
+        else:
+            self._subscribe(self.callback, form.base.toTIME(), self._count, None, self._use_numpy, native=True)
+
+    def _may_convert(self) -> bool:
+        """Whether values are made text, as the PV is now or may be once."""
+        return self._as_string or self.pvname.endswith("$")
+
+    def _form_now(self) -> Form:
+        self._native = ca.field_type(self._chid), ca.element_count(self._chid)
+        return form(self.pvname, *self._native, self._as_string)
 
     def _subscribe(
-        self, callback: Callable[..., object], req_type: int, count: int | None, mask: int | None, use_numpy: bool
+        self,
+        callback: Callable[..., object],
+        req_type: int,
+        count: int | None,
+        mask: int | None,
+        use_numpy: bool,
+        native: bool = False,
     ) -> None:
-        status, evid = ca.create_subscription(self._chid, callback, req_type, count, mask, use_numpy, user_args=())
+        status, evid = ca.create_subscription(
+            self._chid, callback, req_type, count, mask, use_numpy, user_args=(), native=native
+        )
         if evid is None or status != ECA_NORMAL:
             raise CaChannelException(status, self.pvname)
         self._evids.append(evid)
 
     def _changed(self, epics_args: dict[str, Any], user_args: tuple[()]) -> None:
-        if epics_args["status"] == ECA_NORMAL:
+        if not self._has_become_another() and epics_args["status"] == ECA_NORMAL:
             self._properties = epics_args
 
     def _update(self, epics_args: dict[str, Any], user_args: tuple[()]) -> None:
+        if self._has_become_another() or (self._form.with_properties and not self._properties):
+            return
         if epics_args["status"] == ECA_NORMAL and self._form.convert is not None:
             epics_args["pv_value"] = self._form.convert(epics_args["pv_value"], self._properties)
         self.callback(epics_args, user_args)
+
+    def _has_become_another(self) -> bool:
+        """Whether what has come is not for the PV as it is now, which is asked for then."""
+        native = ca.field_type(self._chid), ca.element_count(self._chid)
+        if native == self._native or native[0] == DBF.NOTCONN:
+            return False
+        evids, self._evids = self._evids, []
+        for evid in evids:
+            ca.clear_subscription(evid)
+        self._form = self._form_now()
+        # What the values need comes with the first update of the properties, before them.
+        self.subscribe({})
+        ca.flush_io()
+        if self._stopped:  # meanwhile, by another thread
+            self._end()
+        return True
 
     def _print(self, epics_args: dict[str, Any], user_args: tuple[()]) -> None:
         """What camonitor does where it was given no callback."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
-import socket
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
-
-Check = Callable[[str], Iterator[str]]
 
 _LOWEST_PORT = 5001
 
@@ -18,7 +16,10 @@ class Variable(NamedTuple):
 
     default: str
     meaning: str
-    check: Check
+    check: Callable[[str], Iterator[str]]
+    """What is wrong with a text."""
+    counts: Callable[[str], str] = str
+    """What counts in place of a text that is wrong; nothing where that is the default."""
 
 
 class Address(NamedTuple):
@@ -38,29 +39,71 @@ def _value(name: str) -> str:
     return os.environ.get(name) or VARIABLES[name].default
 
 
-def _at_least(lowest: float, pattern: str, default: str, instead: str) -> Check:
+class _Number(NamedTuple):
     """A number, read as C's scanf does: what the text begins with."""
 
-    def check(text: str) -> Iterator[str]:
-        found = re.match(pattern, text)
+    pattern: str
+    default: str
+    lowest: float
+    below: str
+    highest: float = math.inf
+    above: str = ""
+    is_limited: bool = True
+    """Whether the nearest limit counts where a number is beyond one; otherwise the number does."""
+
+    def _read(self, text: str) -> re.Match[str] | None:
+        found = re.match(self.pattern, text)
+        return found if found and math.isfinite(float(found[0])) else None
+
+    def check(self, text: str) -> Iterator[str]:
+        found = self._read(text)
         if found is None:
-            yield f"{text!r} is no number; {default} counts"
+            yield f"{text!r} is no number; {self.default} counts"
             return
         if found[0] != text.rstrip():
             yield f"of {text!r} only the {found[0].strip()} counts"
-        if float(found[0]) < lowest:
-            yield f"{found[0].strip()} is less than {lowest:g}; {instead}"
+        if float(found[0]) < self.lowest:
+            yield f"{found[0].strip()} is less than {self.lowest:g}; {self.below}"
+        if float(found[0]) > self.highest:
+            yield f"{found[0].strip()} is more than {self.highest:g}; {self.above}"
 
-    return check
+    def counts(self, text: str) -> str:
+        found = self._read(text)
+        if found is None:
+            return ""
+        if not self.is_limited:
+            return text
+        number = float(found[0])
+        if number < self.lowest:
+            return f"{self.lowest:g}"
+        return f"{self.highest:g}" if number > self.highest else text
 
 
-def _port(default: str) -> Check:
+def _number(
+    default: str,
+    meaning: str,
+    lowest: float,
+    below: str,
+    highest: float = math.inf,
+    above: str = "",
+    pattern: str = _REAL,
+    is_limited: bool = True,
+) -> Variable:
+    number = _Number(pattern, default, lowest, below, highest, above, is_limited)
+    return Variable(default, meaning, number.check, number.counts)
+
+
+def _is_port(text: str) -> bool:
+    found = re.match(_INTEGER, text)
+    return found is not None and _LOWEST_PORT <= int(found[0]) <= 65535
+
+
+def _port(default: str, meaning: str) -> Variable:
     def check(text: str) -> Iterator[str]:
-        found = re.match(_INTEGER, text)
-        if found is None or not _LOWEST_PORT <= int(found[0]) <= 65535:
+        if not _is_port(text):
             yield f"{text!r} is no port between {_LOWEST_PORT} and 65535; {default} counts"
 
-    return check
+    return Variable(default, meaning, check, lambda text: text if _is_port(text) else "")
 
 
 def _search_interfaces(text: str) -> Iterator[str]:
@@ -73,11 +116,30 @@ def _any_size(text: str) -> Iterator[str]:
         yield f"{text!r} is neither YES nor NO; NO counts"
 
 
-def _addresses(text: str) -> Iterator[str]:
+def _sorted_out(text: str) -> Iterator[tuple[str, str]]:
+    """Each address, and what is wrong with it."""
+    port = server_port()
+    seen = set()
     for address in text.split():
-        problem = _address_problem(address)
+        host, _, own_port = address.partition(":")
+        place = (host, own_port or port)
+        yield address, "it is there before" if place in seen else _address_problem(address)
+        seen.add(place)
+
+
+def _addresses(text: str) -> Iterator[str]:
+    for address, problem in _sorted_out(text):
         if problem:
             yield f"{address}: {problem}; it is left out"
+
+
+def _good_addresses(text: str) -> str:
+    return " ".join(address for address, problem in _sorted_out(text) if not problem)
+
+
+def _is_numeric(host: str) -> bool:
+    numbers = host.split(".")
+    return len(numbers) == 4 and all(number.isdecimal() and len(number) < 4 and int(number) < 256 for number in numbers)
 
 
 def _address_problem(address: str) -> str:
@@ -90,6 +152,10 @@ def _address_problem(address: str) -> str:
         return "no host"
     if "," in host or ";" in host:
         return "addresses are separated by spaces"
+    if _is_numeric(host):
+        return ""
+    import socket  # a large module, for names only
+
     try:
         socket.gethostbyname(host)
     except (OSError, UnicodeError):
@@ -98,29 +164,39 @@ def _address_problem(address: str) -> str:
 
 
 VARIABLES = {
-    "EPICS_CA_ADDR_LIST": Variable("", "where searches are sent, besides the interfaces", _addresses),
+    "EPICS_CA_ADDR_LIST": Variable("", "where searches are sent, besides the interfaces", _addresses, _good_addresses),
     "EPICS_CA_AUTO_ADDR_LIST": Variable(
         "YES", "YES: also to the broadcast address of every network interface", _search_interfaces
     ),
-    "EPICS_CA_NAME_SERVERS": Variable("", "hosts that are asked over TCP", _addresses),
-    "EPICS_CA_SERVER_PORT": Variable("5064", "the port of an address that has none", _port("5064")),
-    "EPICS_CA_MAX_SEARCH_PERIOD": Variable(
-        "300", "seconds between two searches, at most", _at_least(60, _REAL, "300", "60 counts")
+    "EPICS_CA_NAME_SERVERS": Variable("", "hosts that are asked over TCP", _addresses, _good_addresses),
+    "EPICS_CA_SERVER_PORT": _port("5064", "the port of an address that has none"),
+    "EPICS_CA_MAX_SEARCH_PERIOD": _number(
+        "300", "seconds between two searches, at most", 60, "60 counts", 4194, "4194 counts"
     ),
-    "EPICS_CA_MCAST_TTL": Variable(
-        "1", "routers that a search to a multicast address may pass", _at_least(1, _INTEGER, "1", "1 counts")
+    "EPICS_CA_MCAST_TTL": _number(
+        "1",
+        "routers that a search to a multicast address may pass",
+        1,
+        "1 counts",
+        255,
+        "255 counts",
+        pattern=_INTEGER,
     ),
-    "EPICS_CA_CONN_TMO": Variable(
+    "EPICS_CA_CONN_TMO": _number(
         "30",
         "seconds of silence after which a server is asked whether it lives",
-        _at_least(1, _REAL, "30", "servers are taken for dead that are not"),
+        1,
+        "servers are taken for dead that are not",
+        is_limited=False,
     ),
-    "EPICS_CA_REPEATER_PORT": Variable("5065", "where the beacons of servers come in", _port("5065")),
+    "EPICS_CA_REPEATER_PORT": _port("5065", "where the beacons of servers come in"),
     "EPICS_CA_AUTO_ARRAY_BYTES": Variable("YES", "YES: arrays of any size (EPICS 7)", _any_size),
-    "EPICS_CA_MAX_ARRAY_BYTES": Variable(
+    "EPICS_CA_MAX_ARRAY_BYTES": _number(
         "16384",
         "the largest array, in bytes, where the former is NO",
-        _at_least(16384, _INTEGER, "16384", "16384 counts"),
+        16384,
+        "16384 counts",
+        pattern=_INTEGER,
     ),
 }
 """All that a client reads, with libca's defaults."""
@@ -143,11 +219,19 @@ def _usable(name: str, port: str) -> list[Address]:
     return addresses
 
 
+def _port_of(name: str) -> str:
+    found = re.match(_INTEGER, _value(name) if _is_port(_value(name)) else VARIABLES[name].default)
+    return str(int(found[0])) if found else ""
+
+
 def server_port() -> str:
     """The port of addresses that have none."""
-    name = "EPICS_CA_SERVER_PORT"
-    variable = VARIABLES[name]
-    return variable.default if any(variable.check(_value(name))) else str(int(_value(name)))
+    return _port_of("EPICS_CA_SERVER_PORT")
+
+
+def repeater_port() -> int:
+    """The port of the repeater."""
+    return int(_port_of("EPICS_CA_REPEATER_PORT"))
 
 
 def search_addresses() -> list[Address]:
@@ -160,17 +244,51 @@ def name_servers() -> list[Address]:
     return _usable("EPICS_CA_NAME_SERVERS", server_port())
 
 
+def problems(name: str) -> Iterator[str]:
+    """What is wrong with a variable, if it is set."""
+    text = os.environ.get(name)
+    if text:
+        yield from (f"{name}: {problem}" for problem in VARIABLES[name].check(text))
+
+
+def _unknown() -> list[str]:
+    known = VARIABLES.keys() | _OF_SERVERS
+    return sorted(name for name in os.environ if name.startswith("EPICS_CA_") and name not in known)
+
+
 def warnings() -> Iterator[str]:
     """What is wrong with the variables that are set."""
-    for name, variable in VARIABLES.items():
-        text = os.environ.get(name)
-        if text:
-            yield from (f"{name}: {problem}" for problem in variable.check(text))
-    for name in sorted(os.environ):
-        if name.startswith("EPICS_CA_") and name not in VARIABLES and name not in _OF_SERVERS:
-            yield f"{name}: libca knows no such variable"
+    for name in VARIABLES:
+        yield from problems(name)
+    yield from (f"{name}: libca knows no such variable" for name in _unknown())
     if not (searches_interfaces() or search_addresses() or name_servers()):
         yield "no PV can be found: EPICS_CA_AUTO_ADDR_LIST is NO and there is no address to search"
+
+
+def mistakes() -> Iterator[str]:
+    """As ``warnings``, for a log: without what libca tells itself, and names that a site has for something else."""
+    for name in VARIABLES:
+        yield from problems(name)
+    for name in _unknown():
+        import difflib  # seldom needed
+
+        for meant in difflib.get_close_matches(name, VARIABLES, 1, 0.85):
+            yield f"{name}: libca knows no such variable; {meant} may have been meant"
+
+
+def mend() -> None:
+    """Gives libca what counts in place of what is wrong, so that it does not complain as well.
+
+    What C sees changes, here and in programs that are started, and means the same; ``os.environ`` does not change.
+    """
+    for name, variable in VARIABLES.items():
+        text = os.environ.get(name)
+        if text and any(variable.check(text)):
+            counts = variable.counts(text)
+            if counts:
+                os.putenv(name, counts)
+            else:
+                os.unsetenv(name)
 
 
 def described() -> Iterator[str]:

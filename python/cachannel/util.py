@@ -192,7 +192,7 @@ def camonitor(
     <Monitor of 'cacalc'>
     >>> monitor.stop()
 
-    It goes on after a reconnect by itself.
+    It goes on after a reconnect by itself, with the type and element count that the PV has then.
 
     :param name: name of a PV, or several names.
     :param as_string: everything as text, as for :func:`caget`.
@@ -221,8 +221,7 @@ def camonitor(
         chid = channels[name]
         if isinstance(chid, CaChannelException):
             return chid
-        shape = form(name, ca.field_type(chid), ca.element_count(chid), as_string)
-        return Monitor(name, chid, shape, count, callback, as_numpy)
+        return Monitor(name, chid, as_string, count, callback, as_numpy)
 
     results = start([make(name) for name in names], deadline, add, throw)
     settled = settle(results, single, throw)

@@ -27,25 +27,26 @@ pub enum Bytes {
 }
 
 impl Bytes {
-    /// Copies `len` bytes from `source`.
+    /// Copies `len` bytes from `source`. `None` where the system has no memory for them.
     ///
     /// # Safety
     /// `source` must be readable for `len` bytes.
-    pub unsafe fn copy_from(source: *const u8, len: usize) -> Bytes {
+    pub unsafe fn copy_from(source: *const u8, len: usize) -> Option<Bytes> {
         if len <= INLINE {
             let mut words = [0u64; INLINE / 8];
             // SAFETY: the caller vouches for `source`; `words` holds INLINE bytes and len <= INLINE.
             unsafe { std::ptr::copy_nonoverlapping(source, words.as_mut_ptr().cast(), len) };
-            Bytes::Inline { words, len }
+            Some(Bytes::Inline { words, len })
         } else {
             // SAFETY: as above, the caller's promise is handed on.
-            Bytes::Heap(unsafe { Buffer::copy_from(source, len) })
+            unsafe { Buffer::copy_from(source, len) }.map(Bytes::Heap)
         }
     }
 
     pub fn of(source: &[u8]) -> Bytes {
         // SAFETY: a slice is readable.
-        unsafe { Bytes::copy_from(source.as_ptr(), source.len()) }
+        let copied = unsafe { Bytes::copy_from(source.as_ptr(), source.len()) };
+        copied.unwrap_or_else(|| handle_alloc_error(Layout::for_value(source)))
     }
 
     pub fn as_slice(&self) -> &[u8] {
@@ -85,43 +86,39 @@ unsafe impl Send for Block {}
 unsafe impl Sync for Block {}
 
 impl Block {
-    fn layout(size: usize) -> Layout {
-        Layout::from_size_align(size, ALIGN).expect("size below isize::MAX")
-    }
-
-    fn new(size: usize) -> Block {
-        let layout = Block::layout(size);
+    fn new(size: usize) -> Option<Block> {
+        let layout = Layout::from_size_align(size, ALIGN).ok()?;
         // SAFETY: size is never zero (`Buffer::copy_from` rounds it up).
-        let start = unsafe { alloc(layout) };
-        match NonNull::new(start) {
-            Some(start) => Block { start, size },
-            None => handle_alloc_error(layout),
-        }
+        let start = NonNull::new(unsafe { alloc(layout) })?;
+        Some(Block { start, size })
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
-        // SAFETY: `start` came from `alloc` with this layout and is freed once, here.
-        unsafe { dealloc(self.start.as_ptr(), Block::layout(self.size)) };
+        // SAFETY: `start` came from `alloc` with this layout, whose size was good then, and is freed once, here.
+        unsafe {
+            let layout = Layout::from_size_align_unchecked(self.size, ALIGN);
+            dealloc(self.start.as_ptr(), layout);
+        }
     }
 }
 
 impl Buffer {
     /// # Safety
     /// `source` must be readable for `len` bytes.
-    unsafe fn copy_from(source: *const u8, len: usize) -> Buffer {
+    unsafe fn copy_from(source: *const u8, len: usize) -> Option<Buffer> {
         let block = if len >= POOLED {
-            take(len.next_multiple_of(POOLED))
+            take(len.checked_next_multiple_of(POOLED)?)?
         } else {
-            Block::new(len.next_multiple_of(ALIGN).max(ALIGN))
+            Block::new(len.next_multiple_of(ALIGN).max(ALIGN))?
         };
         // SAFETY: the block is at least `len` bytes, ours alone, and so cannot overlap `source`.
         unsafe { std::ptr::copy_nonoverlapping(source, block.start.as_ptr(), len) };
-        Buffer {
+        Some(Buffer {
             block: Some(block),
             len,
-        }
+        })
     }
 
     pub fn as_slice(&self) -> &[u8] {
@@ -166,13 +163,13 @@ fn with_pool<T>(work: impl FnOnce(&mut Pool) -> T) -> Option<T> {
     Some(work(pool.get_or_insert_default()))
 }
 
-fn take(size: usize) -> Block {
+fn take(size: usize) -> Option<Block> {
     let kept = with_pool(|pool| {
         let kept = pool.free.get_mut(&size).and_then(Vec::pop)?;
         pool.bytes -= size;
         Some(kept)
     });
-    kept.flatten().unwrap_or_else(|| Block::new(size))
+    kept.flatten().or_else(|| Block::new(size))
 }
 
 fn give_back(block: Block) {
@@ -205,7 +202,7 @@ mod tests {
 
     fn copied(source: &[u8]) -> Bytes {
         // SAFETY: the slice is readable for its length.
-        unsafe { Bytes::copy_from(source.as_ptr(), source.len()) }
+        unsafe { Bytes::copy_from(source.as_ptr(), source.len()) }.unwrap()
     }
 
     proptest! {

@@ -316,6 +316,13 @@ impl Channel {
         lock(&self.access_handler).is_some()
     }
 
+    /// As [`access_changed`](Channel::access_changed), when the channel connects. libca has told of the rights just before,
+    /// but not where a server answers again that it had given up on.
+    pub(super) fn access_at_connection(&self, read: bool, write: bool) -> bool {
+        (read, write) != (self.may_be_read(), self.may_be_written())
+            && self.access_changed(read, write)
+    }
+
     /// As far as it is known.
     pub(super) fn may_be_read(&self) -> bool {
         self.may_be_read.load(Ordering::Acquire)
@@ -327,7 +334,11 @@ impl Channel {
     }
 
     /// Called by libca's thread: the channel is connected now, or (`None`) no longer. `true` where a handler wants to know.
-    pub(super) fn connection_changed(&self, chid: ca_sys::chid, link: Option<Link>) -> bool {
+    pub(super) fn connection_changed(
+        self: &Arc<Channel>,
+        chid: ca_sys::chid,
+        link: Option<Link>,
+    ) -> bool {
         if self.raw.load(Ordering::Acquire).is_null() && !self.gate.is_closed() {
             // ca_create_channel has not returned yet, but callbacks may use the channel.
             self.raw.store(chid, Ordering::Release);
@@ -345,6 +356,9 @@ impl Channel {
             replace(&self.circuit, None);
         }
         self.tracks().iter().for_each(|track| track.look(self));
+        if up {
+            self.renew_subscriptions();
+        }
         let (tickets, handled) = {
             let mut connection = lock(&self.connection);
             let tickets = up.then(|| connection.take_tickets());
@@ -466,9 +480,11 @@ impl Channel {
         if self.is_closed() {
             return Err(Error::new(Status::BADCHID, self.name()));
         }
-        self.native_type().ok_or_else(|| {
-            Error::with_detail(Status::DISCONN, self.name(), "the PV is not connected")
-        })
+        self.native_type().ok_or_else(|| self.not_connected())
+    }
+
+    pub(super) fn not_connected(&self) -> Error {
+        Error::with_detail(Status::DISCONN, self.name(), "the PV is not connected")
     }
 
     pub(super) fn forget_subscription(&self, subscription: &Arc<Subscription>) {

@@ -14,7 +14,7 @@ use super::dbr::DbrType;
 use super::launch::Rest;
 use super::lock;
 use super::request::Request;
-use super::subscription::{Subscription, Terms};
+use super::subscription::Subscription;
 use super::trampoline::contained;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,10 +48,9 @@ pub(super) enum Errand {
         request: Arc<Request>,
         data: Bytes,
     },
-    Subscribe {
-        subscription: Arc<Subscription>,
-        terms: Terms,
-    },
+    Subscribe(Arc<Subscription>),
+    /// Makes a subscription anew: the PV is no longer what it was.
+    Renew(Arc<Subscription>),
     /// What is left of the requests to a group.
     Sweep(Rest),
     /// Ends a subscription that is closed.
@@ -75,12 +74,14 @@ impl Errand {
                 request,
                 data,
             } => channel.notify_late(&request, data.as_slice()),
-            Errand::Subscribe {
-                subscription,
-                terms,
-            } => {
+            Errand::Subscribe(subscription) => {
                 if let Some(channel) = subscription.channel() {
-                    channel.start_late(&subscription, terms);
+                    channel.start_late(&subscription);
+                }
+            }
+            Errand::Renew(subscription) => {
+                if let Some(channel) = subscription.channel() {
+                    channel.renew(&subscription);
                 }
             }
             Errand::Sweep(rest) => rest.run(),
@@ -93,7 +94,9 @@ impl Errand {
         let channel = match self {
             Errand::Get(request) => &request.channel,
             Errand::Put { channel, .. } | Errand::PutNotify { channel, .. } => channel.channel(),
-            Errand::Subscribe { subscription, .. } | Errand::Cancel(subscription) => {
+            Errand::Subscribe(subscription)
+            | Errand::Renew(subscription)
+            | Errand::Cancel(subscription) => {
                 return subscription
                     .channel()
                     .map(|channel| channel.context().clone());

@@ -9,21 +9,25 @@ use super::batch::{
 use super::channel::Channel;
 use super::circuit::Circuits;
 use super::error::{Error, Result};
-use super::event::Handler;
+use super::event::{Event, Handler};
 use super::gate::Gate;
 use super::gathered::Gathered;
 use super::group::Groups;
 use super::queue::EventQueue;
 use super::status::Status;
-use super::{fork, lock, replace, trampoline};
+use super::{fork, lock, replace, sayings, trampoline};
 use crate::ca_sys::{self, LibCa, ca_client_context};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
+
+/// In a forked child the end of a context, when all else is done, waits for the thread of libCom's error log, which only
+/// the parent has.
+const FORKED_PATIENCE: Duration = Duration::from_millis(200);
 
 pub struct Context {
     raw: RawContext,
@@ -84,20 +88,29 @@ impl Drop for ContextPass<'_> {
 impl Context {
     /// Makes a context (ca_context_create), and attaches the calling thread to it where it may.
     pub fn create(preemptive: bool) -> Result<Arc<Context>> {
+        sayings::hold_while(|| Context::make(preemptive))
+    }
+
+    fn make(preemptive: bool) -> Result<Arc<Context>> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let api = ca_sys::loaded().ok_or(Status::INTERNAL)?.api();
         fork::watch();
+        fork::used();
         // On a thread of its own, because the calling one may belong to another library's context.
-        let raw = on_fresh_thread(|| {
-            let preemptive = ca_sys::ca_preemptive_callback_select_ca_enable_preemptive_callback;
-            // SAFETY: the thread is new and in no context; libca was loaded with all the functions of the bindings.
-            let status = Status(unsafe { api.ca_context_create(preemptive) });
-            if !status.is_normal() {
-                return Err(Error::from(status));
-            }
-            // SAFETY: as above; the thread is now in the new context, and leaves it again as it ends.
-            Ok(RawContext(unsafe { api.ca_current_context() }))
-        })?;
+        let (raw, said) = fork::overheard(|| {
+            on_fresh_thread(|| {
+                let preemptive =
+                    ca_sys::ca_preemptive_callback_select_ca_enable_preemptive_callback;
+                // SAFETY: the thread is new and in no context; libca was loaded with all the functions of the bindings.
+                let status = Status(unsafe { api.ca_context_create(preemptive) });
+                if !status.is_normal() {
+                    return Err(Error::from(status));
+                }
+                // SAFETY: as above; the thread is now in the new context, and leaves it again as it ends.
+                Ok(RawContext(unsafe { api.ca_current_context() }))
+            })
+        });
+        let raw = raw?;
         let queue = Arc::<EventQueue>::default();
         let completion = Completion::new(&queue);
         let context = Arc::new(Context {
@@ -128,7 +141,15 @@ impl Context {
                 api.ca_replace_printf_handler(Some(trampoline::message));
             }
         })?;
+        if let Some(said) = said {
+            context.queue.push(Event::Message(said));
+        }
         Ok(context)
+    }
+
+    /// Whether the end of a context is under way.
+    pub(super) fn any_is_ending() -> bool {
+        lock(LIVING.get()).iter().any(|context| !context.is_alive())
     }
 
     /// Contexts of this process that were not destroyed.
@@ -309,6 +330,12 @@ impl Context {
                 error.detail.push_str(", …");
             }
         }
+        if let Some(why) = sayings::why_nothing_came() {
+            if !error.detail.is_empty() {
+                error.detail.push_str("; ");
+            }
+            error.detail.push_str(why);
+        }
         error
     }
 
@@ -366,9 +393,21 @@ impl Context {
     /// Ends the context and every channel in it (ca_context_destroy); `false` where that was not over within `patience`
     /// (a circuit may hang) or `check` said so, and goes on by itself.
     pub fn destroy(self: &Arc<Context>, patience: Duration, check: Check<'_>) -> bool {
-        if self.generation != fork::generation() || self.gate.close().is_none() {
-            return true;
+        let end = self.begin_end(patience);
+        end.is_none_or(|end| end.wait(check))
+    }
+
+    /// Begins to [`destroy`](Context::destroy) it. `None` where that has begun before.
+    pub fn begin_end(self: &Arc<Context>, patience: Duration) -> Option<End> {
+        if self.generation != fork::generation() {
+            return None;
         }
+        self.gate.close()?;
+        let patience = if fork::generation() > 0 {
+            patience.min(FORKED_PATIENCE)
+        } else {
+            patience
+        };
         self.queue.stop();
         self.circuits.close();
         self.detach_thread();
@@ -379,46 +418,62 @@ impl Context {
         }
         let (over, is_over) = std::sync::mpsc::channel();
         let context = self.clone();
-        let worker = std::thread::Builder::new()
-            .name("cachannel destroy".into())
-            .spawn(move || {
-                let deadline = Some(Instant::now() + patience);
-                while !context.gate.is_empty() {
-                    if remaining(deadline) == Some(Duration::ZERO) {
-                        // Somebody is stuck inside libca: it must not lose its context.
-                        return;
-                    }
-                    std::thread::sleep(Duration::from_millis(1));
+        let deadline = Instant::now() + patience;
+        let worker = std::thread::Builder::new().name("cachannel destroy".into());
+        let started = worker.spawn(move || {
+            while !context.gate.is_empty() {
+                if Instant::now() >= deadline {
+                    // Somebody is stuck inside libca: it must not lose its context.
+                    return;
                 }
-                if attach(context.api, context.raw).is_ok() {
-                    let enough = Instant::now() + patience / 2;
-                    // Of channels that are left when it destroys a context libca loses some memory.
-                    let mut all = context.channels().into_iter();
-                    all.try_for_each(|channel| {
-                        // SAFETY: the gate is closed and empty, so nobody uses its channels; this thread is in it.
-                        unsafe { channel.clear_with_context(context.api) };
-                        (Instant::now() < enough).then_some(())
-                    });
-                    // SAFETY: as above.
-                    unsafe { context.api.ca_context_destroy() };
-                    // libca has forgotten all pointers to channels, requests and subscriptions.
-                    for channel in channels {
-                        channel.abandon(Status::CHANDESTROY);
-                        context.release(&channel);
-                    }
-                    context.gathered.forget();
-                    lock(LIVING.get()).retain(|other| !Arc::ptr_eq(other, &context));
-                }
-                // Nobody listens any more where the patience is over.
-                over.send(()).ok();
-            });
-        if worker.is_err() {
-            return false;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            context.destroy_now(&channels, patience / 2);
+            // Nobody listens any more where the patience is over.
+            over.send(()).ok();
+        });
+        // Where no thread is to be had, nobody is left who would say that it is over.
+        drop(started);
+        Some(End { is_over, deadline })
+    }
+
+    /// Has libca destroy the context, whose gate is closed and empty. Its channels are cleared before, as far as that is
+    /// over within `patience`: libca loses some memory of those that are left.
+    fn destroy_now(self: &Arc<Context>, channels: &[Arc<Channel>], patience: Duration) {
+        if attach(self.api, self.raw).is_err() {
+            return;
         }
-        let deadline = Some(Instant::now() + patience);
+        let enough = Instant::now() + patience;
+        let mut left = self.channels().into_iter();
+        left.try_for_each(|channel| {
+            // SAFETY: the gate is closed and empty, so nobody uses its channels; this thread is in it.
+            unsafe { channel.clear_with_context(self.api) };
+            (Instant::now() < enough).then_some(())
+        });
+        // SAFETY: as above.
+        unsafe { self.api.ca_context_destroy() };
+        // libca has forgotten all pointers to channels, requests and subscriptions.
+        for channel in channels {
+            channel.abandon(Status::CHANDESTROY);
+            self.release(channel);
+        }
+        self.gathered.forget();
+        lock(LIVING.get()).retain(|other| !Arc::ptr_eq(other, self));
+    }
+}
+
+/// A context's end that is under way.
+pub struct End {
+    is_over: Receiver<()>,
+    deadline: Instant,
+}
+
+impl End {
+    /// See [`Context::destroy`].
+    pub fn wait(&self, check: Check<'_>) -> bool {
         while !check() {
-            let left = remaining(deadline).unwrap_or_default();
-            match is_over.recv_timeout(left.min(INTERRUPT_CHECK)) {
+            let left = remaining(Some(self.deadline)).unwrap_or_default();
+            match self.is_over.recv_timeout(left.min(INTERRUPT_CHECK)) {
                 Ok(()) => return true,
                 Err(RecvTimeoutError::Timeout) if !left.is_zero() => {}
                 Err(_) => return false,

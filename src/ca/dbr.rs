@@ -102,6 +102,19 @@ impl DbrType {
         DbrType(base as u8)
     }
 
+    /// A type of this form; of `StsAck` there is only one.
+    pub fn in_form(form: Form, base: Base) -> DbrType {
+        let first = match form {
+            Form::Plain => 0,
+            Form::Sts => 7,
+            Form::Time => 14,
+            Form::Gr => 21,
+            Form::Ctrl => 28,
+            Form::StsAck => return DbrType::STSACK_STRING,
+        };
+        DbrType(first + base as u8)
+    }
+
     pub fn number(self) -> i32 {
         i32::from(self.0)
     }
@@ -281,15 +294,17 @@ impl<'a> View<'a> {
 
     /// Element `index` of a numeric type.
     pub fn number(&self, index: usize) -> Number {
-        self.number_at(self.dbr_type.value_offset() + index * self.dbr_type.base().size())
+        self.number_at(self.element_offset(index))
     }
 
     /// Element `index` of a string type, up to its NUL.
     pub fn string(&self, index: usize) -> &'a [u8] {
-        text(self.slice(
-            self.dbr_type.value_offset() + index * MAX_STRING_SIZE,
-            MAX_STRING_SIZE,
-        ))
+        text(self.slice(self.element_offset(index), MAX_STRING_SIZE))
+    }
+
+    /// Where an element would begin, beyond every buffer where that is no number.
+    fn element_offset(&self, index: usize) -> usize {
+        self.dbr_type.size(index).unwrap_or(usize::MAX)
     }
 
     fn number_at(&self, offset: usize) -> Number {
@@ -309,13 +324,15 @@ impl<'a> View<'a> {
 
     fn array_at<const N: usize>(&self, offset: usize) -> [u8; N] {
         self.bytes
-            .get(offset..offset + N)
-            .and_then(|slice| slice.try_into().ok())
+            .get(offset..)
+            .and_then(|rest| rest.first_chunk())
+            .copied()
             .unwrap_or([0; N])
     }
 
     fn slice(&self, offset: usize, len: usize) -> &'a [u8] {
-        self.bytes.get(offset..offset + len).unwrap_or(&[])
+        let end = offset.saturating_add(len);
+        self.bytes.get(offset..end).unwrap_or(&[])
     }
 }
 
@@ -382,7 +399,8 @@ mod tests {
         #[test]
         fn any_bytes_are_read_within_their_bounds(
             kind in any_type(),
-            count in 0usize..100,
+            count in prop_oneof![0usize..100, any::<usize>()],
+            far in any::<usize>(),
             bytes in prop::collection::vec(any::<u8>(), 0..600),
         ) {
             let view = View::new(kind, count, &bytes);
@@ -393,7 +411,7 @@ mod tests {
             prop_assert!(view.states().len() <= MAX_ENUM_STATES);
             view.limits();
             prop_assert!(view.value_bytes().len() <= bytes.len());
-            for index in 0..count {
+            for index in (0..count.min(700)).chain([far, usize::MAX]) {
                 view.number(index);
                 prop_assert!(view.string(index).len() <= MAX_STRING_SIZE);
             }

@@ -20,7 +20,7 @@ pub struct Dbr {
 }
 
 impl Dbr {
-    /// Copies what libca lends to a callback.
+    /// Copies what libca lends to a callback. `None` where there is nothing, or no memory for it.
     ///
     /// # Safety
     /// `source` must be null or point to a structure of type `dbr_type` with `count` elements.
@@ -34,7 +34,7 @@ impl Dbr {
         }
         let len = dbr_type.size(count)?;
         // SAFETY: `size` is never more than the structure that the caller promises.
-        let bytes = unsafe { Bytes::copy_from(source.cast(), len) };
+        let bytes = unsafe { Bytes::copy_from(source.cast(), len) }?;
         Some(Dbr {
             dbr_type,
             count,

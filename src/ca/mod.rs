@@ -4,11 +4,13 @@
 //! [`request::Request`] that somebody waits for or puts an [`event::Event`] on its context's [`queue::EventQueue`].
 
 pub mod batch;
+mod bounds;
 pub mod buffer;
 pub mod channel;
 pub mod circuit;
 pub mod context;
 pub mod dbr;
+pub mod errlog;
 pub mod error;
 pub mod event;
 pub mod fork;
@@ -21,6 +23,7 @@ pub mod queue;
 pub mod recording;
 pub mod refusal;
 pub mod request;
+mod sayings;
 mod slot;
 pub mod status;
 pub mod subscription;

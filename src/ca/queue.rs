@@ -301,7 +301,7 @@ impl Inbox {
             Kind::Update {
                 subscription,
                 index,
-            } => subscription.is_stale(*index),
+            } => subscription.is_dropped(*index),
         };
         self.stale = 0;
         let all = std::mem::take(&mut self.entries);
@@ -313,10 +313,10 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
-    use super::super::dbr::{Base, DbrType};
+    use super::super::dbr::{Base, DbrType, Form};
     use super::super::event::Dbr;
     use super::super::status::Status;
-    use super::super::subscription::Limits;
+    use super::super::subscription::{Limits, WantedCount, WantedType, Wish};
     use super::*;
     use proptest::prelude::*;
     use std::sync::Weak;
@@ -326,12 +326,13 @@ mod tests {
     fn subscription(updates: usize, bytes: usize) -> Arc<Subscription> {
         let limits = Limits { updates, bytes };
         let handler = Arc::new(());
-        Arc::new(Subscription::new(
-            Weak::new(),
-            DbrType::plain(DOUBLE),
-            handler,
-            limits,
-        ))
+        let wish = Wish {
+            dbr_type: WantedType::Native(Form::Plain),
+            count: WantedCount::Native,
+            mask: 1,
+        };
+        let made = Subscription::new(Weak::new(), wish, Some(DOUBLE), 1, handler, limits);
+        Arc::new(made.unwrap())
     }
 
     fn answer(value: f64, elements: usize) -> Answer {

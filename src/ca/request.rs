@@ -1,6 +1,7 @@
 //! One get or put in flight.
 
 use super::batch::Ticket;
+use super::bounds::Asked;
 use super::channel::Channel;
 use super::dbr::DbrType;
 use super::event::{Answer, Dbr, Event, Handler};
@@ -89,6 +90,13 @@ impl Request {
     pub(super) fn confirm(&self) {
         if let Some(circuit) = self.channel.circuit() {
             circuit.confirm(self.sent.load(Ordering::Acquire));
+        }
+    }
+
+    pub(super) fn asked(&self) -> Asked {
+        Asked {
+            dbr_type: self.dbr_type,
+            count: self.count,
         }
     }
 

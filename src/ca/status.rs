@@ -7,6 +7,7 @@ pub struct Status(pub i32);
 impl Status {
     pub const NORMAL: Status = Status(1);
     pub const TIMEOUT: Status = Status(80);
+    pub const ALLOCMEM: Status = Status(48);
     pub const STRTOBIG: Status = Status(96);
     pub const BADTYPE: Status = Status(114);
     pub const INTERNAL: Status = Status(142);
@@ -20,6 +21,7 @@ impl Status {
     pub const BADMASK: Status = Status(330);
     pub const IODONE: Status = Status(339);
     pub const IOINPROGRESS: Status = Status(347);
+    pub const NOSEARCHADDR: Status = Status(392);
     pub const BADSYNCGRP: Status = Status(354);
     pub const NORDACCESS: Status = Status(368);
     pub const NOWTACCESS: Status = Status(376);

@@ -1,8 +1,9 @@
 //! A monitor, and the updates of it that nobody has looked at yet.
 
-use super::channel::Channel;
+use super::bounds::Asked;
+use super::channel::{Channel, ChannelPass};
 use super::circuit::Errand;
-use super::dbr::DbrType;
+use super::dbr::{Base, DbrType, Form};
 use super::error::{Error, Result};
 use super::event::{Answer, Handler};
 use super::lock;
@@ -10,8 +11,7 @@ use super::status::Status;
 use super::track::Track;
 use crate::ca_sys;
 use std::collections::VecDeque;
-use std::ffi::{c_long, c_ulong};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 /// How much of one subscription may wait to be delivered.
@@ -27,12 +27,54 @@ pub const LIMITS: Limits = Limits {
     bytes: 96 * 1024 * 1024,
 };
 
-/// What is asked of libca, beside the type.
-#[derive(Clone, Copy)]
-pub(super) struct Terms {
-    pub count: c_ulong,
-    pub mask: c_long,
+/// The type that a subscription is to bring.
+#[derive(Clone, Copy, Debug)]
+pub enum WantedType {
+    Fixed(DbrType),
+    /// The PV's own, in this form; also after it has come back with another.
+    Native(Form),
 }
+
+/// How many elements a subscription is to bring.
+#[derive(Clone, Copy, Debug)]
+pub enum WantedCount {
+    /// At most so many; 0 means as many as there are at each update.
+    Fixed(usize),
+    /// As many as the PV can hold; also after it has come back with more or fewer.
+    Native,
+}
+
+/// What was asked for: a type, a number of elements, and of which changes.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    pub dbr_type: WantedType,
+    pub count: WantedCount,
+    pub mask: u32,
+}
+
+impl Wish {
+    /// What libca is to be asked for, while the PV is this. `None`: it has to be connected first.
+    fn terms(&self, native: Option<Base>, held: usize) -> Option<Asked> {
+        let dbr_type = match (self.dbr_type, native) {
+            (WantedType::Fixed(dbr_type), _) => dbr_type,
+            (WantedType::Native(form), Some(native)) => DbrType::in_form(form, native),
+            (WantedType::Native(_), None) => return None,
+        };
+        let count = match self.count {
+            WantedCount::Fixed(count) if held > 0 => count.min(held),
+            WantedCount::Fixed(count) => count,
+            WantedCount::Native => held,
+        };
+        Some(Asked { dbr_type, count })
+    }
+}
+
+/// Its updates are wanted.
+const OPEN: u8 = 0;
+/// libca brings them for what the PV was before; it is about to be asked anew.
+const STALE: u8 = 1;
+/// Cleared, or its channel is.
+const CLOSED: u8 = 2;
 
 /// A queue that was once longer than this gives its memory back when it is empty again.
 const SHRINK: usize = 1_024;
@@ -40,12 +82,13 @@ const SHRINK: usize = 1_024;
 /// libca holds a pointer to it until it, or its channel, is cleared: so long the channel keeps it alive.
 pub struct Subscription {
     channel: Weak<Channel>,
-    pub dbr_type: DbrType,
+    wish: Wish,
+    terms: Mutex<Asked>,
     pub handler: Handler,
     /// Where its updates go instead of the queue.
     pub(super) track: Option<Arc<Track>>,
     limits: Limits,
-    closed: AtomicBool,
+    state: AtomicU8,
     raw: Mutex<RawEvid>,
     pending: Mutex<Pending>,
 }
@@ -65,30 +108,92 @@ struct Pending {
 }
 
 impl Subscription {
+    /// For a PV that is `native` with so many elements, or not connected. `None` where it has to be.
     pub fn new(
         channel: Weak<Channel>,
-        dbr_type: DbrType,
+        wish: Wish,
+        native: Option<Base>,
+        held: usize,
         handler: Handler,
         limits: Limits,
-    ) -> Subscription {
-        Subscription {
+    ) -> Option<Subscription> {
+        Some(Subscription {
             channel,
-            dbr_type,
+            wish,
+            terms: Mutex::new(wish.terms(native, held)?),
             handler,
             track: None,
             limits,
-            closed: AtomicBool::new(false),
+            state: AtomicU8::new(OPEN),
             raw: Mutex::new(RawEvid(std::ptr::null_mut())),
             pending: Mutex::default(),
-        }
+        })
     }
 
     /// One whose updates are recorded.
-    pub(super) fn recording(channel: Weak<Channel>, track: &Arc<Track>) -> Subscription {
-        Subscription {
+    pub(super) fn recording(
+        channel: Weak<Channel>,
+        track: &Arc<Track>,
+        mask: u32,
+    ) -> Option<Subscription> {
+        let wish = Wish {
+            dbr_type: WantedType::Fixed(DbrType::TIME_DOUBLE),
+            count: WantedCount::Fixed(1),
+            mask,
+        };
+        let handler = track.clone();
+        let plain = Subscription::new(channel, wish, None, 0, handler, LIMITS)?;
+        Some(Subscription {
             track: Some(track.clone()),
-            ..Subscription::new(channel, DbrType::TIME_DOUBLE, track.clone(), LIMITS)
+            ..plain
+        })
+    }
+
+    /// What libca is asked for now.
+    pub(super) fn terms(&self) -> Asked {
+        *lock(&self.terms)
+    }
+
+    pub(super) fn mask(&self) -> u32 {
+        self.wish.mask
+    }
+
+    /// The type that its updates come in.
+    pub fn dbr_type(&self) -> DbrType {
+        self.terms().dbr_type
+    }
+
+    /// The PV has connected, as this. `true` where libca has to be asked anew; until then, what comes is not taken.
+    pub(super) fn look(&self, native: Option<Base>, held: usize) -> bool {
+        let differs = self.wish.terms(native, held) != Some(self.terms());
+        if native.is_none() || !differs {
+            return self.state.load(Ordering::SeqCst) == STALE;
         }
+        let set = self
+            .state
+            .compare_exchange(OPEN, STALE, Ordering::SeqCst, Ordering::SeqCst);
+        set != Err(CLOSED)
+    }
+
+    /// libca brings nothing now: it may be asked for what the PV is. `false` where that is not to be.
+    pub(super) fn renew(&self, native: Option<Base>, held: usize) -> bool {
+        let Some(terms) = native.and_then(|native| self.wish.terms(Some(native), held)) else {
+            return false;
+        };
+        *lock(&self.terms) = terms;
+        let set = self
+            .state
+            .compare_exchange(STALE, OPEN, Ordering::SeqCst, Ordering::SeqCst);
+        set != Err(CLOSED)
+    }
+
+    pub(super) fn is_stale(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == STALE
+    }
+
+    /// What comes is to be delivered.
+    pub(super) fn is_open(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == OPEN
     }
 
     /// libca knows of it now; `false` where it was closed meanwhile, and nobody has told libca.
@@ -104,11 +209,11 @@ impl Subscription {
 
     /// Cleared, or its channel is: nothing of it is delivered any more.
     pub fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::SeqCst)
+        self.state.load(Ordering::SeqCst) == CLOSED
     }
 
     pub(super) fn mark_closed(&self) -> bool {
-        let was_open = !self.closed.swap(true, Ordering::SeqCst);
+        let was_open = self.state.swap(CLOSED, Ordering::SeqCst) != CLOSED;
         let forgotten = {
             let mut pending = lock(&self.pending);
             pending.first += pending.updates.len() as u64;
@@ -151,17 +256,23 @@ impl Subscription {
         let Some(pass) = channel.enter() else {
             return Err(Error::new(Status::BADMONID, channel.name()));
         };
-        let evid = std::mem::replace(&mut lock(&self.raw).0, std::ptr::null_mut());
-        if !evid.is_null() {
-            // SAFETY: `raw` gave the id to us alone, and with the channel's pass it has not gone with the channel.
-            let status = Status(unsafe { pass.api().ca_clear_subscription(evid) });
-            if !status.is_normal() {
-                return Err(Error::new(status, channel.name()));
-            }
+        let status = self.end(&pass);
+        if !status.is_normal() {
+            return Err(Error::new(status, channel.name()));
         }
         // libca calls back no more: its pointer may go.
         channel.forget_subscription(self);
         Ok(())
+    }
+
+    /// Has libca call back no more (ca_clear_subscription). `pass` is the channel's.
+    pub(super) fn end(&self, pass: &ChannelPass<'_>) -> Status {
+        let evid = std::mem::replace(&mut lock(&self.raw).0, std::ptr::null_mut());
+        if evid.is_null() {
+            return Status::NORMAL;
+        }
+        // SAFETY: `raw` gave the id to us alone, and with the channel's pass it has not gone with the channel.
+        Status(unsafe { pass.api().ca_clear_subscription(evid) })
     }
 
     /// Keeps an update until it is delivered; returns its index and how many older ones it pushed out.
@@ -194,7 +305,7 @@ impl Subscription {
         answer
     }
 
-    pub(super) fn is_stale(&self, index: u64) -> bool {
+    pub(super) fn is_dropped(&self, index: u64) -> bool {
         index < lock(&self.pending).first
     }
 }

@@ -5,6 +5,7 @@
 //! it, and the next sweep gets slots of its own: no late answer is taken for a new one.
 
 use super::batch::{Batch, Ticket};
+use super::bounds::Asked;
 use super::channel::Channel;
 use super::context::ContextPass;
 use super::dbr::{Base, DbrType, View};
@@ -235,30 +236,37 @@ impl Sweep {
         }
         let mut view = None;
         if let (true, Job::Read(form)) = (status.is_normal(), &self.job) {
-            let count = usize::try_from(args.count).unwrap_or(0);
-            #[allow(clippy::useless_conversion)] // c_long has 32 bits on Windows
-            let dbr_type = DbrType::new(i64::from(args.type_));
-            match (dbr_type, form) {
-                (Some(dbr_type), Form::Text) => {
-                    // SAFETY: the caller's promise.
-                    match unsafe { Dbr::copy_from(dbr_type, count, args.dbr) } {
-                        // A slot is answered once.
-                        Some(dbr) => drop(self.texts[index].set(dbr)),
-                        None => status = Status::BADTYPE,
-                    }
+            // SAFETY: the caller's promise.
+            let read = unsafe {
+                match form {
+                    Form::Text => self.text(index, args).map(|()| None),
+                    Form::Value => number(DbrType::DOUBLE, args).map(Some),
+                    Form::Time => number(DbrType::TIME_DOUBLE, args).map(Some),
                 }
-                (Some(dbr_type), _)
-                    if count == 1 && !args.dbr.is_null() && dbr_type.base() == Base::Double =>
-                {
-                    let size = dbr_type.size(1).unwrap_or(0);
-                    // SAFETY: the caller's promise: a structure of this type, with its one element.
-                    let bytes = unsafe { std::slice::from_raw_parts(args.dbr.cast::<u8>(), size) };
-                    view = Some(View::new(dbr_type, 1, bytes));
-                }
-                _ => status = Status::BADTYPE,
+            };
+            match read {
+                Ok(read) => view = read,
+                Err(failed) => status = failed,
             }
         }
         self.count(slot.answer(status, view))
+    }
+
+    /// Takes a text in, where it is what was asked for.
+    ///
+    /// # Safety
+    /// As for [`answered`](Sweep::answered).
+    unsafe fn text(&self, index: usize, args: &event_handler_args) -> Result<(), Status> {
+        let members = self.members().ok_or(Status::CHANDESTROY)?;
+        let channel = &members.channels()[index];
+        let native = channel.native_type().ok_or(Status::DISCONN)?;
+        let (dbr_type, count) = Form::Text.order(native, channel.element_count())?;
+        let count = Asked { dbr_type, count }.check_for(args, channel)?;
+        // SAFETY: the caller's promise, for what was checked.
+        let dbr = unsafe { Dbr::copy_from(dbr_type, count, args.dbr) }.ok_or(Status::ALLOCMEM)?;
+        // A slot is answered once.
+        drop(self.texts[index].set(dbr));
+        Ok(())
     }
 
     /// Whether a channel can be asked at all; and the bytes of values that are sent to it.
@@ -392,6 +400,21 @@ impl Sweep {
             }
         })
     }
+}
+
+/// The one element that was asked for.
+///
+/// # Safety
+/// `args` must be what libca handed to a callback.
+unsafe fn number(dbr_type: DbrType, args: &event_handler_args) -> Result<View<'_>, Status> {
+    let asked = Asked { dbr_type, count: 1 };
+    if asked.check(args, || 1)? != 1 {
+        return Err(Status::BADCOUNT);
+    }
+    let size = dbr_type.size(1).unwrap_or(0);
+    // SAFETY: the caller's promise: a structure of the type that was checked, with its one element.
+    let bytes = unsafe { std::slice::from_raw_parts(args.dbr.cast::<u8>(), size) };
+    Ok(View::new(dbr_type, 1, bytes))
 }
 
 #[cfg(test)]

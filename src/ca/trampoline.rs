@@ -2,11 +2,13 @@
 //!
 //! None of them takes the interpreter's lock, waits for anything but a short critical section, or lets a panic out.
 
+use super::bounds::Asked;
 use super::channel::{Channel, Link};
 use super::context::Context;
 use super::dbr::DbrType;
 use super::event::{Answer, Dbr, Event, Exception};
 use super::request::Request;
+use super::sayings;
 use super::slot::Slot;
 use super::status::Status;
 use super::subscription::Subscription;
@@ -14,7 +16,7 @@ use crate::ca_sys::{
     self, access_rights_handler_args, connection_handler_args, dbr_time_double, event_handler_args,
     exception_handler_args,
 };
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -63,11 +65,29 @@ pub unsafe extern "C" fn connection(args: connection_handler_args) {
         let Some(loaded) = ca_sys::loaded() else {
             return;
         };
+        let api = loaded.api();
         // SAFETY: as above.
-        let link = up.then(|| unsafe { Link::of(loaded.api(), args.chid) });
+        let (link, rights) = unsafe {
+            let (read, write) = (
+                api.ca_read_access(args.chid),
+                api.ca_write_access(args.chid),
+            );
+            let rights = (read != 0, write != 0);
+            (up.then(|| Link::of(api, args.chid)), up.then_some(rights))
+        };
+        let context = channel.context().clone();
         if channel.connection_changed(args.chid, link) {
-            let context = channel.context().clone();
+            let channel = channel.clone();
             context.queue.push(Event::Connection { channel, up });
+        }
+        if let Some((read, write)) = rights
+            && channel.access_at_connection(read, write)
+        {
+            context.queue.push(Event::AccessRights {
+                channel,
+                read,
+                write,
+            });
         }
     });
 }
@@ -90,42 +110,52 @@ pub unsafe extern "C" fn access_rights(args: access_rights_handler_args) {
     });
 }
 
-/// Copies what libca lends.
+/// Copies what libca lends, where it is what was asked for.
 ///
 /// # Safety
-/// `args` must be what libca handed to a callback: `dbr` null, or a structure of the type and count it names.
-unsafe fn answer(args: &event_handler_args, spare: Option<Arc<Dbr>>) -> Answer {
-    let status = Status(args.status);
-    if !status.is_normal() {
-        return Answer::failed(status);
-    }
-    let count = usize::try_from(args.count).unwrap_or(0);
-    #[allow(clippy::useless_conversion)] // c_long has 32 bits on Windows
-    let dbr_type = DbrType::new(i64::from(args.type_));
-    // SAFETY: the caller's promise.
-    match dbr_type.and_then(|dbr_type| unsafe { Dbr::renew(spare, dbr_type, count, args.dbr) }) {
-        Some(dbr) => Answer {
-            status,
+/// `args` must be what libca handed to a callback: a structure of the type and count it names, where these are within what
+/// was asked of the channel.
+unsafe fn answer(
+    args: &event_handler_args,
+    asked: Asked,
+    channel: &Channel,
+    spare: Option<Arc<Dbr>>,
+) -> Answer {
+    let copied = asked.check_for(args, channel).and_then(|count| {
+        // SAFETY: the caller's promise, for what was checked.
+        unsafe { Dbr::renew(spare, asked.dbr_type, count, args.dbr) }.ok_or(Status::ALLOCMEM)
+    });
+    match copied {
+        Ok(dbr) => Answer {
+            status: Status::NORMAL,
             dbr: Some(dbr),
         },
-        None => Answer::failed(Status::BADTYPE),
+        Err(status) => Answer::failed(status),
     }
 }
 
 pub unsafe extern "C" fn update(args: event_handler_args) {
     contained(|| {
         // SAFETY: libca hands back the pointer given to ca_create_subscription, whose subscription is kept until
-        // ca_clear_subscription or ca_clear_channel has returned, which wait for this callback; `args` is libca's.
-        let (subscription, answer) =
-            unsafe { (borrowed::<Subscription>(args.usr), answer(&args, None)) };
-        if subscription.is_closed() {
+        // ca_clear_subscription or ca_clear_channel has returned, which wait for this callback.
+        let subscription = unsafe { borrowed::<Subscription>(args.usr) };
+        if !subscription.is_open() {
             return;
         }
         if let Some(channel) = subscription.channel() {
+            let asked = subscription.terms();
+            // SAFETY: `args` is libca's.
+            let answer = unsafe { answer(&args, asked, &channel, None) };
             channel.context().queue.push_update(subscription, answer);
         }
     });
 }
+
+/// What a recorder asks for.
+const ONE_DOUBLE: Asked = Asked {
+    dbr_type: DbrType::TIME_DOUBLE,
+    count: 1,
+};
 
 /// As `update`, for a recorder. It is called millions of times a second, and so does without a reference of its own.
 pub unsafe extern "C" fn record(args: event_handler_args) {
@@ -135,16 +165,11 @@ pub unsafe extern "C" fn record(args: event_handler_args) {
         let Some(track) = &subscription.track else {
             return;
         };
-        let status = Status(args.status);
-        if !status.is_normal() {
-            track.record_failure(status);
-            return;
-        }
-        #[allow(clippy::useless_conversion)] // c_long has 32 bits on Windows
-        let dbr_type = DbrType::new(i64::from(args.type_));
-        if dbr_type != Some(DbrType::TIME_DOUBLE) || args.count < 1 || args.dbr.is_null() {
-            track.record_failure(Status::BADTYPE);
-            return;
+        match ONE_DOUBLE.check(&args, || 1) {
+            Ok(1) => {}
+            // None at all.
+            Ok(_) => return track.record_failure(Status::BADCOUNT),
+            Err(status) => return track.record_failure(status),
         }
         // SAFETY: libca lends a structure of the type that it names, until this returns; a copy may lie anywhere.
         track.record(&unsafe { args.dbr.cast::<dbr_time_double>().read_unaligned() });
@@ -157,8 +182,9 @@ pub unsafe extern "C" fn get(args: event_handler_args) {
         // `finish` here, or until ca_clear_channel has returned, which waits for this callback.
         let (request, answer) = unsafe {
             let request = borrowed::<Request>(args.usr);
-            let spare = request.take_spare();
-            (request, answer(&args, spare))
+            let (asked, spare) = (request.asked(), request.take_spare());
+            let answer = answer(&args, asked, &request.channel, spare);
+            (request, answer)
         };
         if let Some(request) = request.channel.finish(&request) {
             confirm(&request, answer.status);
@@ -219,7 +245,8 @@ pub unsafe extern "C" fn exception(args: exception_handler_args) {
         }
         #[allow(clippy::useless_conversion)] // c_long has 32 bits on Windows
         let (dbr_type, op) = (i64::from(args.type_), i64::from(args.op));
-        // SAFETY: texts of libca, null or with their NUL.
+        // SAFETY: libca's texts, null or with their NUL; but the first may be the body of a server's message, which need not
+        // have one: that is followed by more than MAX_TEXT bytes of libca's buffer.
         let (text, file) = unsafe { (string(args.ctx), string(args.pFile)) };
         let exception = Exception {
             channel,
@@ -235,7 +262,7 @@ pub unsafe extern "C" fn exception(args: exception_handler_args) {
     });
 }
 
-/// libca's diagnostics. It does not say of which context they are: the first that wants them gets them.
+/// libca's diagnostics.
 pub unsafe extern "C" fn message(format: *const c_char, args: *mut c_void) -> c_int {
     let mut length = 0;
     contained(|| {
@@ -245,15 +272,18 @@ pub unsafe extern "C" fn message(format: *const c_char, args: *mut c_void) -> c_
             length = vsnprintf(buffer.as_mut_ptr(), buffer.len(), format, args);
             string(buffer.as_ptr())
         };
-        let contexts = Context::living();
-        let wanting = contexts.iter().find(|c| c.message_handler().is_some());
-        match wanting.or(contexts.iter().find(|c| c.is_preemptive())) {
-            Some(context) => context.queue.push(Event::Message(text)),
-            // Nobody may ever look into a queue that is polled: libca's own way.
-            None => eprint!("{text}"),
-        }
+        sayings::say(text);
     });
     length
+}
+
+/// What libca and libCom write to the latter's error log.
+pub unsafe extern "C" fn errlog(_user: *mut c_void, text: *const c_char) {
+    contained(|| {
+        // SAFETY: libCom lends a text with its NUL.
+        let text = unsafe { string(text) };
+        sayings::say(sayings::plain(&text));
+    });
 }
 
 #[cfg_attr(windows, link(name = "legacy_stdio_definitions"))]
@@ -266,14 +296,19 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
+/// What is taken of a text.
+const MAX_TEXT: usize = 1024;
+
 /// # Safety
-/// `text` must be null or end with a NUL.
+/// `text` must be null, end with a NUL, or be followed by MAX_TEXT bytes.
 unsafe fn string(text: *const c_char) -> String {
     if text.is_null() {
         return String::new();
     }
-    // SAFETY: the caller's promise.
-    unsafe { CStr::from_ptr(text) }
-        .to_string_lossy()
-        .into_owned()
+    // SAFETY: the caller's promise; strnlen looks at no more, and not beyond a NUL.
+    let bytes = unsafe {
+        let length = libc::strnlen(text, MAX_TEXT);
+        std::slice::from_raw_parts(text.cast::<u8>(), length)
+    };
+    String::from_utf8_lossy(bytes).into_owned()
 }

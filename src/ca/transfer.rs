@@ -10,7 +10,7 @@ use super::event::{Answer, Event, Exception, Handler};
 use super::lock;
 use super::request::{Op, Order, Request};
 use super::status::Status;
-use super::subscription::{LIMITS, Subscription, Terms};
+use super::subscription::{LIMITS, Subscription, Wish};
 use super::track::Track;
 use super::trampoline;
 use crate::ca_sys::{self, event_handler_args};
@@ -202,36 +202,32 @@ impl Channel {
         }
     }
 
-    /// Starts a subscription (ca_create_subscription). `count` 0 means as many elements as there are at each update.
+    /// Starts a subscription (ca_create_subscription).
     pub fn subscribe(
         self: &Arc<Channel>,
-        dbr_type: DbrType,
-        count: usize,
-        mask: u32,
+        wish: Wish,
         handler: Handler,
     ) -> Result<Arc<Subscription>> {
-        let subscription = Subscription::new(Arc::downgrade(self), dbr_type, handler, LIMITS);
-        self.begin(Arc::new(subscription), count, mask)
+        let (native, held) = (self.native_type(), self.element_count());
+        let channel = Arc::downgrade(self);
+        let Some(subscription) = Subscription::new(channel, wish, native, held, handler, LIMITS)
+        else {
+            return Err(self.not_connected());
+        };
+        self.begin(Arc::new(subscription))
     }
 
     /// As [`subscribe`](Channel::subscribe), but the updates go to a recorder.
     pub fn record(self: &Arc<Channel>, track: &Arc<Track>, mask: u32) -> Result<()> {
-        let subscription = Subscription::recording(Arc::downgrade(self), track);
-        self.begin(Arc::new(subscription), 1, mask)?;
+        if let Some(subscription) = Subscription::recording(Arc::downgrade(self), track, mask) {
+            self.begin(Arc::new(subscription))?;
+        }
         Ok(())
     }
 
-    fn begin(
-        self: &Arc<Channel>,
-        subscription: Arc<Subscription>,
-        count: usize,
-        mask: u32,
-    ) -> Result<Arc<Subscription>> {
+    fn begin(self: &Arc<Channel>, subscription: Arc<Subscription>) -> Result<Arc<Subscription>> {
         let pass = self.pass()?;
-        let terms = Terms {
-            count: self.c_count(count)?,
-            mask: c_long::from(mask.cast_signed()),
-        };
+        self.c_count(subscription.terms().count)?;
         self.context().gathered.hand_on();
         lock(&self.subscriptions).push(subscription.clone());
         if let Some(track) = &subscription.track {
@@ -239,21 +235,22 @@ impl Channel {
             track.look(self);
         }
         match self.way(SUBSCRIBE) {
-            (Way::Direct, _) => self.start(&pass, &subscription, terms)?,
-            (Way::Behind(circuit), _) => circuit.send(Errand::Subscribe {
-                subscription: subscription.clone(),
-                terms,
-            }),
+            (Way::Direct, _) => {
+                if let Err(error) = self.start(&pass, &subscription) {
+                    subscription.mark_closed();
+                    self.forget_subscription(&subscription);
+                    return Err(error);
+                }
+                self.check_terms(&subscription);
+            }
+            (Way::Behind(circuit), _) => circuit.send(Errand::Subscribe(subscription.clone())),
         }
         Ok(subscription)
     }
 
-    fn start(
-        &self,
-        pass: &ChannelPass<'_>,
-        subscription: &Arc<Subscription>,
-        terms: Terms,
-    ) -> Result<()> {
+    fn start(&self, pass: &ChannelPass<'_>, subscription: &Arc<Subscription>) -> Result<()> {
+        let terms = subscription.terms();
+        let count = self.c_count(terms.count)?;
         let mut evid = std::ptr::null_mut();
         let user: *mut c_void = Arc::as_ptr(subscription).cast_mut().cast();
         let update: unsafe extern "C" fn(event_handler_args) = match subscription.track {
@@ -264,25 +261,68 @@ impl Channel {
         // because `subscriptions` keeps it; `evid` outlives the call.
         let status = Status(unsafe {
             pass.api().ca_create_subscription(
-                c_long::from(subscription.dbr_type.number()),
-                terms.count,
+                c_long::from(terms.dbr_type.number()),
+                count,
                 pass.raw(),
-                terms.mask,
+                c_long::from(subscription.mask().cast_signed()),
                 Some(update),
                 user,
                 &raw mut evid,
             )
         });
         if !status.is_normal() {
-            subscription.mark_closed();
-            self.forget_subscription(subscription);
             return Err(Error::new(status, self.name()));
         }
         if !subscription.set_raw(evid) {
             // It was cleared before libca knew of it.
-            drop(subscription.cancel());
+            subscription.end(pass);
+            self.forget_subscription(subscription);
         }
         Ok(())
+    }
+
+    /// The PV may have come back as something else while libca was asked.
+    fn check_terms(self: &Arc<Channel>, subscription: &Arc<Subscription>) {
+        if subscription.look(self.native_type(), self.element_count())
+            && let Some(circuit) = self.circuit()
+        {
+            circuit.send(Errand::Renew(subscription.clone()));
+        }
+    }
+
+    /// Called by libca's thread as the PV connects: subscriptions to what it was before are made anew, by the circuit's
+    /// thread, since ending one waits for libca's.
+    pub(super) fn renew_subscriptions(self: &Arc<Channel>) {
+        let subscriptions = lock(&self.subscriptions).clone();
+        for subscription in &subscriptions {
+            self.check_terms(subscription);
+        }
+    }
+
+    /// Has libca bring what the PV is now instead of what it was.
+    pub(super) fn renew(self: &Arc<Channel>, subscription: &Arc<Subscription>) {
+        while subscription.is_stale() {
+            let Ok(pass) = self.pass() else { return };
+            subscription.end(&pass);
+            if !subscription.renew(self.native_type(), self.element_count()) {
+                // Not connected: it is looked at again with the next connection. Or cleared.
+                return;
+            }
+            let started = self.start(&pass, subscription);
+            // By now it may have come back as something else again.
+            let again = subscription.look(self.native_type(), self.element_count());
+            if let Err(error) = started
+                && !again
+            {
+                self.failed_to_start(subscription, &error);
+            }
+        }
+    }
+
+    fn failed_to_start(self: &Arc<Channel>, subscription: &Arc<Subscription>, error: &Error) {
+        subscription.mark_closed();
+        self.forget_subscription(subscription);
+        self.report(ca_sys::CA_OP_ADD_EVENT, subscription.dbr_type(), error);
     }
 
     /// As `put`, when nobody waits to hear of a failure: it is told as the server's would be.
@@ -301,16 +341,14 @@ impl Channel {
         self.context().queue.push(event);
     }
 
-    pub(super) fn start_late(self: &Arc<Channel>, subscription: &Arc<Subscription>, terms: Terms) {
+    pub(super) fn start_late(self: &Arc<Channel>, subscription: &Arc<Subscription>) {
         if subscription.is_closed() {
             self.forget_subscription(subscription);
             return;
         }
-        let started = self
-            .pass()
-            .and_then(|pass| self.start(&pass, subscription, terms));
-        if let Err(error) = started {
-            self.report(ca_sys::CA_OP_ADD_EVENT, subscription.dbr_type, &error);
+        match self.pass().and_then(|pass| self.start(&pass, subscription)) {
+            Ok(()) => self.check_terms(subscription),
+            Err(error) => self.failed_to_start(subscription, &error),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::bindings::LibCa;
 use std::error::Error;
+use std::ffi::{c_char, c_int, c_void};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -20,6 +21,19 @@ pub struct Loaded {
     pub source: String,
     pub path: PathBuf,
     api: LibCa,
+    errlog: Option<Errlog>,
+}
+
+/// What libCom calls with each message of its error log.
+pub type ErrlogListener = unsafe extern "C" fn(user: *mut c_void, message: *const c_char);
+
+/// libCom's error log. It is no part of libca, which does without where these are not found.
+#[derive(Clone, Copy)]
+pub struct Errlog {
+    /// errlogAddListener
+    pub add_listener: unsafe extern "C" fn(listener: ErrlogListener, user: *mut c_void),
+    /// eltc: whether the messages also go to standard error
+    pub to_console: unsafe extern "C" fn(yes: c_int) -> c_int,
 }
 
 /// No candidate could be opened: each with the loader's reason.
@@ -53,11 +67,12 @@ pub fn load(candidates: &[Candidate]) -> Result<&'static Loaded, LoadError> {
     let mut tried = Vec::new();
     for candidate in candidates {
         match open(&candidate.path) {
-            Ok(api) => {
+            Ok((api, errlog)) => {
                 let found = Loaded {
                     source: candidate.source.clone(),
                     path: candidate.path.clone(),
                     api,
+                    errlog,
                 };
                 return Ok(LIBCA.get_or_init(|| found));
             }
@@ -83,25 +98,47 @@ impl Loaded {
     pub fn api(&self) -> &LibCa {
         &self.api
     }
+
+    /// The error log of libca's libCom.
+    pub fn errlog(&self) -> Option<Errlog> {
+        self.errlog
+    }
+}
+
+/// # Safety
+/// `library` must be libCom, or have it among its dependencies where the system looks through these.
+unsafe fn errlog(library: &libloading::Library) -> Option<Errlog> {
+    // SAFETY: the types are those of libCom's errlog.h.
+    unsafe {
+        Some(Errlog {
+            add_listener: *library.get(b"errlogAddListener\0").ok()?,
+            to_console: *library.get(b"eltc\0").ok()?,
+        })
+    }
 }
 
 #[cfg(unix)]
-fn open(path: &Path) -> Result<LibCa, libloading::Error> {
+fn open(path: &Path) -> Result<(LibCa, Option<Errlog>), libloading::Error> {
     use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
     // SAFETY: the initialisers of libca and libCom only set up their own statics. The library is never closed
     // (`LIBCA` is a static), so the function pointers taken from it stay good for the life of the process.
     unsafe {
-        let library = Library::open(Some(path), RTLD_NOW | RTLD_LOCAL)?;
-        LibCa::from_library(libloading::Library::from(library))
+        let library = libloading::Library::from(Library::open(Some(path), RTLD_NOW | RTLD_LOCAL)?);
+        let errlog = errlog(&library);
+        Ok((LibCa::from_library(library)?, errlog))
     }
 }
 
 #[cfg(windows)]
-fn open(path: &Path) -> Result<LibCa, libloading::Error> {
+fn open(path: &Path) -> Result<(LibCa, Option<Errlog>), libloading::Error> {
     use libloading::os::windows::{LOAD_WITH_ALTERED_SEARCH_PATH, Library};
     // SAFETY: as on unix. The altered search path lets ca.dll find Com.dll beside itself.
     unsafe {
         let library = Library::load_with_flags(path, LOAD_WITH_ALTERED_SEARCH_PATH)?;
-        LibCa::from_library(libloading::Library::from(library))
+        let api = LibCa::from_library(libloading::Library::from(library))?;
+        // Windows does not look through dependencies. The handle is never closed, either.
+        let com = Library::open_already_loaded("Com.dll").ok();
+        let com = com.map(|com| std::mem::ManuallyDrop::new(libloading::Library::from(com)));
+        Ok((api, com.and_then(|com| errlog(&com))))
     }
 }

@@ -13,4 +13,4 @@ mod layout;
 mod loader;
 
 pub use bindings::*;
-pub use loader::{Candidate, LoadError, Loaded, load, loaded};
+pub use loader::{Candidate, Errlog, ErrlogListener, LoadError, Loaded, load, loaded};

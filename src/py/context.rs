@@ -1,6 +1,7 @@
 //! Contexts for Python's threads: which one a thread is in, their dispatchers, and their end.
 
-use crate::ca::context::Context;
+use crate::ca::channel::Channel;
+use crate::ca::context::{Context, End};
 use crate::ca::error::{Error, Result};
 use crate::ca::fork::PerProcess;
 use crate::ca::status::Status;
@@ -10,11 +11,11 @@ use crate::errors::{eca, status, truth};
 use crate::kept::release_dropped;
 use crate::thread_state::{Signals, depth, is_exiting, start_exit};
 use pyo3::prelude::*;
-use pyo3::sync::MutexExt;
+use pyo3::sync::{MutexExt, PyOnceLock};
 use pyo3::types::{PyDict, PyTuple};
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the end of a dispatcher, and of a context, may take at exit.
 const EXIT_PATIENCE: Duration = Duration::from_millis(800);
@@ -40,6 +41,9 @@ struct Dispatcher {
 }
 
 static CONTEXTS: PerProcess<Mutex<Contexts>> = PerProcess::new();
+/// What the package sees to before a context is made.
+static PREPARE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
 /// A context of libca, opaque.
 #[pyclass(frozen, name = "ca_client_context", module = "cachannel.ca")]
 pub struct PyContext {
@@ -78,6 +82,12 @@ impl PyContext {
     }
 }
 
+/// Has `function` called before each context is made.
+#[pyfunction]
+pub fn prepare_with(py: Python<'_>, function: Py<PyAny>) {
+    PREPARE.get_or_init(py, || function);
+}
+
 fn thread_context() -> Option<Arc<Context>> {
     CURRENT.with_borrow(|current| current.as_ref().filter(|c| c.is_alive()).cloned())
 }
@@ -102,13 +112,24 @@ fn create(py: Python<'_>, preemptive: bool, share: bool) -> PyResult<Result<Arc<
         error.detail = "the interpreter is shutting down".to_owned();
         return Ok(Err(error));
     }
-    let mut contexts = CONTEXTS
-        .get()
-        .lock_py_attached(py)
-        .unwrap_or_else(PoisonError::into_inner);
-    if share && let Some(shared) = contexts.shared.as_ref().filter(|c| c.is_alive()) {
-        let shared = shared.clone();
-        set_thread_context(Some(shared.clone()));
+    let shared = |contexts: &Contexts| {
+        let shared = contexts.shared.as_ref().filter(|c| share && c.is_alive());
+        let shared = shared.cloned();
+        shared.inspect(|context| set_thread_context(Some(context.clone())))
+    };
+    let contexts = || {
+        let contexts = CONTEXTS.get().lock_py_attached(py);
+        contexts.unwrap_or_else(PoisonError::into_inner)
+    };
+    if let Some(shared) = shared(&contexts()) {
+        return Ok(Ok(shared));
+    }
+    if let Some(prepare) = PREPARE.get(py) {
+        // Without the lock: it runs Python code, which may come here again.
+        call(prepare.bind(py), &PyTuple::empty(py), None)?;
+    }
+    let mut contexts = contexts();
+    if let Some(shared) = shared(&contexts) {
         return Ok(Ok(shared));
     }
     let context = match py.detach(|| Context::create(preemptive)) {
@@ -168,22 +189,30 @@ fn run_dispatcher(py: Python<'_>, context: &Bound<'_, PyContext>) {
     set_thread_context(None);
 }
 
-/// Stops the delivery of a context's events, then ends the context; each in bounded time. Ctrl-C shortens the waits, not
-/// the end, and is returned.
-fn finish(py: Python<'_>, dispatcher: &Dispatcher, patience: Duration) -> Option<PyErr> {
-    let context = &dispatcher.context;
-    py.detach(|| context.queue.stop());
+/// Stops the delivery of contexts' events, then ends the contexts; each in bounded time, all at once. Ctrl-C shortens the
+/// waits, not the end, and is returned.
+fn finish(py: Python<'_>, dispatchers: &[Dispatcher], patience: Duration) -> Option<PyErr> {
+    let contexts = || dispatchers.iter().map(|dispatcher| &dispatcher.context);
+    py.detach(|| contexts().for_each(|context| context.queue.stop()));
     let mut signals = Signals::default();
-    if let Some(thread) = &dispatcher.thread
-        && depth(context) == 0
-    {
-        let joined = thread
-            .bind(py)
-            .call_method1("join", (patience.as_secs_f64(),));
-        signals.raised = joined.err();
+    let joins_end = Instant::now() + patience;
+    for dispatcher in dispatchers {
+        if let Some(thread) = &dispatcher.thread
+            && depth(&dispatcher.context) == 0
+            && signals.raised.is_none()
+        {
+            let left = joins_end.saturating_duration_since(Instant::now());
+            let joined = thread.bind(py).call_method1("join", (left.as_secs_f64(),));
+            signals.raised = joined.err();
+        }
     }
-    let channels = context.channels();
-    py.detach(|| context.destroy(patience, &mut || signals.check()));
+    let channels: Vec<Arc<Channel>> = contexts().flat_map(|context| context.channels()).collect();
+    py.detach(|| {
+        let begun: Vec<End> = contexts().filter_map(|c| c.begin_end(patience)).collect();
+        for end in begun {
+            end.wait(&mut || signals.check());
+        }
+    });
     // Nothing comes for them any more: what kept their objects for callbacks may go.
     let owners = channels.iter().filter_map(|channel| owner(channel));
     owners.for_each(|owner| owner.pin(py, None));
@@ -202,13 +231,8 @@ pub fn shutdown(py: Python<'_>) {
         contexts.shared = None;
         std::mem::take(&mut contexts.dispatchers)
     };
-    for dispatcher in &dispatchers {
-        py.detach(|| dispatcher.context.queue.stop());
-    }
-    for dispatcher in &dispatchers {
-        if let Some(error) = finish(py, dispatcher, EXIT_PATIENCE) {
-            error.write_unraisable(py, None);
-        }
+    if let Some(error) = finish(py, &dispatchers, EXIT_PATIENCE) {
+        error.write_unraisable(py, None);
     }
 }
 
@@ -262,7 +286,7 @@ pub fn destroy_context(py: Python<'_>) -> PyResult<()> {
         let place = dispatchers.position(|d| Arc::ptr_eq(&d.context, &context));
         place.map(|place| contexts.dispatchers.swap_remove(place))
     };
-    let raised = dispatcher.and_then(|dispatcher| finish(py, &dispatcher, DESTROY_PATIENCE));
+    let raised = dispatcher.and_then(|dispatcher| finish(py, &[dispatcher], DESTROY_PATIENCE));
     raised.map_or(Ok(()), Err)
 }
 

@@ -4,11 +4,14 @@ use super::chid::Chid;
 use crate::ca::channel::Channel;
 use crate::ca::error::Error;
 use crate::ca::status::Status;
+use crate::ca::{errlog, fork};
 use crate::ca_sys::{self, Candidate};
 use crate::convert::names::names;
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 use std::ffi::CStr;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -88,9 +91,25 @@ pub fn load_libca(candidates: Vec<(String, PathBuf)>) -> PyResult<()> {
         .map(|(source, path)| Candidate { source, path })
         .collect();
     match ca_sys::load(&candidates) {
-        Ok(_) => Ok(()),
+        Ok(_) => {
+            fork::watch();
+            Ok(())
+        }
         Err(error) => Err(PyImportError::new_err(error.to_string())),
     }
+}
+
+/// Has libca's error log go to the contexts instead of standard error.
+#[pyfunction]
+pub fn divert_errlog(py: Python<'_>) {
+    py.detach(errlog::divert);
+}
+
+/// Whether some program of this host has a UDP port: what libca goes by to see whether there is a repeater.
+#[pyfunction]
+pub fn udp_port_is_taken(port: u16) -> bool {
+    let bound = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port));
+    bound.is_err_and(|error| error.kind() == ErrorKind::AddrInUse)
 }
 
 /// Who named the libca in use, and its path.

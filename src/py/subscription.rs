@@ -2,9 +2,9 @@
 
 use super::arguments::{DEFAULT_MASK, element_count, event_mask, request_type};
 use super::chid::Chid;
-use crate::ca::dbr::DbrType;
+use crate::ca::dbr::Form;
 use crate::ca::status::Status;
-use crate::ca::subscription::Subscription;
+use crate::ca::subscription::{Subscription, WantedCount, WantedType, Wish};
 use crate::callback::{Callback, callback};
 use crate::errors::{eca, outcome, status, truth};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -42,9 +42,12 @@ impl Evid {
 /// `get`. A channel that is not connected takes a subscription that names its type. Updates that the callback does not keep
 /// up with are dropped, the oldest first (`dropped`).
 ///
+/// It goes on after a reconnect. Where the PV has another type or element count then, so have the updates, as far as None was
+/// given for them. (`native`: also where a type was given, of which only the form counts: plain, STS, TIME, GR or CTRL.)
+///
 /// Returns `(ECA, evid)`. The subscription lives until `clear_subscription`, or as long as its channel.
 #[pyfunction]
-#[pyo3(signature = (chid, callback, chtype=None, count=None, mask=None, use_numpy=false, *, user_args=None))]
+#[pyo3(signature = (chid, callback, chtype=None, count=None, mask=None, use_numpy=false, *, user_args=None, native=false))]
 #[allow(clippy::too_many_arguments)] // ca_create_subscription has them
 pub fn create_subscription<'py>(
     py: Python<'py>,
@@ -55,6 +58,7 @@ pub fn create_subscription<'py>(
     mask: Option<&Bound<'py, PyAny>>,
     #[pyo3(from_py_with = truth)] use_numpy: bool,
     user_args: Option<&Bound<'py, PyAny>>,
+    native: bool,
 ) -> PyResult<(Bound<'py, PyAny>, Option<Evid>)> {
     let callback = Callback::new(callback, user_args, use_numpy)?;
     let Some(chid) = chid else {
@@ -75,19 +79,25 @@ pub fn create_subscription<'py>(
         Some(Err(error)) => return Ok((eca(py, error.status)?, None)),
     };
     let started = requested.and_then(|requested| {
-        // With a type of its own, a subscription may be made before the PV is found.
         let dbr_type = match requested {
-            Some(dbr_type) => dbr_type,
-            None => DbrType::plain(channel.connected_type()?),
+            // With a type of its own, a subscription may be made before the PV is found.
+            Some(dbr_type) if !native => WantedType::Fixed(dbr_type),
+            Some(dbr_type) => WantedType::Native(dbr_type.form()),
+            None => WantedType::Native(Form::Plain),
         };
-        let held = channel.element_count();
         let count = match count {
-            Some(count) if held > 0 => count.min(held),
-            Some(count) => count,
-            None => held,
+            Some(count) => WantedCount::Fixed(count),
+            // Not known yet.
+            None if channel.element_count() == 0 => WantedCount::Fixed(0),
+            None => WantedCount::Native,
+        };
+        let wish = Wish {
+            dbr_type,
+            count,
+            mask,
         };
         let handler = callback.handler();
-        py.detach(|| channel.subscribe(dbr_type, count, mask, handler))
+        py.detach(|| channel.subscribe(wish, handler))
     });
     let (status, subscription) = outcome(started)?;
     let evid = subscription.map(|subscription| {

@@ -1,0 +1,65 @@
+"""``sys.exit`` in a callback: it ends the program, as it does anywhere else.
+
+Callbacks run on a dispatcher's thread, where SystemExit would end nothing but that thread. So SystemExit and
+KeyboardInterrupt are handed on to the main thread, which raises them wherever it is: its ``finally`` clauses and what
+``atexit`` has run as for a ``sys.exit`` of its own.
+
+What has the main thread look is a signal, as for Ctrl-C; nothing else ends a ``time.sleep`` or the wait for a lock.
+SIGURG is one that the system ignores unless a program wants it, and so does no harm wherever it may come from.
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import logging
+import signal
+import sys
+import threading
+from types import FrameType
+
+_SIGNAL = getattr(signal, "SIGURG", None)
+
+_handed_on: list[BaseException] = []
+"""What the main thread is to raise, or has raised: the first counts, and is not to be followed by others while the
+program cleans up."""
+_raised = False
+_interrupted = False
+
+
+def _raise(signum: int, frame: FrameType | None) -> None:
+    global _raised
+    if _handed_on and not _raised:
+        _raised = True
+        raise _handed_on[0]
+
+
+def install() -> None:
+    """Called as the package is imported: only the main thread may, and only where the program has no use for it."""
+    if _SIGNAL is None or signal.getsignal(_SIGNAL) is not signal.SIG_DFL:
+        return
+    with contextlib.suppress(ValueError):  # not the main thread, or not the main interpreter
+        signal.signal(_SIGNAL, _raise)
+
+
+def hand_on(error: BaseException) -> bool:
+    """Has the main thread raise what a callback has raised; False where it cannot."""
+    global _interrupted
+    main = threading.main_thread()
+    if not main.is_alive() or main.ident is None:
+        return False
+    if _handed_on:
+        logging.getLogger("cachannel").debug("%r in a callback, while the program ends", error)
+        return True
+    if _SIGNAL is not None and signal.getsignal(_SIGNAL) is _raise:
+        _handed_on.append(error)
+        signal.pthread_kill(main.ident, _SIGNAL)
+        return True
+    # Without the signal the main thread can be interrupted as by Ctrl-C, but not with a status.
+    if not _interrupted and callable(signal.getsignal(signal.SIGINT)):
+        _interrupted = True
+        if sys.platform == "win32":
+            _thread.interrupt_main()
+        else:
+            signal.pthread_kill(main.ident, signal.SIGINT)
+    return False

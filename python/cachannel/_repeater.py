@@ -1,0 +1,120 @@
+"""Sees to it that there is a CA repeater before libca looks for one.
+
+libca would start a program ``caRepeater`` from PATH. Where it finds none it complains, or is the repeater itself, which
+then ends with this process; and it leaves behind a child that nobody waits for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+from . import _ca, _libca, _variables
+
+_PATIENCE = 5.0
+"""Seconds that a repeater may take to start; it takes some hundredths."""
+
+_REGISTER = bytes([0, 24, *[0] * 10, 127, 0, 0, 1])
+"""What a client says to the repeater (REPEATER_REGISTER), which confirms it."""
+
+_warned = False
+
+
+def look() -> None:
+    """Start a repeater where the host has none; warn, once, where that fails."""
+    global _warned
+    port = _variables.repeater_port()
+    if _ca.udp_port_is_taken(port):
+        return
+    python = interpreter()
+    if python is None:
+        import shutil
+
+        if shutil.which("caRepeater"):
+            return  # libca starts it
+        problem = f"there is no Python interpreter to run it, as {sys.executable!r} is none"
+    else:
+        # Not at the top: what python -m runs must not be imported with the package.
+        from . import repeater
+
+        command = repeater.command(python, _libca.libca_path(), detach=True)
+        problem = _start(command, port) or _wait_until_it_serves(port)
+    if problem and not _warned:
+        import logging  # seldom needed, as what else is not imported at the top
+
+        _warned = True
+        logging.getLogger("cachannel").warning(
+            "no CA repeater runs on this host, and none could be started: %s. Channels that lose their IOC may "
+            "reconnect late. Run caRepeater, or python -m cachannel.repeater",
+            problem,
+        )
+
+
+def interpreter() -> str | None:
+    """The Python interpreter, unless this is another program, with Python in it, that must not be started again."""
+    name = Path(sys.executable or "").name.lower()
+    if getattr(sys, "frozen", False) or not re.match(r"(python|pypy)(?!service)", name):
+        return None
+    return sys.executable
+
+
+def _start(command: list[str], port: int) -> str:
+    """Start it as a process that is on its own. Returns what went wrong."""
+    import subprocess
+
+    environment = {**os.environ, "EPICS_CA_REPEATER_PORT": str(port)}
+    # No folder is kept in use by it.
+    root = Path(sys.executable).anchor or None
+    try:
+        if sys.platform == "win32":
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd=root,
+                env=environment,
+                creationflags=subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP,
+            )
+            process.returncode = 0  # it is not ours to wait for, and must not be warned of
+            return ""
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=root,
+            env=environment,
+            start_new_session=True,
+        ) as process:
+            try:
+                # It leaves its first process, and then closes its output when nothing but the port can be in its way.
+                said, _ = process.communicate(timeout=_PATIENCE)
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(OSError):
+                    os.killpg(process.pid, 9)
+                return f"it has not started within {_PATIENCE:g} s"
+    except OSError as error:
+        return str(error)
+    return said.decode(errors="replace").strip().rpartition("\n")[2]
+
+
+def _wait_until_it_serves(port: int) -> str:
+    """Ask it, as clients do, until it answers: to try the port would be in its way when it takes it."""
+    import socket
+
+    end = time.monotonic() + _PATIENCE
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.bind(("127.0.0.1", 0))
+        client.settimeout(0.001)
+        while time.monotonic() < end:
+            # Windows lets a receiver know that nobody has listened, yet.
+            with contextlib.suppress(OSError):
+                client.sendto(_REGISTER, ("127.0.0.1", port))
+                client.recv(64)  # the answer has a port of its own
+                return ""
+    return f"nothing answers at UDP port {port}"

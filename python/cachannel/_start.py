@@ -1,0 +1,41 @@
+"""What is seen to before libca makes a context: it then reads the environment, and soon looks for a repeater."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+from . import _ca, _repeater, _variables
+
+_lock = threading.RLock()
+_environment_is_seen_to = False
+
+
+def _renew_lock() -> None:
+    """In a forked child: another thread of the parent may have held it."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+def prepare() -> None:
+    """Called before each context is made."""
+    global _environment_is_seen_to
+    with _lock:
+        if not _environment_is_seen_to:
+            _environment_is_seen_to = True
+            mistakes = list(_variables.mistakes())
+            if mistakes:
+                import logging  # seldom needed
+
+                for text in mistakes:
+                    logging.getLogger("cachannel").warning("%s", text)
+                _variables.mend()
+            # The error log of a process with an IOC is the IOC's.
+            if not {"softioc", "epicscorelibs.ioc"} & sys.modules.keys():
+                _ca.divert_errlog()
+        _repeater.look()

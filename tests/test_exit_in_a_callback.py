@@ -1,0 +1,113 @@
+"""``sys.exit`` in a callback ends the program with its status, whatever the main thread is doing."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+
+import pytest
+from helpers import RunScript, assert_quiet
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the main thread is told by a signal")
+
+WATCH = """
+    def leave(args):
+        seen.append(1)
+        if len(seen) > 5:
+            left.append(time.monotonic())
+            {leave}
+    seen, left = [], []
+    watched = [connect(f"fast{{number}}") for number in range(20)]
+    def watch():
+        for chid in watched:
+            ca.create_subscription(chid, leave)
+        ca.flush_io()
+"""
+
+MAIN = {
+    "sleeps": "time.sleep(60)",
+    "computes": "while True: pass",
+    "waits for an event": "threading.Event().wait(60)",
+    "runs asyncio": "import asyncio; asyncio.run(asyncio.sleep(60))",
+    "is in pend_event": "ca.pend_event(60)",
+    "is in searchw": "missing = CaChannel('no-such-pv:in-any-ioc'); missing.setTimeout(60); missing.searchw()",
+}
+
+
+@pytest.mark.parametrize("main", MAIN)
+def test_it_ends_the_program(run_script: RunScript, main: str) -> None:
+    code = f"""
+    import atexit
+    atexit.register(lambda: print("took", time.monotonic() - left[0] < 2))
+    try:
+        watch()
+        {MAIN[main]}
+    finally:
+        time.sleep(0.5)  # further callbacks say the same, and are not to break into this
+        print("cleaned up")
+    """
+    result = run_script(textwrap.dedent(WATCH.format(leave="sys.exit(3)")) + textwrap.dedent(code))
+    assert (result.returncode, result.stdout, result.stderr) == (3, "cleaned up\ntook True\n", "")
+
+
+@pytest.mark.parametrize(
+    ("leave", "status", "stderr"),
+    [
+        ("sys.exit()", 0, ""),
+        ("sys.exit('not today')", 1, "not today\n"),
+        ("raise SystemExit(7)", 7, ""),
+        ("ca.pend_event(5)", 5, ""),  # raised by a callback within the callback
+        ("raise KeyboardInterrupt", -2, "KeyboardInterrupt\n"),
+    ],
+)
+def test_its_status(run_script: RunScript, leave: str, status: int, stderr: str) -> None:
+    code = WATCH.format(leave=leave)
+    if "pend_event" in leave:
+        code = code.replace("if len(seen)", "if len(seen) > 10: sys.exit(5)\n        if len(seen)")
+    result = run_script(textwrap.dedent(code) + "\nwatch()\ntime.sleep(60)\n")
+    assert (result.returncode, result.stdout) == (status, "")
+    assert result.stderr.endswith(stderr)
+    assert bool(result.stderr) == bool(stderr)
+    assert result.seconds < 20
+
+
+def test_a_program_that_has_its_own_use_for_the_signal(run_script: RunScript) -> None:
+    result = run_script(
+        textwrap.dedent(WATCH.format(leave="sys.exit(3)"))
+        + textwrap.dedent(
+            """
+            signal.signal(signal.SIGURG, lambda *args: print("urgent"))
+            signal.raise_signal(signal.SIGURG)
+            watch()
+            time.sleep(60)
+            """
+        )
+    )
+    # It is interrupted, and the log says what for.
+    assert result.stdout == "urgent\n"
+    assert "SystemExit: 3" in result.stderr
+    assert result.returncode in (1, -2)
+    assert result.seconds < 20
+
+
+def test_callbacks_go_on_until_the_program_has_ended(run_script: RunScript) -> None:
+    result = run_script(
+        textwrap.dedent(WATCH.format(leave="sys.exit(3)"))
+        + textwrap.dedent(
+            """
+            try:
+                watch()
+                time.sleep(60)
+            except SystemExit as error:
+                print("status", error.code)
+            count = len(seen)
+            wait_for(lambda: len(seen) > count + 20)
+            done = []
+            ca.get(watched[0], callback=lambda args: done.append(args["status"]))
+            ca.pend_event(0.1)
+            wait_for(lambda: done)
+            print(*done)
+            """
+        )
+    )
+    assert_quiet(result, "status 3\nECA.NORMAL\n")

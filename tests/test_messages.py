@@ -1,0 +1,202 @@
+"""What libca and libCom have to say goes to logging, whichever way they say it, or to the program's handler."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import SERVER_PORT
+from helpers import RunScript, assert_quiet
+from ioc import free_port
+
+RECORDS = """
+    records = []
+    handler = logging.Handler()
+    handler.emit = records.append
+    logging.getLogger().addHandler(handler)
+    def texts():
+        return [record.getMessage() for record in records if record.name == "cachannel.libca"]
+    def said(what):
+        return [text for text in texts() if what in text]
+"""
+
+# A server that answers every search, and does something else than it should to who connects.
+SERVER = """
+    import socket, struct
+    def server(treat, delay=0.0):
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        tcp = socket.socket()
+        udp.bind(("127.0.0.1", FAKE))
+        tcp.bind(("127.0.0.1", FAKE))
+        tcp.listen()
+        def answer():
+            while True:
+                request, client = udp.recvfrom(2048)
+                while len(request) >= 16:
+                    command, size, _, _, cid, _ = struct.unpack(">HHHHII", request[:16])
+                    if command == 6:
+                        time.sleep(delay)
+                        reply = struct.pack(">HHHHIIHHI", 6, 8, FAKE, 0, 0xFFFFFFFF, cid, 13, 0, 0)
+                        udp.sendto(struct.pack(">HHHHII", 0, 0, 0, 13, 0, 0) + reply, client)
+                    request = request[16 + size:]
+        def accept():
+            while True:
+                treat(tcp.accept()[0])
+        for work in (answer, accept):
+            threading.Thread(target=work, daemon=True).start()
+"""
+
+
+RESET = """
+    def reset(client):
+        client.recv(16)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+    server(reset)
+"""
+
+
+@pytest.fixture
+def fake() -> dict[str, str]:
+    """The variables for a program with such a server."""
+    port = free_port()
+    return {"EPICS_CA_ADDR_LIST": f"127.0.0.1:{SERVER_PORT} 127.0.0.1:{port}", "FAKE": str(port)}
+
+
+def test_nobody_listens_where_a_name_server_should(run_script: RunScript) -> None:
+    result = run_script(
+        RECORDS
+        + """
+    with CaChannel(P + "calong"):
+        wait_for(lambda: said("Unable to connect"))
+    print(said("Unable to connect")[0])
+    """,
+        env={"EPICS_CA_NAME_SERVERS": f"127.0.0.1:{free_port()}"},
+    )
+    assert_quiet(result, 'CAC: Unable to connect because "Connection refused"\n')
+
+
+def test_a_circuit_that_is_reset(run_script: RunScript, fake: dict[str, str]) -> None:
+    result = run_script(
+        RECORDS
+        + "    FAKE = int(os.environ['FAKE'])\n"
+        + SERVER
+        + RESET
+        + """
+    channel = CaChannel("no-such-pv")
+    channel.search()
+    channel.flush_io()
+    wait_for(lambda: said("Unexpected problem with CA circuit"))
+    print({record.levelname for record in records})
+    """,
+        env=fake,
+    )
+    assert_quiet(result, "{'WARNING'}\n")
+
+
+def test_a_server_that_goes_away(run_script: RunScript, fake: dict[str, str]) -> None:
+    result = run_script(
+        RECORDS
+        + "    FAKE = int(os.environ['FAKE'])\n"
+        + SERVER
+        + """
+    def close(client):
+        client.recv(16)
+        client.sendall(struct.pack(">HHHHII", 0, 0, 0, 13, 0, 0))
+        client.recv(2048)
+        client.close()
+    server(close)
+    channel = CaChannel("no-such-pv")
+    channel.search()
+    channel.flush_io()
+    wait_for(lambda: said("Virtual circuit disconnect"))
+    print("ok")
+    """,
+        env=fake,
+    )
+    assert_quiet(result, "ok\n")
+
+
+def test_a_pv_that_two_servers_have(run_script: RunScript, fake: dict[str, str]) -> None:
+    result = run_script(
+        RECORDS
+        + "    FAKE = int(os.environ['FAKE'])\n"
+        + SERVER
+        + """
+    server(lambda client: None, delay=0.5)
+    channel = CaChannel(P + "calong")
+    channel.searchw()
+    wait_for(lambda: said("Identical process variable names on multiple servers"))
+    print(channel.getw(), P + "calong" in said("Identical process")[0])
+    """,
+        env=fake,
+    )
+    assert_quiet(result, "5 True\n")
+
+
+def test_a_handler_of_the_program_gets_them(run_script: RunScript, fake: dict[str, str]) -> None:
+    result = run_script(
+        RECORDS
+        + "    FAKE = int(os.environ['FAKE'])\n"
+        + SERVER
+        + RESET
+        + """
+    messages = []
+    ca.replace_printf_handler(messages.append)
+    channel = CaChannel("no-such-pv")
+    channel.search()
+    channel.flush_io()
+    wait_for(lambda: any("Unexpected problem with CA circuit" in message for message in messages))
+    print(texts())
+    """,
+        env=fake,
+    )
+    assert_quiet(result, "[]\n")
+
+
+LOG = """
+    import ctypes
+    from pathlib import Path
+    com = next(Path(cachannel.libca_path()).parent.glob("libCom.so.*"))
+    com = ctypes.CDLL(str(com))
+    with CaChannel(P + "calong") as channel:
+        channel.getw()
+        com.errlogPrintf(b"from the IOC\\n")
+        com.errlogFlush()
+"""
+
+
+def test_the_error_log_of_a_program_without_ioc(run_script: RunScript) -> None:
+    result = run_script(RECORDS + LOG + '    wait_for(lambda: said("from the IOC"))\n')
+    assert_quiet(result, "")
+
+
+@pytest.mark.parametrize("module", ["softioc.softioc", "epicscorelibs.ioc"])
+def test_the_error_log_of_a_program_with_an_ioc_is_the_iocs(run_script: RunScript, module: str) -> None:
+    result = run_script(f"    import {module}\n" + RECORDS + LOG + "    print(said('from the IOC'))\n")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "[]\n", "from the IOC\n")
+
+
+def test_a_flood_of_one_message(run_script: RunScript) -> None:
+    """libca has a word for each packet of an answer that it drops."""
+    result = run_script(
+        RECORDS
+        + """
+    channel = CaChannel(P + "big")
+    channel.setTimeout(10)
+    channel.searchw()
+    channel.setTimeout(1)
+    try:
+        channel.getw()
+    except CaChannelException as error:
+        print(error.status, error)
+    wait_for(lambda: said("EPICS_CA_MAX_ARRAY_BYTES ignored"))
+    print(len(records) < 10, "set EPICS_CA_MAX_ARRAY_BYTES to more" in said("EPICS_CA_MAX_ARRAY_BYTES ignored")[0])
+    # What is small enough comes.
+    print(len(channel.getw(count=100)))
+    """,
+        env={"EPICS_CA_AUTO_ARRAY_BYTES": "NO", "EPICS_CA_MAX_ARRAY_BYTES": "20000"},
+    )
+    first, second, third = result.stdout.splitlines()
+    assert (result.returncode, result.stderr) == (0, "")
+    assert first.startswith("ECA.TIMEOUT ")
+    assert "larger than EPICS_CA_MAX_ARRAY_BYTES" in first
+    assert (second, third) == ("True True", "100")
