@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ioc import BUNCHES, Ioc, free_port, udp_port_is_free, wait_for
+from ioc import BUNCHES, IOC_PYTHON, Ioc, free_port, udp_port_is_free, wait_for
 
 SERVER_PORT = free_port()
 RESTART_PORT = free_port()
@@ -88,7 +88,7 @@ def stop_server(chid):
 @pytest.fixture(scope="session", autouse=True)
 def repeater() -> Iterator[None]:
     """A CA repeater for the session: the first program would start one that stays."""
-    process = subprocess.Popen([sys.executable, "-c", _REPEATER], stdin=subprocess.PIPE)
+    process = subprocess.Popen([IOC_PYTHON, "-c", _REPEATER], stdin=subprocess.PIPE)
     wait_for(lambda: process.poll() is not None or not udp_port_is_free(REPEATER_PORT), 20, "the repeater listens")
     assert process.poll() is None
     yield

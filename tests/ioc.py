@@ -27,6 +27,8 @@ RECORDS = HERE / "records.db"
 MANUAL = HERE / "manual.db"
 BUNCH = HERE / "bunch.db"
 ACCESS = HERE / "access.acf"
+# A Python that has epicscorelibs, where the one that is tested has none.
+IOC_PYTHON = os.environ.get("IOC_PYTHON", sys.executable)
 BUNCHES = 15  # bunch.db holds 10 records and is loaded so many times
 
 _SEARCH = 6
@@ -117,7 +119,7 @@ class Ioc:
         if self.full:
             databases.append((RECORDS, f"P={self.prefix}"))
             databases += [(BUNCH, f"P={self.prefix},D={tens}") for tens in range(BUNCHES)]
-        arguments = [sys.executable, str(Path(__file__).resolve()), "--limit", str(self.limit)]
+        arguments = [IOC_PYTHON, str(Path(__file__).resolve()), "--limit", str(self.limit)]
         arguments += ["--access", str(ACCESS), "--prefix", self.prefix]
         for path, macros in databases:
             arguments += ["--database", str(path), macros]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 from pathlib import Path
 
 import cachannel
@@ -256,6 +257,7 @@ def test_libca_of_the_system(run_script: RunScript) -> None:
     assert_quiet(result, f"[1.0, 2.0, 3.0] {found[0]}\n")
 
 
+@pytest.mark.skipif(importlib.util.find_spec("epicscorelibs") is None, reason="another libca is tested, alone")
 def test_one_libca_with_epicscorelibs(run_script: RunScript) -> None:
     # The process maps one libca, so that softioc, p4p and aioca share it.
     result = run_script(

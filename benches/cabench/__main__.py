@@ -93,10 +93,11 @@ def main() -> int:
     if not runner.samples:
         return 130
 
+    rounds = 1 + max(sample.round for sample in runner.samples)
     summary = Summary(selected, clients, runner.samples)
-    description = {**machine.description(clients, installed), "rounds": arguments.rounds}
+    description = {**machine.description(clients, installed), "rounds": rounds}
     text = report.tables(summary)
-    caption = f"{machine.caption()}; medians of {arguments.rounds} rounds"
+    caption = f"{machine.caption()}; medians of {rounds} rounds"
     print(f"\n{caption}\n\n{text}\nIt took {(time.monotonic() - begun) / 60:.1f} minutes.")
 
     RESULTS.joinpath("results.txt").write_text(f"{caption}\n\n{text}")

@@ -20,6 +20,9 @@ _channels: dict[Key, ca.chid] = {}
 
 _TIME_TO_ANSWER = 1.0
 
+AT_ONCE = 1e-6
+"""The shortest timeout: 0 is none at all."""
+
 # A child after fork has none of its parent's channels.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_channels.clear)
@@ -40,7 +43,7 @@ def is_connected(chid: ca.chid | None) -> bool:
 
 def remaining(deadline: float) -> float:
     """Seconds until the deadline; never 0, which would be for ever."""
-    return max(deadline - time.monotonic(), 1e-6)
+    return max(deadline - time.monotonic(), AT_ONCE)
 
 
 def wait(deadline: float, chid: ca.chid) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from . import _ca, ca
-from ._connections import remaining
+from ._connections import AT_ONCE, remaining
 from ._constants import ECA_BADCOUNT, ECA_NORMAL, ECA_STRTOBIG, ECA_TIMEOUT
 from ._enums import DBF
 from ._errors import CaChannelException, CaChannelValueError, write_failed
@@ -55,13 +55,13 @@ def put_wait(targets: list[Target], timeout: float | None, throw: bool) -> list[
 
     With `throw` it ends at the first that could not be sent.
     """
+    if len(targets) == 1:
+        return [_sent_and_completed(targets[0], 0.0 if timeout is None else max(timeout, AT_ONCE))]
     deadline = None if timeout is None else time.monotonic() + timeout
 
     def left() -> float:
         return 0.0 if deadline is None else remaining(deadline)
 
-    if len(targets) == 1:
-        return [_sent_and_completed(targets[0], left())]
     # A group for each, so that the outcome of each is known.
     groups = [_group() for _ in targets]
     try:
@@ -82,14 +82,14 @@ def put_wait(targets: list[Target], timeout: float | None, throw: bool) -> list[
 
 def _sent_and_completed(target: Target, timeout: float) -> Any:
     """The same for one, which delivers no other callbacks while it waits."""
-    statuses: list[int] = []
-
-    def send(chid: ca.chid, value: Any) -> int:
-        statuses.append(_ca.put_wait(chid, value, timeout=timeout))
-        return ECA_NORMAL
-
-    sent = _sent(target, send)
-    return _completed(target, statuses[0]) if sent is True else sent
+    name, chid, value = target
+    if isinstance(chid, CaChannelException):
+        return chid
+    try:
+        status = _ca.put_wait(chid, _text_for(name, chid, value), timeout=timeout)
+    except CaChannelException as error:
+        return error
+    return _completed(target, status)
 
 
 def _group() -> int:
