@@ -29,8 +29,9 @@ mod py;
 #[cfg(feature = "python")]
 mod thread_state;
 
+// "Free-threaded Python" in docs/internals.rst says what `gil_used` waits for.
 #[cfg(feature = "python")]
-#[pyo3::pymodule(name = "_ca")]
+#[pyo3::pymodule(name = "_ca", gil_used = true)]
 mod module {
     #[pymodule_export]
     use crate::py::channel::Transfers;
