@@ -54,7 +54,7 @@ def test_arguments_by_keyword(connect: Connect) -> None:
 
 
 def test_sg_block_waits_for_the_put_to_complete(connect: Connect, gid: int) -> None:
-    slow, done = connect("slow"), connect("slow:done")
+    slow, done = connect("slower"), connect("slower:done")
     write(done, 0)
     assert ca.sg_put(gid, slow, 1) == ca.ECA_NORMAL
     ca.flush_io()
@@ -80,7 +80,7 @@ def test_timeout_and_after(connect: Connect, gid: int) -> None:
 
 
 def test_reset_forgets_what_is_outstanding(connect: Connect, gid: int) -> None:
-    slow = connect("slow")
+    slow = connect("slower")
     ca.sg_put(gid, slow, 1)
     ca.flush_io()
     assert ca.sg_test(gid) is ca.ECA.IOINPROGRESS
@@ -96,7 +96,7 @@ def test_empty_group(gid: int) -> None:
 
 
 def test_two_groups_are_independent(connect: Connect, gid: int) -> None:
-    slow, plain = connect("slow"), connect("calong")
+    slow, plain = connect("slower"), connect("calong")
     write(plain, 5)
     status, other = ca.sg_create()
     assert status == ca.ECA_NORMAL
@@ -111,7 +111,7 @@ def test_two_groups_are_independent(connect: Connect, gid: int) -> None:
 
 
 def test_a_group_does_not_hold_up_pend_io(connect: Connect, gid: int) -> None:
-    slow, plain = connect("slow"), connect("calong")
+    slow, plain = connect("slower"), connect("calong")
     write(plain, 5)
     ca.sg_put(gid, slow, 3)
     assert read(plain) == 5
