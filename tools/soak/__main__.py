@@ -41,6 +41,12 @@ class Soak:
         self._random = random.Random(seed)
         self._works = {name: work for name, work in WORKS.items() if only in name}
 
+    @property
+    def left_out(self) -> list[str]:
+        """Loads that had no turn."""
+        had = {name for name, _, _ in self.outcomes}
+        return [name for name in self._works if name not in had]
+
     def _start(self, name: str, seconds: float) -> Process:
         seed = self._random.randrange(2**31)
         job = Job(seconds, seed, self._place.ioc.prefix, self._server.prefix, self._share)
@@ -114,6 +120,8 @@ def main() -> int:
         soak = Soak(place, server, arguments.minutes, seed, arguments.only)
         soak.run()
     print(f"\n{table(soak.outcomes)}\n\n{findings(soak.outcomes)}".rstrip())
+    if soak.left_out:
+        print(f"\nno time was left for: {', '.join(soak.left_out)}")
     found = sum(len(outcome.found) for _, _, outcome in soak.outcomes)
     minutes = (time.monotonic() - began) / 60
     print(f"\n{minutes:.1f} min, seed {seed}, the faulty server had {server.life} lives: {found or 'nothing'} found")
