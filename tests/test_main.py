@@ -64,7 +64,8 @@ def test_what_is_here(main: Main) -> None:
         ("EPICS_CA_SERVER_PORT", "80", "'80' is no port between 5001 and 65535; 5064 counts"),
         ("EPICS_CA_CONN_TMO", "soon", "'soon' is no number; 30 counts"),
         ("EPICS_CA_MAX_SEARCH_PERIOD", "5.5", "5.5 is less than 60; 60 counts"),
-        ("EPICS_CA_ADRLIST", "127.0.0.1", "libca knows no such variable"),
+        ("EPICS_CA_ADRLIST", "127.0.0.1", "libca knows no such variable; EPICS_CA_ADDR_LIST may have been meant"),
+        ("EPICS_CA_OF_OUR_SITE", "1", "libca knows no such variable"),
     ],
 )
 def test_a_variable_that_makes_no_sense(main: Main, variable: str, value: str, warning: str) -> None:
@@ -72,6 +73,12 @@ def test_a_variable_that_makes_no_sense(main: Main, variable: str, value: str, w
     assert result.returncode == 0
     warnings = [line for line in result.stdout.splitlines() if line.startswith("warning: ")]
     assert any(variable in line and warning in line for line in warnings), result.stdout
+
+
+def test_what_makes_no_sense_is_told_once_and_mended(main: Main, prefix: str) -> None:
+    result = main(prefix + "catest", "-w", "10", EPICS_CA_MAX_SEARCH_PERIOD="5.5")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.count("5.5 is less than 60") == 1
 
 
 def test_nowhere_to_look(main: Main) -> None:

@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Sequence
 
-from . import _ca, _report, ca
+from . import _ca, _report, _start, ca
 from ._search import report
 
 
@@ -45,8 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(*_report.environment(), sep="\n")
     if not options.name:
         return 0
-    # What libca itself has to say goes to stderr.
+    # What libca itself has to say is logged, on stderr; what is wrong with the variables was told above.
     sys.stdout.flush()
+    _start.tells_of_mistakes = False
     lines, all_connected = report(options.name, options.seconds)
     print("", *lines, sep="\n")
     return 0 if all_connected else 1

@@ -11,6 +11,9 @@ from . import _ca, _repeater, _variables
 _lock = threading.RLock()
 _environment_is_seen_to = False
 
+tells_of_mistakes = True
+"""Whether mistakes in the variables are logged; for a program that has told of them, they are only mended."""
+
 
 def _renew_lock() -> None:
     """In a forked child: another thread of the parent may have held it."""
@@ -32,7 +35,7 @@ def prepare() -> None:
             if mistakes:
                 import logging  # seldom needed
 
-                for text in mistakes:
+                for text in mistakes if tells_of_mistakes else ():
                     logging.getLogger("cachannel").warning("%s", text)
                 _variables.mend()
             # The error log of a process with an IOC is the IOC's.

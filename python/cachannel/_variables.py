@@ -251,16 +251,24 @@ def problems(name: str) -> Iterator[str]:
         yield from (f"{name}: {problem}" for problem in VARIABLES[name].check(text))
 
 
-def _unknown() -> list[str]:
+def _unknown() -> Iterator[tuple[str, str]]:
+    """Names that look like libca's, each with the one that may have been meant, or nothing."""
     known = VARIABLES.keys() | _OF_SERVERS
-    return sorted(name for name in os.environ if name.startswith("EPICS_CA_") and name not in known)
+    for name in sorted(name for name in os.environ if name.startswith("EPICS_CA_") and name not in known):
+        import difflib  # seldom needed
+
+        yield name, "".join(difflib.get_close_matches(name, VARIABLES, 1, 0.85))
+
+
+def _unknown_told(name: str, meant: str) -> str:
+    return f"{name}: libca knows no such variable" + (f"; {meant} may have been meant" if meant else "")
 
 
 def warnings() -> Iterator[str]:
     """What is wrong with the variables that are set."""
     for name in VARIABLES:
         yield from problems(name)
-    yield from (f"{name}: libca knows no such variable" for name in _unknown())
+    yield from (_unknown_told(name, meant) for name, meant in _unknown())
     if not (searches_interfaces() or search_addresses() or name_servers()):
         yield "no PV can be found: EPICS_CA_AUTO_ADDR_LIST is NO and there is no address to search"
 
@@ -269,11 +277,7 @@ def mistakes() -> Iterator[str]:
     """As ``warnings``, for a log: without what libca tells itself, and names that a site has for something else."""
     for name in VARIABLES:
         yield from problems(name)
-    for name in _unknown():
-        import difflib  # seldom needed
-
-        for meant in difflib.get_close_matches(name, VARIABLES, 1, 0.85):
-            yield f"{name}: libca knows no such variable; {meant} may have been meant"
+    yield from (_unknown_told(name, meant) for name, meant in _unknown() if meant)
 
 
 def mend() -> None:
