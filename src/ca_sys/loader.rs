@@ -2,7 +2,7 @@
 
 use super::bindings::LibCa;
 use std::error::Error;
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -97,6 +97,13 @@ impl Loaded {
     /// libca's functions.
     pub fn api(&self) -> &LibCa {
         &self.api
+    }
+
+    /// The version of Channel Access that it speaks, such as "4.13".
+    pub fn version(&self) -> String {
+        // SAFETY: ca_version gives a constant text.
+        let text = unsafe { CStr::from_ptr(self.api.ca_version()) };
+        text.to_string_lossy().into_owned()
     }
 
     /// The error log of libca's libCom.

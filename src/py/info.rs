@@ -9,7 +9,6 @@ use crate::ca_sys::{self, Candidate};
 use crate::convert::names::names;
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
-use std::ffi::CStr;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::PathBuf;
@@ -75,12 +74,8 @@ pub fn message(status: i32) -> &'static str {
 /// The version of Channel Access that libca speaks, such as "4.13" (ca_version).
 #[pyfunction]
 pub fn version() -> PyResult<String> {
-    let api = ca_sys::loaded()
-        .ok_or_else(|| Error::from(Status::INTERNAL))?
-        .api();
-    // SAFETY: ca_version gives a constant text.
-    let text = unsafe { CStr::from_ptr(api.ca_version()) };
-    Ok(text.to_string_lossy().into_owned())
+    let libca = ca_sys::loaded().ok_or_else(|| Error::from(Status::INTERNAL))?;
+    Ok(libca.version())
 }
 
 /// Opens the first of the (source, path) candidates that is a libca.
