@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 
 
 def _end_with_input() -> None:
@@ -25,7 +26,9 @@ def main() -> None:
 
     libca = ctypes.CDLL(get_lib("ca"))
     threading.Thread(target=_end_with_input, daemon=True).start()
-    libca.caRepeaterThread(None)  # does not return
+    while True:
+        libca.caRepeaterThread(None)  # runs on, unless somebody looks whether the port is free at the very moment
+        time.sleep(0.01)
 
 
 if __name__ == "__main__":
