@@ -90,6 +90,44 @@ def test_a_program_that_has_its_own_use_for_the_signal(run_script: RunScript) ->
     assert result.seconds < 20
 
 
+def test_in_a_thread_that_polls_its_wait_ends(run_script: RunScript) -> None:
+    """A callback of a non-preemptive context is called by a wait, which it ends, as any function that is called."""
+    result = run_script(
+        """
+        ca.create_context(False)
+        ca.create_subscription(connect("fast0"), lambda args: sys.exit(4))
+        try:
+            ca.pend_event(60)
+        except SystemExit as error:
+            print("status", error.code)
+            raise
+        """
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (4, "status 4\n", "")
+    assert result.seconds < 20
+
+
+def test_where_the_main_thread_has_ended_there_is_the_log(run_script: RunScript) -> None:
+    result = run_script(
+        """
+        def rest():
+            threading.main_thread().join()
+            seen = threading.Event()
+            def leave(args):
+                seen.set()
+                sys.exit(3)
+            chid = connect("calong")
+            ca.get(chid, callback=leave)
+            ca.flush_io()
+            assert seen.wait(20)
+            print(read(chid))
+        threading.Thread(target=rest).start()
+        """
+    )
+    assert (result.returncode, result.stdout) == (0, "5\n")
+    assert "SystemExit: 3" in result.stderr
+
+
 def test_callbacks_go_on_until_the_program_has_ended(run_script: RunScript) -> None:
     result = run_script(
         textwrap.dedent(WATCH.format(leave="sys.exit(3)"))
