@@ -50,6 +50,23 @@ def test_it_ends_the_program(run_script: RunScript, main: str) -> None:
     assert (result.returncode, result.stdout, result.stderr) == (3, "cleaned up\ntook True\n", "")
 
 
+def test_a_signal_that_comes_just_before_a_wait(run_script: RunScript) -> None:
+    """The system does not end the wait then: here such signals are lost."""
+    code = """
+    kill, lost = signal.pthread_kill, []
+    def pthread_kill(thread, number):
+        if len(lost) < 2:
+            lost.append(number)
+        else:
+            kill(thread, number)
+    signal.pthread_kill = pthread_kill
+    watch()
+    threading.Event().wait(20)
+    """
+    result = run_script(textwrap.dedent(WATCH.format(leave="sys.exit(3)")) + textwrap.dedent(code))
+    assert (result.returncode, result.stdout, result.stderr) == (3, "", "")
+
+
 @pytest.mark.parametrize(
     ("leave", "status", "stderr"),
     [

@@ -16,9 +16,13 @@ import logging
 import signal
 import sys
 import threading
+import time
 from types import FrameType
 
 _SIGNAL = getattr(signal, "SIGURG", None)
+
+_AGAIN = 0.05
+"""Seconds between two signals."""
 
 _handed_on: list[BaseException] = []
 """What the main thread is to raise, or has raised: the first counts, and is not to be followed by others while the
@@ -42,6 +46,13 @@ def install() -> None:
         signal.signal(_SIGNAL, _raise)
 
 
+def _insist(main: threading.Thread, number: int) -> None:
+    """Tell the main thread until it has raised: a signal that comes just before it begins to wait does not end that."""
+    while not _raised and main.is_alive() and main.ident is not None:
+        signal.pthread_kill(main.ident, number)
+        time.sleep(_AGAIN)
+
+
 def hand_on(error: BaseException) -> bool:
     """Has the main thread raise what a callback has raised; False where it cannot."""
     global _interrupted
@@ -54,6 +65,7 @@ def hand_on(error: BaseException) -> bool:
     if _SIGNAL is not None and signal.getsignal(_SIGNAL) is _raise:
         _handed_on.append(error)
         signal.pthread_kill(main.ident, _SIGNAL)
+        threading.Thread(target=_insist, args=(main, _SIGNAL), name="cachannel exit", daemon=True).start()
         return True
     # Without the signal the main thread can be interrupted as by Ctrl-C, but not with a status.
     if not _interrupted and callable(signal.getsignal(signal.SIGINT)):
