@@ -104,6 +104,29 @@ def test_nonsense_is_logged_and_stays_in_the_environment(run_script: RunScript) 
     assert_quiet(result, "5\n5\n('cachannel', 'WARNING') x\n")
 
 
+def test_a_host_that_is_known_again_counts_again(run_script: RunScript) -> None:
+    """Its name could not be looked up when the first context was made."""
+    result = run_script(
+        """
+    import ctypes, socket
+    def fail(host):
+        raise OSError("no answer")
+    look_up, socket.gethostbyname = socket.gethostbyname, fail
+    getenv = ctypes.CDLL(None).getenv
+    getenv.restype = ctypes.c_char_p
+    with CaChannel(P + "calong"):
+        print("localhost" in getenv(b"EPICS_CA_ADDR_LIST").decode())
+    ca.destroy_context()
+    socket.gethostbyname = look_up
+    with CaChannel(P + "calong"):
+        print(getenv(b"EPICS_CA_ADDR_LIST").decode() == os.environ["EPICS_CA_ADDR_LIST"])
+    """,
+        env={"EPICS_CA_ADDR_LIST": f"127.0.0.1:{SERVER_PORT} localhost:{RESTART_PORT}"},
+    )
+    assert (result.returncode, result.stdout) == (0, "False\nTrue\n"), result.stderr
+    assert result.stderr == f"EPICS_CA_ADDR_LIST: localhost:{RESTART_PORT}: no such host is known; it is left out\n"
+
+
 def test_a_port_of_the_repeater_that_is_none() -> None:
     """The default counts. (Not with a context, which would start a repeater there.)"""
     code = "from cachannel import _variables; print(_variables.repeater_port(), *_variables.mistakes())"

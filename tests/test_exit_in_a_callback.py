@@ -50,6 +50,23 @@ def test_it_ends_the_program(run_script: RunScript, main: str) -> None:
     assert (result.returncode, result.stdout, result.stderr) == (3, "cleaned up\ntook True\n", "")
 
 
+def test_a_signal_that_comes_just_before_a_wait(run_script: RunScript) -> None:
+    """The system does not end the wait then: here such signals are lost."""
+    code = """
+    kill, lost = signal.pthread_kill, []
+    def pthread_kill(thread, number):
+        if len(lost) < 2:
+            lost.append(number)
+        else:
+            kill(thread, number)
+    signal.pthread_kill = pthread_kill
+    watch()
+    threading.Event().wait(20)
+    """
+    result = run_script(textwrap.dedent(WATCH.format(leave="sys.exit(3)")) + textwrap.dedent(code))
+    assert (result.returncode, result.stdout, result.stderr) == (3, "", "")
+
+
 @pytest.mark.parametrize(
     ("leave", "status", "stderr"),
     [
@@ -149,3 +166,26 @@ def test_callbacks_go_on_until_the_program_has_ended(run_script: RunScript) -> N
         )
     )
     assert_quiet(result, "status 3\nECA.NORMAL\n")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="Python does not tell what a thread is handling")
+def test_a_program_that_goes_on_can_be_ended_later(run_script: RunScript) -> None:
+    result = run_script(
+        textwrap.dedent(WATCH.format(leave="sys.exit(3)"))
+        + textwrap.dedent(
+            """
+            try:
+                watch()
+                time.sleep(60)
+            except SystemExit as error:
+                print("status", error.code)
+            began = time.monotonic()
+            try:
+                time.sleep(60)
+            finally:
+                time.sleep(1.5)  # still the first of those that follow
+                print(0.5 < time.monotonic() - began < 20)
+            """
+        )
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (3, "status 3\nTrue\n", "")

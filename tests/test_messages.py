@@ -74,6 +74,25 @@ def test_nobody_listens_where_a_name_server_should(run_script: RunScript) -> Non
     assert_quiet(result, 'CAC: Unable to connect because "Connection refused"\n')
 
 
+def test_standard_error_that_nobody_reads(run_script: RunScript) -> None:
+    """Where no context delivers them they go there: that this fails is nothing to end the program for."""
+    result = run_script(
+        """
+    reader, writer = os.pipe()
+    os.dup2(writer, 2)
+    os.close(writer)
+    os.close(reader)
+    # It asks the name server, which is not there, before it searches for this.
+    ca.create_context(False)
+    connect("calong")
+    ca.destroy_context()
+    print("lives")
+    """,
+        env={"EPICS_CA_NAME_SERVERS": f"127.0.0.1:{free_port()}"},
+    )
+    assert (result.returncode, result.stdout) == (0, "lives\n")
+
+
 def test_a_circuit_that_is_reset(run_script: RunScript, fake: dict[str, str]) -> None:
     result = run_script(
         RECORDS

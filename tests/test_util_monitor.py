@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cachannel import CaChannel, CaChannelException, CaChannelTypeError, _monitors, ca
+from cachannel._enums import DBF
 from cachannel.util import CaNothing, Monitor, caget, camonitor, caput
 from ioc import wait_for
 from util_ioc import UtilIoc
@@ -431,3 +432,24 @@ def test_cainfo_of_a_pv_that_has_gone(own: UtilIoc, capsys: pytest.CaptureFixtur
         f"{name}\n    State:          Not connected\n    Host:           <disconnected>\n"
         "    Data type:      TYPENOTCONN\n    Element count:  0\n    Access:         No access\n"
     )
+
+
+def test_a_pv_that_is_gone_again_as_its_monitor_looks(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has come back as another, and is away once more when the monitor asks for what it is: the monitor goes on."""
+    calls: Calls = []
+    caput(prefix + "plain", 1, wait=True)
+    monitor = camonitor(prefix + "plain", as_string=True, callback=collect(calls), add=True)
+    wait_for(lambda: calls, 10, "an update")
+    looks: list[int] = []
+
+    def gone_after_the_first_look(chid: ca.chid) -> Any:
+        looks.append(1)
+        return field_type(chid) if len(looks) == 1 else DBF.NOTCONN
+
+    field_type = ca.field_type
+    monitor._native = (DBF.STRING, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(ca, "field_type", gone_after_the_first_look)
+        assert monitor._has_become_another()
+    caput(prefix + "plain", 3, wait=True)
+    wait_for(lambda: values(calls)[-1].startswith("3"), 10, "the monitor goes on")

@@ -11,27 +11,66 @@ SIGURG is one that the system ignores unless a program wants it, and so does no 
 from __future__ import annotations
 
 import _thread
+import atexit
 import contextlib
 import logging
+import os
 import signal
 import sys
 import threading
+import time
 from types import FrameType
 
 _SIGNAL = getattr(signal, "SIGURG", None)
+
+_AGAIN = 0.05
+"""Seconds between two signals."""
+
+_SURVIVED = 1.0
+"""Seconds after which a program that has caught what was raised is one that goes on."""
 
 _handed_on: list[BaseException] = []
 """What the main thread is to raise, or has raised: the first counts, and is not to be followed by others while the
 program cleans up."""
 _raised = False
+_raised_at = 0.0
 _interrupted = False
+_has_ended = False
+
+
+def _forget() -> None:
+    global _raised
+    _handed_on.clear()
+    _raised = False
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_forget)
+
+
+def _end() -> None:
+    global _has_ended
+    _has_ended = True
 
 
 def _raise(signum: int, frame: FrameType | None) -> None:
-    global _raised
+    global _raised, _raised_at
     if _handed_on and not _raised:
-        _raised = True
+        _raised, _raised_at = True, time.monotonic()
         raise _handed_on[0]
+
+
+def _is_over(main: threading.Thread) -> bool:
+    """Whether the main thread has caught what it raised, and goes on; as far as Python tells (from 3.10 on)."""
+    if not _raised or _has_ended or time.monotonic() < _raised_at + _SURVIVED:
+        return False
+    if not hasattr(sys, "_current_exceptions"):
+        return False
+    current = sys._current_exceptions().get(main.ident or 0)
+    error = current[1] if isinstance(current, tuple) else current  # a tuple up to 3.11
+    while error is not None and error is not _handed_on[0]:
+        error = error.__context__
+    return error is None
 
 
 def install() -> None:
@@ -42,18 +81,29 @@ def install() -> None:
         signal.signal(_SIGNAL, _raise)
 
 
+def _insist(main: threading.Thread, number: int) -> None:
+    """Tell the main thread until it has raised: a signal that comes just before it begins to wait does not end that."""
+    while not _raised and main.is_alive() and main.ident is not None:
+        signal.pthread_kill(main.ident, number)
+        time.sleep(_AGAIN)
+
+
 def hand_on(error: BaseException) -> bool:
     """Has the main thread raise what a callback has raised; False where it cannot."""
     global _interrupted
     main = threading.main_thread()
     if not main.is_alive() or main.ident is None:
         return False
+    if _handed_on and _is_over(main):
+        _forget()
     if _handed_on:
         logging.getLogger("cachannel").debug("%r in a callback, while the program ends", error)
         return True
     if _SIGNAL is not None and signal.getsignal(_SIGNAL) is _raise:
         _handed_on.append(error)
+        atexit.register(_end)  # late, so that it runs first
         signal.pthread_kill(main.ident, _SIGNAL)
+        threading.Thread(target=_insist, args=(main, _SIGNAL), name="cachannel exit", daemon=True).start()
         return True
     # Without the signal the main thread can be interrupted as by Ctrl-C, but not with a status.
     if not _interrupted and callable(signal.getsignal(signal.SIGINT)):

@@ -47,7 +47,7 @@ class Monitor:
         self.callback = self._print if callback is None else callback
         self._chid = chid
         self._as_string = as_string
-        self._form = self._form_now()
+        self._form = self._form_for(self._native_now())
         self._count = count
         self._use_numpy = use_numpy
         self._key = key(name)
@@ -99,9 +99,12 @@ class Monitor:
         """Whether values are made text, as the PV is now or may be once."""
         return self._as_string or self.pvname.endswith("$")
 
-    def _form_now(self) -> Form:
-        self._native = ca.field_type(self._chid), ca.element_count(self._chid)
-        return form(self.pvname, *self._native, self._as_string)
+    def _native_now(self) -> tuple[DBF, int]:
+        return ca.field_type(self._chid), ca.element_count(self._chid)
+
+    def _form_for(self, native: tuple[DBF, int]) -> Form:
+        self._native = native
+        return form(self.pvname, *native, self._as_string)
 
     def _subscribe(
         self,
@@ -132,13 +135,14 @@ class Monitor:
 
     def _has_become_another(self) -> bool:
         """Whether what has come is not for the PV as it is now, which is asked for then."""
-        native = ca.field_type(self._chid), ca.element_count(self._chid)
+        native = self._native_now()
         if native == self._native or native[0] == DBF.NOTCONN:
             return False
         evids, self._evids = self._evids, []
         for evid in evids:
             ca.clear_subscription(evid)
-        self._form = self._form_now()
+        # Not as it is by now: it may be gone again, and has no type then.
+        self._form = self._form_for(native)
         # What the values need comes with the first update of the properties, before them.
         self.subscribe({})
         ca.flush_io()

@@ -41,4 +41,6 @@ def prepare() -> None:
             # The error log of a process with an IOC is the IOC's.
             if not {"softioc", "epicscorelibs.ioc"} & sys.modules.keys():
                 _ca.divert_errlog()
+        elif _variables.is_mended():
+            _variables.mend()
         _repeater.look()

@@ -280,19 +280,35 @@ def mistakes() -> Iterator[str]:
     yield from (_unknown_told(name, meant) for name, meant in _unknown() if meant)
 
 
+_mended: set[str] = set()
+"""Variables of which C sees something else than ``os.environ``."""
+
+
 def mend() -> None:
     """Gives libca what counts in place of what is wrong, so that it does not complain as well.
 
-    What C sees changes, here and in programs that are started, and means the same; ``os.environ`` does not change.
+    What C sees changes, here and in programs that are started; ``os.environ`` does not. What is right by now, as a host
+    that is known again, C sees as it is.
     """
     for name, variable in VARIABLES.items():
         text = os.environ.get(name)
-        if text and any(variable.check(text)):
+        if not text:
+            continue
+        if any(variable.check(text)):
+            _mended.add(name)
             counts = variable.counts(text)
             if counts:
                 os.putenv(name, counts)
             else:
                 os.unsetenv(name)
+        elif name in _mended:
+            _mended.remove(name)
+            os.putenv(name, text)
+
+
+def is_mended() -> bool:
+    """Whether C sees something else than ``os.environ``."""
+    return bool(_mended)
 
 
 def described() -> Iterator[str]:

@@ -386,7 +386,10 @@ impl Channel {
                 return None;
             }
             let name = other.host_name().ok()?;
-            asked.push(circuit.clone());
+            if other.native_type().is_some() {
+                // One that has just lost its server tells nothing.
+                asked.push(circuit.clone());
+            }
             (name == server).then_some(circuit)
         });
         let known = { known }.next();

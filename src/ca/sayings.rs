@@ -4,6 +4,7 @@ use super::context::Context;
 use super::event::Event;
 use super::fork::PerProcess;
 use super::lock;
+use std::io::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -106,11 +107,13 @@ pub(super) fn say(text: String) {
         return;
     }
     let preemptive = contexts.iter().find(|c| c.is_preemptive());
-    for text in lock(LAST.get()).tell(&text, Instant::now()) {
+    // Not in the loop's head, where the lock would be held to its end.
+    let told = lock(LAST.get()).tell(&text, Instant::now());
+    for text in told {
         match preemptive {
             Some(context) => context.queue.push(Event::Message(text)),
             // Nobody may ever look into a queue that is polled: libca's own way.
-            None => eprintln!("{}", text.trim_end()),
+            None => complain(text.trim_end()),
         }
     }
 }
@@ -119,6 +122,11 @@ pub(super) fn say(text: String) {
 pub(super) fn why_nothing_came() -> Option<&'static str> {
     let dropped = HAS_DROPPED.swap(false, Ordering::Relaxed);
     dropped.then_some("libca has dropped an answer that was larger than EPICS_CA_MAX_ARRAY_BYTES")
+}
+
+/// Writes a line to standard error. Where nobody reads that any more, nobody hears: `eprintln` would panic.
+pub(super) fn complain(text: &str) {
+    drop(writeln!(std::io::stderr(), "{text}"));
 }
 
 fn with_advice(text: &str) -> String {

@@ -12,7 +12,7 @@ use super::track::Track;
 use crate::ca_sys;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 /// How much of one subscription may wait to be delivered.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +89,7 @@ pub struct Subscription {
     pub(super) track: Option<Arc<Track>>,
     limits: Limits,
     state: AtomicU8,
+    starting: Mutex<()>,
     raw: Mutex<RawEvid>,
     pending: Mutex<Pending>,
 }
@@ -125,6 +126,7 @@ impl Subscription {
             track: None,
             limits,
             state: AtomicU8::new(OPEN),
+            starting: Mutex::default(),
             raw: Mutex::new(RawEvid(std::ptr::null_mut())),
             pending: Mutex::default(),
         })
@@ -196,6 +198,18 @@ impl Subscription {
         self.state.load(Ordering::SeqCst) == OPEN
     }
 
+    /// While this is held, nobody else has libca start it. Whoever subscribes and a circuit's thread, or those of two circuits,
+    /// may both be about to: what was started twice could be ended only once, and libca would keep a pointer to nothing.
+    /// libca's threads never take it.
+    pub(super) fn alone(&self) -> MutexGuard<'_, ()> {
+        lock(&self.starting)
+    }
+
+    /// libca has it.
+    pub(super) fn is_started(&self) -> bool {
+        !lock(&self.raw).0.is_null()
+    }
+
     /// libca knows of it now; `false` where it was closed meanwhile, and nobody has told libca.
     pub(super) fn set_raw(&self, evid: ca_sys::evid) -> bool {
         let mut raw = lock(&self.raw);
@@ -246,6 +260,13 @@ impl Subscription {
                 Ok(())
             }
         }
+    }
+
+    /// libca did not take it; but another thread may have had it start since.
+    pub(super) fn give_up(self: &Arc<Subscription>) {
+        self.mark_closed();
+        // Where the channel is closed, what is left goes with that.
+        drop(self.cancel());
     }
 
     /// Has libca forget it.

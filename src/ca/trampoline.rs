@@ -24,7 +24,7 @@ use std::sync::atomic::Ordering;
 /// A panic must not unwind into C, nor end a thread that has more to do.
 pub(super) fn contained(work: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(work)).is_err() {
-        eprintln!("cachannel: something failed that must not; this is a bug");
+        sayings::complain("cachannel: something failed that must not; this is a bug");
     }
 }
 

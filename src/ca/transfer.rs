@@ -237,8 +237,7 @@ impl Channel {
         match self.way(SUBSCRIBE) {
             (Way::Direct, _) => {
                 if let Err(error) = self.start(&pass, &subscription) {
-                    subscription.mark_closed();
-                    self.forget_subscription(&subscription);
+                    subscription.give_up();
                     return Err(error);
                 }
                 self.check_terms(&subscription);
@@ -248,7 +247,21 @@ impl Channel {
         Ok(subscription)
     }
 
+    /// Has libca start it, unless the PV has come back as something else meanwhile and [`renew`](Channel::renew) was first.
     fn start(&self, pass: &ChannelPass<'_>, subscription: &Arc<Subscription>) -> Result<()> {
+        let _alone = subscription.alone();
+        if subscription.is_started() {
+            return Ok(());
+        }
+        self.ask_for_updates(pass, subscription)
+    }
+
+    /// The caller is [`alone`](Subscription::alone) with a subscription that libca does not have.
+    fn ask_for_updates(
+        &self,
+        pass: &ChannelPass<'_>,
+        subscription: &Arc<Subscription>,
+    ) -> Result<()> {
         let terms = subscription.terms();
         let count = self.c_count(terms.count)?;
         let mut evid = std::ptr::null_mut();
@@ -303,12 +316,17 @@ impl Channel {
     pub(super) fn renew(self: &Arc<Channel>, subscription: &Arc<Subscription>) {
         while subscription.is_stale() {
             let Ok(pass) = self.pass() else { return };
+            let alone = subscription.alone();
+            if !subscription.is_stale() {
+                return;
+            }
             subscription.end(&pass);
             if !subscription.renew(self.native_type(), self.element_count()) {
                 // Not connected: it is looked at again with the next connection. Or cleared.
                 return;
             }
-            let started = self.start(&pass, subscription);
+            let started = self.ask_for_updates(&pass, subscription);
+            drop(alone);
             // By now it may have come back as something else again.
             let again = subscription.look(self.native_type(), self.element_count());
             if let Err(error) = started
@@ -320,8 +338,7 @@ impl Channel {
     }
 
     fn failed_to_start(self: &Arc<Channel>, subscription: &Arc<Subscription>, error: &Error) {
-        subscription.mark_closed();
-        self.forget_subscription(subscription);
+        subscription.give_up();
         self.report(ca_sys::CA_OP_ADD_EVENT, subscription.dbr_type(), error);
     }
 
