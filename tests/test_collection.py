@@ -13,6 +13,7 @@ CHANNELS = """
     def channels(context=None):
         # libca prints the channels that it has.
         with tempfile.TemporaryFile("w+") as text:
+            sys.stdout.flush()
             saved = os.dup(1)
             os.dup2(text.fileno(), 1)
             try:
