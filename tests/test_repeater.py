@@ -102,7 +102,9 @@ def test_a_program_starts_one_that_stays(run_script: RunScript, port: int, tmp_p
     assert process.joinpath("cwd").readlink() == Path("/")
     files = {int(file.name): str(file.readlink()) for file in process.joinpath("fd").iterdir()}
     assert {files[standard] for standard in range(3)} == {"/dev/null"}
-    assert all(what.startswith("socket:") for file, what in files.items() if file > 2), files
+    # Nothing of who started it. (libffi may have its own library open.)
+    others = [what for file, what in files.items() if file > 2 and "libffi" not in what]
+    assert all(what.startswith("socket:") for what in others), files
     assert "numpy" not in process.joinpath("maps").read_text()
 
     # The next program finds it.
