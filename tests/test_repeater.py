@@ -212,22 +212,45 @@ def test_where_none_can_be_started(run_script: RunScript, port: int, spoil: str,
     assert "caRepeater" in lines[2]
 
 
+def test_who_only_tries_the_port_is_no_repeater(run_script: RunScript, port: int) -> None:
+    """Another program, which looks for a repeater, has the port for a moment: it may be free as libca looks."""
+    result = run_script(
+        f"""
+    import socket, threading
+    other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    other.bind(("", {port}))
+    threading.Timer(0.02, other.close).start()
+    """
+        + CONNECT,
+        env={"EPICS_CA_REPEATER_PORT": str(port)},
+    )
+    assert_quiet(result, "5\n")
+    one_repeater(port)
+    assert_it_repeats(port)
+
+
+def test_who_has_the_port_for_good_keeps_it(run_script: RunScript, port: int) -> None:
+    """Whatever it is that does not answer: nothing is started, and nothing said."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("", port))
+        assert_quiet(run_script(CONNECT, env={"EPICS_CA_REPEATER_PORT": str(port)}), "5\n")
+        assert repeaters(port) == []
+
+
 def test_after_fork(run_script: RunScript, port: int) -> None:
-    """The child looks for it, then the parent, and they have one."""
+    """Parent and child look for it both, at once, and have one."""
     result = run_script(
         """
     logging.getLogger("cachannel.libca").setLevel(logging.ERROR)
     sys.stdout.flush()
     pid = os.fork()
-    if pid:
-        # Not both at once: libca, which looks a moment after us, might find the port free and start one of its own.
-        assert os.waitpid(pid, 0)[1] == 0
     """
         + CONNECT
         + """
     sys.stdout.flush()
     if pid == 0:
         os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
     try:
         os.waitpid(-1, os.WNOHANG)
     except ChildProcessError:

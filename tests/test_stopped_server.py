@@ -66,3 +66,45 @@ def test_all_of_a_long_run_of_puts_arrive(run_script: RunScript) -> None:
         """
     )
     assert_quiet(result, f"1999 1999.0 {1999 * 7 % 3000 + 1}\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc for the memory in use")
+def test_updates_that_nobody_can_ask_for_are_told_of(run_script: RunScript) -> None:
+    """There is no thread to be had for a circuit that is full, so libca is not asked for updates."""
+    result = run_script(
+        """
+        import pathlib, resource, threading
+
+        big, other = connect("big"), connect("calong")
+        problems = []
+        ca.add_exception_event(problems.append)
+        stop_server(other)
+        ca.put(big, [1] * 40_000)  # what follows is the circuit's to send, which does not block yet
+        ca.put(other, 1)
+        ca.flush_io()
+
+        def has_thread():
+            names = pathlib.Path("/proc/self/task").glob("*/comm")
+            try:
+                return any(b"circu" in name.read_bytes() for name in names)
+            except OSError:  # it ends at this moment
+                return True
+
+        wait_for(has_thread)
+        wait_for(lambda: not has_thread())
+        # Stacks of threads that have ended are used again.
+        threading.stack_size(2 << 20)
+        over = threading.Event()
+        others = [threading.Thread(target=over.wait, daemon=True) for _ in range(20)]
+        for each in others:
+            each.start()
+        in_use = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (in_use + (1 << 20), resource.RLIM_INFINITY))
+        print(ca.create_subscription(other, lambda args: None)[0])
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        over.set()
+        wait_for(lambda: problems)
+        print(ca.name(problems[0]["chid"]) == P + "calong", problems[0]["state"], problems[0]["op"])
+        """
+    )
+    assert_quiet(result, "ECA.NORMAL\nTrue ECA.ALLOCMEM CA_OP.ADD_EVENT\n")

@@ -12,11 +12,15 @@ import re
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from . import _ca, _libca, _variables
 
 _PATIENCE = 5.0
 """Seconds that a repeater may take to start; it takes some hundredths."""
+
+_GLANCE = 0.05
+"""Seconds in which one that runs answers; and far longer than a port is taken by those who try whether it is."""
 
 _REGISTER = bytes([0, 24, *[0] * 10, 127, 0, 0, 1])
 """What a client says to the repeater (REPEATER_REGISTER), which confirms it."""
@@ -28,7 +32,7 @@ def look() -> None:
     """Start a repeater where the host has none; warn, once, where that fails."""
     global _warned
     port = _variables.repeater_port()
-    if _ca.udp_port_is_taken(port):
+    if _has_owner(port):
         return
     python = interpreter()
     if python is None:
@@ -42,7 +46,9 @@ def look() -> None:
         from . import repeater
 
         command = repeater.command(python, _libca.libca_path(), detach=True)
-        problem = _start(command, port) or _wait_until_it_serves(port)
+        problem = _start(command, port)
+        if not problem and not _serves(port, _PATIENCE):
+            problem = f"nothing answers at UDP port {port}"
     if problem and not _warned:
         import logging  # seldom needed, as what else is not imported at the top
 
@@ -67,47 +73,43 @@ def _start(command: list[str], port: int) -> str:
     import subprocess
 
     environment = {**os.environ, "EPICS_CA_REPEATER_PORT": str(port)}
+    detached: dict[str, Any] = {"start_new_session": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    if sys.platform == "win32":
+        flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
+        detached = {"creationflags": flags, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     # No folder is kept in use by it.
     root = Path(sys.executable).anchor or None
     try:
-        if sys.platform == "win32":
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd=root,
-                env=environment,
-                creationflags=subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP,
-            )
-            process.returncode = 0  # it is not ours to wait for, and must not be warned of
-            return ""
-        with subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=root,
-            env=environment,
-            start_new_session=True,
-        ) as process:
-            try:
-                # It leaves its first process, and then closes its output when nothing but the port can be in its way.
-                said, _ = process.communicate(timeout=_PATIENCE)
-            except subprocess.TimeoutExpired:
-                with contextlib.suppress(OSError):
-                    os.killpg(process.pid, 9)
-                return f"it has not started within {_PATIENCE:g} s"
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, cwd=root, env=environment, **detached)
     except OSError as error:
         return str(error)
-    return said.decode(errors="replace").strip().rpartition("\n")[2]
+    if sys.platform == "win32":
+        process.returncode = 0  # it is not ours to wait for, and must not be warned of
+        return ""
+    with process:
+        try:
+            # It leaves its first process, and then closes its output when nothing but the port can be in its way.
+            said, _ = process.communicate(timeout=_PATIENCE)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, 9)
+            return f"it has not started within {_PATIENCE:g} s"
+    return str(said.decode(errors="replace")).strip().rpartition("\n")[2]
 
 
-def _wait_until_it_serves(port: int) -> str:
+def _has_owner(port: int) -> bool:
+    """Whether a program has the port for good, be it a repeater or not: libca will find it taken, too.
+
+    Others try the port as libca does, and have it for a moment then: one that is taken now may be free when libca looks.
+    """
+    return _ca.udp_port_is_taken(port) and (_serves(port, _GLANCE) or _ca.udp_port_is_taken(port))
+
+
+def _serves(port: int, patience: float) -> bool:
     """Ask it, as clients do, until it answers: to try the port would be in its way when it takes it."""
     import socket
 
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + patience
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.bind(("127.0.0.1", 0))
         client.settimeout(0.001)
@@ -116,5 +118,5 @@ def _wait_until_it_serves(port: int) -> str:
             with contextlib.suppress(OSError):
                 client.sendto(_REGISTER, ("127.0.0.1", port))
                 client.recv(64)  # the answer has a port of its own
-                return ""
-    return f"nothing answers at UDP port {port}"
+                return True
+    return False

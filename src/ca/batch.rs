@@ -7,8 +7,9 @@
 use super::error::Error;
 use super::lock;
 use super::queue::EventQueue;
+use super::sayings;
 use super::status::Status;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -60,6 +61,8 @@ pub struct Batch {
     waiters: AtomicUsize,
     /// Somebody other than its owner has waited for it in vain: others do not try again.
     given_up: AtomicBool,
+    /// How many answers libca had dropped before anything of this was asked for.
+    dropped_before: AtomicU64,
     failure: Mutex<Option<Error>>,
 }
 
@@ -70,6 +73,7 @@ impl Batch {
             pending: AtomicUsize::new(0),
             waiters: AtomicUsize::new(0),
             given_up: AtomicBool::new(false),
+            dropped_before: AtomicU64::new(0),
             failure: Mutex::new(None),
         })
     }
@@ -77,6 +81,8 @@ impl Batch {
     pub fn ticket(self: &Arc<Batch>) -> Ticket {
         if self.pending.fetch_add(1, Ordering::SeqCst) == 0 {
             self.given_up.store(false, Ordering::Relaxed);
+            self.dropped_before
+                .store(sayings::dropped(), Ordering::Relaxed);
         }
         Ticket {
             batch: self.clone(),
@@ -101,6 +107,14 @@ impl Batch {
     /// The first failure among its requests since this was last asked.
     pub fn take_failure(&self) -> Option<Error> {
         lock(&self.failure).take()
+    }
+
+    /// Why one of its answers may never come, where libca has said so.
+    pub(super) fn why_nothing_came(&self) -> Option<&'static str> {
+        let dropped =
+            !self.is_done() && sayings::dropped() > self.dropped_before.load(Ordering::Relaxed);
+        dropped
+            .then_some("libca has dropped an answer that was larger than EPICS_CA_MAX_ARRAY_BYTES")
     }
 }
 

@@ -90,6 +90,15 @@ impl Errand {
         }
     }
 
+    /// It will not be done. Whoever waits for an answer hears of that as the request is dropped; of updates nobody would.
+    fn lose(self) {
+        if let Errand::Subscribe(subscription) | Errand::Renew(subscription) = &self
+            && let Some(channel) = subscription.channel()
+        {
+            channel.not_started(subscription);
+        }
+    }
+
     fn context(&self) -> Option<Arc<Context>> {
         let channel = match self {
             Errand::Get(request) => &request.channel,
@@ -222,7 +231,7 @@ impl Circuit {
             std::mem::take(&mut errands.queue)
         };
         drop(errands);
-        drop(lost);
+        lost.into_iter().for_each(|(errand, _)| errand.lose());
     }
 
     fn work(&self) {

@@ -330,7 +330,7 @@ impl Context {
                 error.detail.push_str(", …");
             }
         }
-        if let Some(why) = sayings::why_nothing_came() {
+        if let Some(why) = batches.iter().find_map(|batch| batch.why_nothing_came()) {
             if !error.detail.is_empty() {
                 error.detail.push_str("; ");
             }

@@ -4,9 +4,10 @@ use super::context::Context;
 use super::event::Event;
 use super::fork::PerProcess;
 use super::lock;
+use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// libca says some things for each packet that it gets: what it says again within this time is counted, not told.
@@ -16,43 +17,58 @@ const SAME: Duration = Duration::from_secs(10);
 const DROPPED: &str = "EPICS_CA_MAX_ARRAY_BYTES ignored";
 const DROPPING: &str = "not enough memory for message body cache";
 
-#[derive(Default)]
-struct Last {
+/// How many texts are told apart: two faults at once take turns.
+const REMEMBERED: usize = 16;
+
+struct Told {
     text: String,
-    told: Option<Instant>,
+    at: Instant,
     again: u64,
 }
 
-impl Last {
-    /// What is to be told of a text that comes now.
+/// What was told within [`SAME`], the oldest first.
+#[derive(Default)]
+struct Recent(VecDeque<Told>);
+
+impl Recent {
+    /// What is to be told of a text that comes now, after how often those came that are over.
     fn tell(&mut self, text: &str, now: Instant) -> Vec<String> {
-        if self.text == text
-            && self
-                .told
-                .is_some_and(|told| now.duration_since(told) < SAME)
-        {
-            self.again += 1;
-            return Vec::new();
+        let mut all = self.forget(|told| now.duration_since(told.at) >= SAME);
+        if let Some(told) = self.0.iter_mut().find(|told| told.text == text) {
+            told.again += 1;
+            return all;
         }
-        let mut all = Vec::new();
-        if self.again > 0 {
-            all.push(format!(
-                "{} (and {} times more)",
-                self.text.trim_end(),
-                self.again
-            ));
+        if self.0.len() == REMEMBERED {
+            let mut one = true;
+            all.extend(self.forget(|_| std::mem::take(&mut one)));
         }
         all.push(with_advice(text));
-        *self = Last {
+        self.0.push_back(Told {
             text: text.to_owned(),
-            told: Some(now),
+            at: now,
             again: 0,
-        };
+        });
+        all
+    }
+
+    /// Forgets the oldest as long as they are `over`; what is to be told of them.
+    fn forget(&mut self, mut over: impl FnMut(&Told) -> bool) -> Vec<String> {
+        let mut all = Vec::new();
+        while let Some(told) = self.0.pop_front() {
+            if !over(&told) {
+                self.0.push_front(told);
+                break;
+            }
+            if told.again > 0 {
+                let text = told.text.trim_end();
+                all.push(format!("{text} (and {} times more)", told.again));
+            }
+        }
         all
     }
 }
 
-static LAST: PerProcess<Mutex<Last>> = PerProcess::new();
+static RECENT: PerProcess<Mutex<Recent>> = PerProcess::new();
 
 /// What is said while a context is being made, as of a name server that is not there, waits for it.
 #[derive(Default)]
@@ -77,25 +93,38 @@ static HELD: PerProcess<Mutex<Held>> = PerProcess::new();
 
 /// Makes a context, which is among the living once it is made, and tells it what was said meanwhile.
 pub(super) fn hold_while<T>(make: impl FnOnce() -> T) -> T {
-    lock(HELD.get()).contexts_in_the_making += 1;
-    let made = make();
-    let texts = {
-        let mut held = lock(HELD.get());
-        held.contexts_in_the_making -= 1;
-        std::mem::take(&mut held.texts)
-    };
-    texts.into_iter().for_each(say);
-    made
+    let _telling = Holding::begin();
+    make()
 }
 
-/// Whether libca has dropped an answer that nobody was told of.
-static HAS_DROPPED: AtomicBool = AtomicBool::new(false);
+struct Holding;
+
+impl Holding {
+    fn begin() -> Holding {
+        lock(HELD.get()).contexts_in_the_making += 1;
+        Holding
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        let texts = {
+            let mut held = lock(HELD.get());
+            held.contexts_in_the_making -= 1;
+            std::mem::take(&mut held.texts)
+        };
+        texts.into_iter().for_each(say);
+    }
+}
+
+/// Counts the answers that libca has dropped.
+static DROPPED_SO_FAR: AtomicU64 = AtomicU64::new(0);
 
 /// Hands on a message. libca does not say of which context it is: the first that wants it gets it. What is said of the end of
 /// the last one is of interest to nobody.
 pub(super) fn say(text: String) {
     if text.contains(DROPPED) || text.contains(DROPPING) {
-        HAS_DROPPED.store(true, Ordering::Relaxed);
+        DROPPED_SO_FAR.fetch_add(1, Ordering::Relaxed);
     }
     let contexts = Context::living();
     let nobody_listens = contexts.is_empty();
@@ -108,7 +137,7 @@ pub(super) fn say(text: String) {
     }
     let preemptive = contexts.iter().find(|c| c.is_preemptive());
     // Not in the loop's head, where the lock would be held to its end.
-    let told = lock(LAST.get()).tell(&text, Instant::now());
+    let told = lock(RECENT.get()).tell(&text, Instant::now());
     for text in told {
         match preemptive {
             Some(context) => context.queue.push(Event::Message(text)),
@@ -118,10 +147,9 @@ pub(super) fn say(text: String) {
     }
 }
 
-/// Why an answer may never come, where libca has said so since this was asked last.
-pub(super) fn why_nothing_came() -> Option<&'static str> {
-    let dropped = HAS_DROPPED.swap(false, Ordering::Relaxed);
-    dropped.then_some("libca has dropped an answer that was larger than EPICS_CA_MAX_ARRAY_BYTES")
+/// How many answers libca has dropped, as far as it has said so.
+pub(super) fn dropped() -> u64 {
+    DROPPED_SO_FAR.load(Ordering::Relaxed)
 }
 
 /// Writes a line to standard error. Where nobody reads that any more, nobody hears: `eprintln` would panic.
@@ -168,15 +196,37 @@ mod tests {
 
     #[test]
     fn a_flood_is_told_once_and_counted() {
-        let mut last = Last::default();
+        let mut recent = Recent::default();
         let start = Instant::now();
-        assert_eq!(last.tell("a\n", start), ["a"]);
+        let soon = start + SAME / 2;
+        assert_eq!(recent.tell("a\n", start), ["a"]);
+        assert_eq!(recent.tell("b\n", soon), ["b"]);
         for _ in 0..1000 {
-            assert!(last.tell("a\n", start).is_empty());
+            assert!(recent.tell("a\n", soon).is_empty());
+            assert!(recent.tell("b\n", soon).is_empty());
         }
-        assert_eq!(last.tell("b\n", start), ["a (and 1000 times more)", "b"]);
-        assert_eq!(last.tell("b\n", start + SAME), ["b"]);
-        assert_eq!(last.tell("a\n", start + SAME), ["a"]);
+        let counted = ["a (and 1000 times more)", "a"];
+        assert_eq!(recent.tell("a\n", start + SAME), counted);
+        let counted = ["b (and 1000 times more)", "c"];
+        assert_eq!(recent.tell("c\n", soon + SAME), counted);
+        assert_eq!(recent.tell("b\n", soon + SAME), ["b"]);
+    }
+
+    #[test]
+    fn only_so_much_is_remembered() {
+        let mut recent = Recent::default();
+        let now = Instant::now();
+        for _ in 0..2 {
+            recent.tell("first", now);
+        }
+        for number in 1..REMEMBERED {
+            let text = number.to_string();
+            assert_eq!(recent.tell(&text, now), [text]);
+        }
+        let told = recent.tell("last", now);
+        assert_eq!(told, ["first (and 1 times more)", "last"]);
+        assert_eq!(recent.0.len(), REMEMBERED);
+        assert_eq!(recent.tell("first", now), ["first"]);
     }
 
     #[test]

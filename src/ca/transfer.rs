@@ -337,6 +337,13 @@ impl Channel {
         }
     }
 
+    /// There is no thread to do it. libca is not asked to end it: this may be libca's thread.
+    pub(super) fn not_started(self: &Arc<Channel>, subscription: &Arc<Subscription>) {
+        subscription.mark_closed();
+        let error = Error::new(Status::ALLOCMEM, self.name());
+        self.report(ca_sys::CA_OP_ADD_EVENT, subscription.dbr_type(), &error);
+    }
+
     fn failed_to_start(self: &Arc<Channel>, subscription: &Arc<Subscription>, error: &Error) {
         subscription.give_up();
         self.report(ca_sys::CA_OP_ADD_EVENT, subscription.dbr_type(), error);
