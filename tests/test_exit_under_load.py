@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 import pytest
 from helpers import RunScript
@@ -77,7 +78,15 @@ WAYS = {
 STOPPED = ("the end", "SIGINT in the middle of gets", "SIGTERM with a handler", "threads in the middle of gets")
 
 
-def leave(run_script: RunScript, before: str, what: str, *options: str) -> None:
+def in_two_seconds(leave: Callable[[], float]) -> None:
+    """2 s are promised. The quickest of three counts: a machine that is busy takes its time. Each has to end well."""
+    took = [leave()]
+    while min(took) >= 2 and len(took) < 3:
+        took.append(leave())
+    assert min(took) < 2, took
+
+
+def leave(run_script: RunScript, before: str, what: str, *options: str) -> float:
     way, status, stderr = WAYS[what]
     result = run_script(f"{LOAD}\n    {before}\n    {way}\n", timeout=50, options=options)
     took = time.time() - float(result.stdout.split()[-1])
@@ -87,43 +96,48 @@ def leave(run_script: RunScript, before: str, what: str, *options: str) -> None:
     elif stderr is not None:
         assert result.stderr.rstrip().endswith(stderr)
         assert result.stderr.count("Traceback") == 1
-    # 2 s are promised; the rest is for a machine that is busy.
-    assert took < 4, f"{took} s"
+    return took
 
 
 @pytest.mark.parametrize("what", WAYS)
 def test_exit(run_script: RunScript, what: str) -> None:
-    leave(run_script, "", what)
+    in_two_seconds(lambda: leave(run_script, "", what))
 
 
 @pytest.mark.parametrize("what", STOPPED)
 def test_exit_with_a_stopped_server(run_script: RunScript, what: str) -> None:
-    leave(run_script, "stop_server(connect('calong'))", what)
+    in_two_seconds(lambda: leave(run_script, "stop_server(connect('calong'))", what))
 
 
 @pytest.mark.parametrize("stuck", ["time.sleep(60)", "None"])
 def test_exit_with_several_contexts(run_script: RunScript, stuck: str) -> None:
-    """They end side by side, however many have callbacks that do not come back and a server that is stopped."""
-    result = run_script(
-        f"""
-        kept = []
-        def other():
-            ca.create_context()
-            kept.append(connect("fast0"))
-            ca.create_subscription(kept[-1], lambda args: {stuck})
-            ca.flush_io()
-        for _ in range(4):
-            thread = threading.Thread(target=other)
-            thread.start()
-            thread.join()
-        stop_server(kept[0])
-        print(time.time())
-        """
-    )
-    assert (result.returncode, result.stderr) == (0, "")
-    # 2 s are promised; one after the other they would take more than 3.
-    assert time.time() - float(result.stdout) < 3
+    """They end side by side, however many have callbacks that do not come back and a server that is stopped.
+
+    One after the other they would take more than 3 s.
+    """
+
+    def leave() -> float:
+        result = run_script(
+            f"""
+            kept = []
+            def other():
+                ca.create_context()
+                kept.append(connect("fast0"))
+                ca.create_subscription(kept[-1], lambda args: {stuck})
+                ca.flush_io()
+            for _ in range(4):
+                thread = threading.Thread(target=other)
+                thread.start()
+                thread.join()
+            stop_server(kept[0])
+            print(time.time())
+            """
+        )
+        assert (result.returncode, result.stderr) == (0, "")
+        return time.time() - float(result.stdout)
+
+    in_two_seconds(leave)
 
 
 def test_exit_in_development_mode(run_script: RunScript) -> None:
-    leave(run_script, "", "the end", "-X", "dev")
+    in_two_seconds(lambda: leave(run_script, "", "the end", "-X", "dev"))
