@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cachannel import CaChannel, CaChannelException, CaChannelTypeError, _monitors, ca
+from cachannel._connections import connect
 from cachannel._enums import DBF
 from cachannel.util import CaNothing, Monitor, caget, camonitor, caput
 from ioc import wait_for
@@ -453,3 +454,15 @@ def test_a_pv_that_is_gone_again_as_its_monitor_looks(prefix: str, monkeypatch: 
         assert monitor._has_become_another()
     caput(prefix + "plain", 3, wait=True)
     wait_for(lambda: values(calls)[-1].startswith("3"), 10, "the monitor goes on")
+
+
+def test_a_pv_that_may_not_be_read_any_more(prefix: str) -> None:
+    """It has come back as another, which may not be read: the callback is told, though there are no properties."""
+    calls: Calls = []
+    monitor = camonitor(prefix + "plain", as_string=True, callback=collect(calls), add=True)
+    wait_for(lambda: calls, 10, "an update")
+    monitor._chid = connect([prefix + "hidden"], time.monotonic() + 10)[prefix + "hidden"]
+    monitor._native = (DBF.STRING, 1)
+    assert monitor._has_become_another()
+    wait_for(lambda: calls[-1]["status"] == ca.ECA_NORDACCESS, 10, "the callback is told")
+    assert calls[-1]["pv_value"] is None

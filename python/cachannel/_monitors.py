@@ -127,9 +127,11 @@ class Monitor:
             self._properties = epics_args
 
     def _update(self, epics_args: dict[str, Any], user_args: tuple[()]) -> None:
-        if self._has_become_another() or (self._form.with_properties and not self._properties):
+        if self._has_become_another():
             return
         if epics_args["status"] == ECA_NORMAL and self._form.convert is not None:
+            if self._form.with_properties and not self._properties:
+                return  # they are on their way
             epics_args["pv_value"] = self._form.convert(epics_args["pv_value"], self._properties)
         self.callback(epics_args, user_args)
 

@@ -100,7 +100,7 @@ def _start(command: list[str], port: int) -> str:
 def _has_owner(port: int) -> bool:
     """Whether a program has the port for good, be it a repeater or not: libca will find it taken, too.
 
-    Others try the port as libca does, and have it for a moment then: one that is taken now may be free when libca looks.
+    Others try the port as libca does, and have it for a moment: one that is taken now may be free when libca looks.
     """
     return _ca.udp_port_is_taken(port) and (_serves(port, _GLANCE) or _ca.udp_port_is_taken(port))
 
