@@ -3,9 +3,12 @@
 //! Every context is preemptive for libca, so that its threads always receive. A context that was asked for as
 //! non-preemptive differs in who delivers its events: the thread that polls, instead of a dispatcher.
 
-use super::batch::{
-    Batch, Check, Completion, INTERRUPT_CHECK, Ticket, Waited, Watch, remaining, wait,
-};
+mod end;
+mod outstanding;
+
+pub use end::End;
+
+use super::batch::{Batch, Completion};
 use super::channel::Channel;
 use super::circuit::Circuits;
 use super::error::{Error, Result};
@@ -20,14 +23,8 @@ use crate::ca_sys::{self, LibCa, ca_client_context};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread::ThreadId;
-use std::time::{Duration, Instant};
-
-/// In a forked child the end of a context, when all else is done, waits for the thread of libCom's error log, which only
-/// the parent has.
-const FORKED_PATIENCE: Duration = Duration::from_millis(200);
 
 pub struct Context {
     raw: RawContext,
@@ -236,117 +233,6 @@ impl Context {
         }
     }
 
-    /// Counts a request of the calling thread as outstanding.
-    pub fn ticket(&self) -> Ticket {
-        self.thread_batch().ticket()
-    }
-
-    /// The calling thread's requests that its `pend_io` waits for.
-    pub fn thread_batch(&self) -> Arc<Batch> {
-        BATCHES.with_borrow_mut(|batches| {
-            if let Some((_, batch)) = batches.iter().find(|(id, _)| *id == self.id) {
-                return batch.clone();
-            }
-            // Contexts come and go; a thread that makes many must not gather what is left of each.
-            let living: Vec<u64> = Context::living().iter().map(|c| c.id).collect();
-            batches.retain(|(id, _)| living.contains(id));
-            let batch = Batch::new(&self.completion);
-            batches.push((self.id, batch.clone()));
-            let mut all = lock(&self.batches);
-            all.retain(|other| other.strong_count() > 0);
-            all.push(Arc::downgrade(&batch));
-            batch
-        })
-    }
-
-    /// What the calling thread's `pend_io` waits for: its own requests, and those that nobody else waits for.
-    pub fn outstanding(&self) -> Vec<Arc<Batch>> {
-        let own = self.thread_batch();
-        let mut batches: Vec<Arc<Batch>> = lock(&self.batches)
-            .iter()
-            .filter_map(Weak::upgrade)
-            .filter(|batch| batch.is_orphan() && !Arc::ptr_eq(batch, &own))
-            .collect();
-        batches.insert(0, own);
-        batches
-    }
-
-    /// A batch that no `pend_io` knows of.
-    pub fn batch(&self) -> Arc<Batch> {
-        Batch::new(&self.completion)
-    }
-
-    /// See [`Watch::at_queue`].
-    pub fn watch<'b>(&'b self, batches: &'b [Arc<Batch>]) -> Watch<'b> {
-        Watch::at_queue(&self.completion, batches)
-    }
-
-    /// Waits for `batches`, whatever comes of them.
-    pub fn wait_done(
-        &self,
-        batches: &[Arc<Batch>],
-        deadline: Option<Instant>,
-        check: Check<'_>,
-    ) -> Waited {
-        wait(&self.completion, batches, deadline, check)
-    }
-
-    /// Waits for `batches`: `Ok`, or the first failure among them, or a timeout that names what is missing.
-    pub fn wait_for(
-        &self,
-        batches: &[Arc<Batch>],
-        deadline: Option<Instant>,
-        check: Check<'_>,
-    ) -> std::result::Result<Result<()>, Waited> {
-        match wait(&self.completion, batches, deadline, check) {
-            Waited::Interrupted => Err(Waited::Interrupted),
-            Waited::Done => Ok(self.collect(batches)),
-            Waited::Timeout => Ok(Err(self.timed_out(batches))),
-        }
-    }
-
-    /// The first failure among batches that are done.
-    pub fn collect(&self, batches: &[Arc<Batch>]) -> Result<()> {
-        let failures: Vec<Error> = batches.iter().filter_map(|b| b.take_failure()).collect();
-        failures.into_iter().next().map_or(Ok(()), Err)
-    }
-
-    /// An error that names what is missing from `batches`.
-    pub fn timed_out(&self, batches: &[Arc<Batch>]) -> Error {
-        let channels = self.channels();
-        let mut missing: Vec<&str> = channels
-            .iter()
-            .filter(|channel| batches.iter().any(|batch| channel.is_awaited(batch)))
-            .map(|channel| channel.name())
-            .collect();
-        missing.sort_unstable();
-        missing.dedup();
-        let mut error = Error::from(Status::TIMEOUT);
-        error.pv = missing.first().map(|name| (*name).to_owned());
-        if missing.len() > 1 {
-            let shown = missing[..missing.len().min(10)].join(", ");
-            error.detail = format!("{} PVs did not answer: {shown}", missing.len());
-            if missing.len() > 10 {
-                error.detail.push_str(", …");
-            }
-        }
-        if let Some(why) = batches.iter().find_map(|batch| batch.why_nothing_came()) {
-            if !error.detail.is_empty() {
-                error.detail.push_str("; ");
-            }
-            error.detail.push_str(why);
-        }
-        error
-    }
-
-    /// The calling thread's `pend_io` waits no more for what is outstanding now.
-    pub fn forget(&self, batches: &[Arc<Batch>]) {
-        BATCHES.with_borrow_mut(|own| own.retain(|(id, _)| *id != self.id));
-        for batch in batches {
-            batch.give_up();
-        }
-    }
-
     /// Its channels that were not cleared.
     pub fn channels(&self) -> Vec<Arc<Channel>> {
         lock(&self.channels).values().cloned().collect()
@@ -388,98 +274,6 @@ impl Context {
             libc::fflush(std::ptr::null_mut());
         }
         Ok(())
-    }
-
-    /// Ends the context and every channel in it (ca_context_destroy); `false` where that was not over within `patience`
-    /// (a circuit may hang) or `check` said so, and goes on by itself.
-    pub fn destroy(self: &Arc<Context>, patience: Duration, check: Check<'_>) -> bool {
-        let end = self.begin_end(patience);
-        end.is_none_or(|end| end.wait(check))
-    }
-
-    /// Begins to [`destroy`](Context::destroy) it. `None` where that has begun before.
-    pub fn begin_end(self: &Arc<Context>, patience: Duration) -> Option<End> {
-        if self.generation != fork::generation() {
-            return None;
-        }
-        self.gate.close()?;
-        let patience = if fork::generation() > 0 {
-            patience.min(FORKED_PATIENCE)
-        } else {
-            patience
-        };
-        self.queue.stop();
-        self.circuits.close();
-        self.detach_thread();
-        // Whoever waits for something in this context has waited enough, and may be in the way of the gate.
-        let channels = self.channels();
-        for channel in &channels {
-            channel.release_waiters(Status::CHANDESTROY);
-        }
-        let (over, is_over) = std::sync::mpsc::channel();
-        let context = self.clone();
-        let deadline = Instant::now() + patience;
-        let worker = std::thread::Builder::new().name("cachannel destroy".into());
-        let started = worker.spawn(move || {
-            while !context.gate.is_empty() {
-                if Instant::now() >= deadline {
-                    // Somebody is stuck inside libca: it must not lose its context.
-                    return;
-                }
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            context.destroy_now(&channels, patience / 2);
-            // Nobody listens any more where the patience is over.
-            over.send(()).ok();
-        });
-        // Where no thread is to be had, nobody is left who would say that it is over.
-        drop(started);
-        Some(End { is_over, deadline })
-    }
-
-    /// Has libca destroy the context, whose gate is closed and empty. Its channels are cleared before, as far as that is
-    /// over within `patience`: libca loses some memory of those that are left.
-    fn destroy_now(self: &Arc<Context>, channels: &[Arc<Channel>], patience: Duration) {
-        if attach(self.api, self.raw).is_err() {
-            return;
-        }
-        let enough = Instant::now() + patience;
-        let mut left = self.channels().into_iter();
-        left.try_for_each(|channel| {
-            // SAFETY: the gate is closed and empty, so nobody uses its channels; this thread is in it.
-            unsafe { channel.clear_with_context(self.api) };
-            (Instant::now() < enough).then_some(())
-        });
-        // SAFETY: as above.
-        unsafe { self.api.ca_context_destroy() };
-        // libca has forgotten all pointers to channels, requests and subscriptions.
-        for channel in channels {
-            channel.abandon(Status::CHANDESTROY);
-            self.release(channel);
-        }
-        self.gathered.forget();
-        lock(LIVING.get()).retain(|other| !Arc::ptr_eq(other, self));
-    }
-}
-
-/// A context's end that is under way.
-pub struct End {
-    is_over: Receiver<()>,
-    deadline: Instant,
-}
-
-impl End {
-    /// See [`Context::destroy`].
-    pub fn wait(&self, check: Check<'_>) -> bool {
-        while !check() {
-            let left = remaining(Some(self.deadline)).unwrap_or_default();
-            match self.is_over.recv_timeout(left.min(INTERRUPT_CHECK)) {
-                Ok(()) => return true,
-                Err(RecvTimeoutError::Timeout) if !left.is_zero() => {}
-                Err(_) => return false,
-            }
-        }
-        false
     }
 }
 
