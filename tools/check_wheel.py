@@ -37,6 +37,8 @@ def check_metadata(metadata: Message) -> None:
     for begin in ("Development Status", "Operating System :: POSIX :: Linux", "Programming Language :: Python :: 3.9"):
         check(any(one.startswith(begin) for one in classifiers), f"no classifier {begin}")
     check("Typing :: Typed" in classifiers, "no classifier for types")
+    addresses = {one.partition(",")[0] for one in metadata.get_all("Project-URL", [])}
+    check({"Homepage", "Source", "Issues"} <= addresses, f"addresses {addresses}")
     check(metadata["Description-Content-Type"].startswith("text/markdown"), "the description's type")
     check("# cachannel" in str(metadata.get_payload()), "no description")
     required = metadata.get_all("Requires-Dist", [])
