@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ioc import BUNCHES, IOC_PYTHON, Ioc, free_port, udp_port_is_free, wait_for
+from ioc import BUNCHES, IOC_PYTHON, Ioc
+from server_process import free_port, udp_port_is_free, wait_for
 
 SERVER_PORT = free_port()
 RESTART_PORT = free_port()
@@ -61,7 +62,7 @@ import logging, os, signal, sys, threading, time
 signal.alarm(60)
 import cachannel
 from cachannel import CaChannel, CaChannelException, ca
-from ioc import wait_for
+from server_process import wait_for
 P = os.environ["TEST_PREFIX"]
 IOC_PID = int(os.environ["IOC_PID"])
 

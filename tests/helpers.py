@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, NamedTuple
 
 from cachannel import CaChannel, ca
-from ioc import wait_for
+from server_process import wait_for
 
 
 class Result(NamedTuple):

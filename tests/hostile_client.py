@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 from cachannel import ca
 from hostile_server import PREFIX
-from ioc import wait_for
+from server_process import wait_for
 
 CHANNELS = 100
 COUNTS = (1, 1, 2, 17, 100, 2000)

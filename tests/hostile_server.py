@@ -16,12 +16,10 @@ import random
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Callable
 
 from hostile_lies import (
@@ -46,7 +44,7 @@ from hostile_lies import (
     error,
     size,
 )
-from ioc import search, wait_for
+from server_process import ServerProcess
 
 PREFIX = "hostile:"
 
@@ -206,24 +204,20 @@ def serve(port: int) -> None:
         Circuit(connection).start()
 
 
-class HostileServer:
-    """The server in a process of its own, which ends with the block that it is used in, or when its time is over."""
+class HostileServer(ServerProcess):
+    """The server in a process of its own, which ends when its time is over in any case."""
+
+    what = "hostile server"
 
     def __init__(self, port: int, limit: int) -> None:
-        self.port = port
-        self._command = [sys.executable, str(Path(__file__).resolve()), "--port", str(port), "--limit", str(limit)]
+        super().__init__(port)
+        self.limit = limit
 
-    def __enter__(self) -> HostileServer:
-        self.process = subprocess.Popen(self._command, stdin=subprocess.PIPE)
-        wait_for(lambda: search(f"{PREFIX}up", self.port), 20, "the hostile server answers")
-        return self
+    def _command(self) -> list[str]:
+        return [sys.executable, str(Path(__file__).resolve()), "--port", str(self.port), "--limit", str(self.limit)]
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(10)
+    def _pv(self) -> str:
+        return f"{PREFIX}up"
 
 
 def _end_with_parent() -> None:

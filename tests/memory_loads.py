@@ -18,7 +18,7 @@ from typing import Any, Callable, NamedTuple
 
 import numpy as np
 from cachannel import CaChannel, CaChannelException, ChannelGroup, Recorder, ca
-from ioc import wait_for
+from server_process import wait_for
 
 Load = Callable[[str, int], Iterator[int]]
 

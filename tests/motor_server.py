@@ -23,23 +23,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import math
 import os
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable
 from functools import cache, partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from ioc import search, wait_for
+from server_process import ServerProcess
 
 TICK = 0.01
 """Seconds between two updates of a motor that moves."""
@@ -58,80 +54,40 @@ FAULTS: dict[str, float | str] = {
 """Names of the extra PVs, as in ``m1:high_switch``, and their values at the start."""
 
 
-class MotorServer:
+class MotorServer(ServerProcess):
     """A server process with motors ``{prefix}m1``, ``{prefix}m2``, …, and others by their full names."""
 
+    what = "motor server"
+
     def __init__(self, prefix: str, port: int, *, motors: int, names: tuple[str, ...] = (), limit: int = 600) -> None:
+        super().__init__(port)
         self.prefix = prefix
-        self.port = port
         self.names = (*(f"{prefix}m{number}" for number in range(1, motors + 1)), *names)
         self.limit = limit
-        self.process: subprocess.Popen[bytes] | None = None
-        self._folder = tempfile.TemporaryDirectory()
-        self._log = Path(self._folder.name) / "log"
 
-    @property
-    def output(self) -> str:
-        """What the server has printed so far."""
-        return self._log.read_text(errors="replace")
+    def _command(self) -> list[str]:
+        return [sys.executable, str(Path(__file__).resolve()), "--limit", str(self.limit), *self.names]
+
+    def _environment(self) -> dict[str, str]:
+        # caproto takes this for its own port; and a read waits for the writes before it, as in an IOC.
+        return {
+            "EPICS_CA_SERVER_PORT": str(self.port),
+            "EPICS_CAS_BEACON_PORT": os.environ["EPICS_CA_REPEATER_PORT"],
+            "CAPROTO_SERVER_WRITE_LOCK_TIMEOUT_SEC": "1",
+        }
+
+    def _pv(self) -> str:
+        return f"{self.names[0]}.VAL"
 
     def start(self) -> None:
-        """Start the server, unless it runs, and return when it answers searches and takes connections."""
-        if self.process is not None and self.process.poll() is None:
-            return
-        self.kill()
-        environment = dict(os.environ)
-        # caproto takes this for its own port; and a read waits for the writes before it, as in an IOC.
-        environment["EPICS_CA_SERVER_PORT"] = str(self.port)
-        environment["EPICS_CAS_BEACON_PORT"] = environment["EPICS_CA_REPEATER_PORT"]
-        environment["CAPROTO_SERVER_WRITE_LOCK_TIMEOUT_SEC"] = "1"
-        command = [sys.executable, str(Path(__file__).resolve()), "--limit", str(self.limit), *self.names]
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment)
-        try:
-            wait_for(self._answers, 30, "the motor server answers")
-        except AssertionError:
+        """As any server, unless it runs."""
+        if self.process is None or self.process.poll() is not None:
             self.kill()
-            raise AssertionError(f"the motor server does not answer; it printed:\n{self.output}") from None
+            super().start()
 
-    def _answers(self) -> bool:
-        assert self.process is not None
-        assert self.process.poll() is None, "the motor server has ended"
-        port = search(f"{self.names[0]}.VAL", self.port)
-        if port is None:
-            return False
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return True
-        return False
-
-    def pause(self) -> None:
-        """Hold the process, so that it answers nothing, until it is resumed or killed."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """End a pause."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGCONT)
-
-    def kill(self) -> None:
-        """End the server at once, as a crash does."""
-        process, self.process = self.process, None
-        if process is not None:
-            process.kill()
-            process.wait(10)
-            assert process.stdin is not None
-            process.stdin.close()
-
-    def __enter__(self) -> MotorServer:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
+        """It has nothing to put in order."""
         self.kill()
-        self._folder.cleanup()
 
 
 Post = Callable[[str, Any], Awaitable[None]]

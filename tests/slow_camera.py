@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from cachannel import ca
-from ioc import wait_for
 from memory_loads import FRAME, resident
+from server_process import wait_for
 
 _MIB = 1024 * 1024
 WAITING = 96.0  # MiB of updates that wait for one subscription

@@ -24,7 +24,7 @@ from typing import Any, Callable
 
 if __name__ == "__main__":  # before anything loads libca, which reads it once
     sys.path.insert(0, str(Path(__file__).resolve().parent))
-    from ioc import free_port
+    from server_process import free_port
 
     PORT = free_port()
     os.environ.update(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cachannel import CaChannelException, ca
 from helpers import Connect, read, write
-from ioc import wait_for
+from server_process import wait_for
 
 
 def test_create_channel_gives_a_status_and_a_chid(prefix: str) -> None:

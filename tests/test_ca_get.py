@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from cachannel import CaChannelException, ca
 from helpers import Connect, read, write
-from ioc import wait_for
+from server_process import wait_for
 
 BASES = ["STRING", "SHORT", "FLOAT", "ENUM", "CHAR", "LONG", "DOUBLE"]
 DTYPES = {"SHORT": "i2", "FLOAT": "f4", "ENUM": "u2", "CHAR": "u1", "LONG": "i4", "DOUBLE": "f8"}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from cachannel import CaChannelException, CaChannelTypeError, CaChannelValueError, ca
 from helpers import Connect, read, write
-from ioc import wait_for
+from server_process import wait_for
 
 NUMERIC = ["CHAR", "SHORT", "LONG", "FLOAT", "DOUBLE", "ENUM"]
 RANGES = {"CHAR": (-128, 255), "SHORT": (-(2**15), 2**15 - 1), "LONG": (-(2**31), 2**31 - 1), "ENUM": (0, 2**16 - 1)}

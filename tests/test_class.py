@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from cachannel import CaChannel, CaChannelException, CaChannelTypeError, CaChannelValueError, ca
 from helpers import MakeChannel, RunScript, assert_quiet
-from ioc import wait_for
+from server_process import wait_for
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cachannel import CaChannel, ca
 from helpers import MakeChannel
-from ioc import wait_for
+from server_process import wait_for
 
 Calls = list[tuple[Any, tuple[Any, ...]]]
 

@@ -15,8 +15,9 @@ import pytest
 from cachannel import CaChannel, ca
 from conftest import HARD_LIMIT, RESTART_PORT
 from helpers import Result, RunScript
-from ioc import Ioc, free_port
+from ioc import Ioc
 from motor_server import MotorServer
+from server_process import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(ROOT.joinpath("docs").rglob("*.rst"))

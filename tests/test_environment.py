@@ -9,7 +9,8 @@ import sys
 import pytest
 from conftest import RESTART_PORT, SERVER_PORT
 from helpers import RunScript, assert_quiet
-from ioc import Ioc, free_port
+from ioc import Ioc
+from server_process import free_port
 
 READ = """
     with CaChannel(P + "calong") as channel:

@@ -17,8 +17,8 @@ from cachannel.epicsMotor import epicsMotor, epicsMotorException
 from cachannel.epicsPV import epicsPV
 from conftest import HARD_LIMIT, RESTART_PORT
 from helpers import RunScript, assert_quiet
-from ioc import wait_for
 from motor_server import MotorServer
+from server_process import wait_for
 
 MOTORS = 110  # one for each test
 

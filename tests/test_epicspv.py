@@ -16,7 +16,7 @@ import pytest
 from cachannel import CaChannel, CaChannelException, CaChannelValueError, ca
 from cachannel.epicsPV import epicsPV
 from helpers import Connect, RunScript, assert_quiet, write
-from ioc import wait_for
+from server_process import wait_for
 from util_ioc import UtilIoc
 
 MakePV = Callable[..., epicsPV]

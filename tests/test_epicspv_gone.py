@@ -10,7 +10,7 @@ from typing import Any, Callable
 import pytest
 from cachannel import CaChannelException, ca
 from cachannel.epicsPV import epicsPV
-from ioc import wait_for
+from server_process import wait_for
 from util_ioc import UtilIoc
 
 # A reconnect takes libca some seconds where a beacon goes astray.

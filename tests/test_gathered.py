@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from cachannel import CaChannel, CaChannelException, ca
 from helpers import Connect, MakeChannel, read, write
-from ioc import Ioc, wait_for
+from ioc import Ioc
+from server_process import wait_for
 
 
 def test_what_follows_does_not_overtake(connect: Connect) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cachannel import CaChannel, ca
 from helpers import Connect, MakeChannel, RunScript, assert_quiet, read, write
-from ioc import wait_for
+from server_process import wait_for
 
 
 @pytest.fixture(autouse=True)

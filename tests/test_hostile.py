@@ -13,7 +13,7 @@ from conftest import SERVER_PORT
 from helpers import Result, RunScript
 from hostile_lies import FATAL, LIES
 from hostile_server import SEARCHES, HostileServer
-from ioc import free_port
+from server_process import free_port
 
 Tell = Callable[..., Any]
 

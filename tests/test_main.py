@@ -12,7 +12,7 @@ import numpy
 import pytest
 from conftest import SERVER_PORT
 from helpers import Result
-from ioc import free_port
+from server_process import free_port
 
 Main = Callable[..., Result]
 

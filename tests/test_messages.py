@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from conftest import SERVER_PORT
 from helpers import RunScript, assert_quiet
-from ioc import free_port
+from server_process import free_port
 
 RECORDS = """
     records = []

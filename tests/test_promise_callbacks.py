@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cachannel import ca
 from helpers import Connect, RunScript, assert_quiet
-from ioc import wait_for
+from server_process import wait_for
 
 IN_A_CALLBACK = {
     "getw": "number.getw() == 5",

@@ -7,7 +7,7 @@ from typing import Any, Callable
 
 from cachannel import ca
 from helpers import Connect, read, write
-from ioc import wait_for
+from server_process import wait_for
 
 
 def test_the_order_of_gets(connect: Connect) -> None:

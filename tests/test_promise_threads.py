@@ -7,7 +7,7 @@ from typing import Any
 
 from cachannel import ca
 from helpers import Connect, RunScript, assert_quiet, read, write
-from ioc import wait_for
+from server_process import wait_for
 
 
 def test_threads_work_without_attaching(connect: Connect) -> None:

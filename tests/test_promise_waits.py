@@ -8,7 +8,7 @@ from typing import Any, Callable
 import pytest
 from cachannel import ca
 from helpers import Connect, RunScript, assert_quiet, read, write
-from ioc import wait_for
+from server_process import wait_for
 
 
 @pytest.mark.parametrize("wait", [lambda: ca.poll(), lambda: ca.pend_event(0.01), lambda: ca.pend(0.01, False)])

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from cachannel import CaChannelException, CaChannelTypeError, CaChannelValueError, Recorder, ca
 from helpers import Connect, RunScript, assert_quiet, read, write
-from ioc import Ioc, wait_for
+from ioc import Ioc
+from server_process import wait_for
 
 DTYPE = np.dtype(
     [("channel", "i8"), ("time", "M8[ns]"), ("value", "f8"), ("severity", "i4"), ("status", "i4")],

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import HARD_LIMIT
 from helpers import RunScript, assert_quiet
-from ioc import free_port, udp_port_is_free, wait_for
+from server_process import free_port, udp_port_is_free, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc for a process that is nobody's child")
 

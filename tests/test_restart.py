@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from cachannel import CaChannel, CaChannelException, ca
 from helpers import RunScript, assert_quiet, read
-from ioc import Ioc, wait_for
+from ioc import Ioc
+from server_process import wait_for
 
 # A reconnect takes libca some seconds where a beacon goes astray.
 LONG = 40.0

@@ -14,7 +14,8 @@ import pytest
 from cachannel import CaChannel, ChannelGroup, Recorder, ca
 from cachannel.util import camonitor
 from conftest import HARD_LIMIT, RESTART_PORT
-from ioc import HERE, Ioc, wait_for
+from ioc import HERE, Ioc
+from server_process import wait_for
 
 # A reconnect takes libca some seconds where a beacon goes astray.
 LONG = 40.0

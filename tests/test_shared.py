@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cachannel import CaChannel, CaChannelException, ca
 from helpers import Connect, MakeChannel, RunScript, assert_quiet, read, write
-from ioc import wait_for
+from server_process import wait_for
 
 
 def in_threads(*works: Any) -> None:

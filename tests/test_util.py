@@ -14,7 +14,8 @@ import pytest
 from cachannel import CaChannel, CaChannelException, CaChannelTypeError, CaChannelValueError, _connections, ca
 from cachannel.util import CaNothing, caget, cainfo, camonitor, caput
 from helpers import Connect, RunScript, assert_quiet, write
-from ioc import Ioc, wait_for
+from ioc import Ioc
+from server_process import wait_for
 
 MISSING = "no-such-pv:in-any-ioc"
 

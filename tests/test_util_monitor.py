@@ -16,7 +16,7 @@ from cachannel import CaChannel, CaChannelException, CaChannelTypeError, _monito
 from cachannel._connections import connect
 from cachannel._enums import DBF
 from cachannel.util import CaNothing, Monitor, caget, camonitor, caput
-from ioc import wait_for
+from server_process import wait_for
 from util_ioc import UtilIoc
 
 MISSING = "no-such-pv:in-any-ioc"

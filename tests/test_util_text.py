@@ -12,7 +12,7 @@ from cachannel import CaChannelValueError, ca
 from cachannel._strings import fixed
 from cachannel.util import caget, caput
 from helpers import Connect, write
-from ioc import wait_for
+from server_process import wait_for
 from util_ioc import UtilIoc
 
 

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ioc import Ioc, free_port, udp_port_is_free, wait_for
+from ioc import Ioc
+from server_process import free_port, udp_port_is_free, wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
 _FOLDERS = ("tests", "tools", "benches")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from cachannel import CaChannel, CaChannelException, ChannelGroup, ca
-from ioc import wait_for
+from server_process import wait_for
 
 from .faults import TICKS
 from .load import Load

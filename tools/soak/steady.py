@@ -15,7 +15,8 @@ import warnings
 from typing import Any
 
 from cachannel import CaChannel, CaChannelException, ca
-from ioc import BUNCHES, wait_for
+from ioc import BUNCHES
+from server_process import wait_for
 
 from .load import Load
 
