@@ -53,6 +53,7 @@ def test_a_pool_of_processes(run_script: RunScript, method: str, inherited: str)
 
 
 def test_a_sub_interpreter_is_told(run_script: RunScript) -> None:
+    """By us, or by a Python that lets no such module into one."""
     result = run_script(
         """
         if sys.version_info < (3, 13):
@@ -67,7 +68,7 @@ def test_a_sub_interpreter_is_told(run_script: RunScript) -> None:
             def run(code):
                 return interpreters.exec(within, code).formatted
         within = interpreters.create()
-        print("sub-interpreter" in run("import cachannel"))
+        print("subinterpreter" in run("import cachannel").replace("-", ""))
         interpreters.destroy(within)
         print(read(connect("calong")))
         """

@@ -68,43 +68,73 @@ def test_all_of_a_long_run_of_puts_arrive(run_script: RunScript) -> None:
     assert_quiet(result, f"1999 1999.0 {1999 * 7 % 3000 + 1}\n")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc for the memory in use")
-def test_updates_that_nobody_can_ask_for_are_told_of(run_script: RunScript) -> None:
-    """There is no thread to be had for a circuit that is full, so libca is not asked for updates."""
-    result = run_script(
-        """
-        import pathlib, resource, threading
+NO_THREAD = """
+    import contextlib, pathlib, resource, threading
 
-        big, other = connect("big"), connect("calong")
-        problems = []
-        ca.add_exception_event(problems.append)
+    def has_thread():
+        names = pathlib.Path("/proc/self/task").glob("*/comm")
+        try:
+            return any(b"circu" in name.read_bytes() for name in names)
+        except OSError:  # it ends at this moment
+            return True
+
+    def fill(big, other):
+        \"\"\"What follows is the circuit's to send, which has no thread, though libca would not block yet.\"\"\"
         stop_server(other)
-        ca.put(big, [1] * 40_000)  # what follows is the circuit's to send, which does not block yet
+        ca.put(big, [1] * 40_000)
         ca.put(other, 1)
         ca.flush_io()
-
-        def has_thread():
-            names = pathlib.Path("/proc/self/task").glob("*/comm")
-            try:
-                return any(b"circu" in name.read_bytes() for name in names)
-            except OSError:  # it ends at this moment
-                return True
-
         wait_for(has_thread)
         wait_for(lambda: not has_thread())
         # Stacks of threads that have ended are used again.
         threading.stack_size(2 << 20)
-        over = threading.Event()
-        others = [threading.Thread(target=over.wait, daemon=True) for _ in range(20)]
-        for each in others:
-            each.start()
+        for _ in range(20):
+            threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+
+    @contextlib.contextmanager
+    def no_threads():
         in_use = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (in_use + (1 << 20), resource.RLIM_INFINITY))
-        print(ca.create_subscription(other, lambda args: None)[0])
-        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        over.set()
-        wait_for(lambda: problems)
-        print(ca.name(problems[0]["chid"]) == P + "calong", problems[0]["state"], problems[0]["op"])
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    names = [P + f"many0_{number}" for number in range(3)]
+    group = ChannelGroup(names, timeout=10)
+    group.connect()
+    big, other, cleared = connect("big"), connect("calong"), connect("plain")
+    evid = ca.create_subscription(cleared, lambda args: None)[1]
+    read(other)
+    fill(big, other)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc for threads, and for the memory in use")
+def test_what_no_thread_can_be_had_for_is_refused(run_script: RunScript) -> None:
+    """Too much waits for the server, and the circuit gets no thread to wait behind it: nothing is lost in silence."""
+    result = run_script(
+        "    from cachannel import ChannelGroup\n"
+        + NO_THREAD
+        + """
+    called = []
+    with no_threads():
+        print(ca.put(other, 77))
+        print(ca.put(other, 78, callback=called.append))
+        print(ca.get(other, callback=called.append)[0])
+        ca.get(other)
+        print(ca.pend_io(10))
+        print(*ca.create_subscription(other, called.append))
+        try:
+            group.put([1, 2, 3])
+        except CaChannelException as error:
+            print(error.status)
+        # These are done once there is a thread.
+        print(ca.clear_subscription(evid), ca.clear_channel(cleared))
+    print(ca.put(other, 79))
+    os.kill(IOC_PID, signal.SIGCONT)
+    print(read(other), called)
         """
     )
-    assert_quiet(result, "ECA.NORMAL\nTrue ECA.ALLOCMEM CA_OP.ADD_EVENT\n")
+    refused = "ECA.ALLOCMEM\n" * 4 + "ECA.ALLOCMEM None\nECA.ALLOCMEM\n"
+    assert_quiet(result, refused + "ECA.NORMAL ECA.NORMAL\nECA.NORMAL\n79 []\n")

@@ -22,6 +22,12 @@ _PATIENCE = 5.0
 _GLANCE = 0.05
 """Seconds in which one that runs answers; and far longer than a port is taken by those who try whether it is."""
 
+_AGAIN = 0.001
+"""Seconds between two questions."""
+
+_mute: set[int] = set()
+"""Ports whose owners do not answer."""
+
 _REGISTER = bytes([0, 24, *[0] * 10, 127, 0, 0, 1])
 """What a client says to the repeater (REPEATER_REGISTER), which confirms it."""
 
@@ -102,7 +108,14 @@ def _has_owner(port: int) -> bool:
 
     Others try the port as libca does, and have it for a moment: one that is taken now may be free when libca looks.
     """
-    return _ca.udp_port_is_taken(port) and (_serves(port, _GLANCE) or _ca.udp_port_is_taken(port))
+    if not _ca.udp_port_is_taken(port):
+        return False
+    if port in _mute or _serves(port, _GLANCE):
+        return True
+    if not _ca.udp_port_is_taken(port):
+        return False
+    _mute.add(port)  # not every context is to wait for its answer
+    return True
 
 
 def _serves(port: int, patience: float) -> bool:
@@ -110,13 +123,21 @@ def _serves(port: int, patience: float) -> bool:
     import socket
 
     end = time.monotonic() + patience
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.bind(("127.0.0.1", 0))
-        client.settimeout(0.001)
+    try:
+        client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    except OSError:  # no more files may be open: libca will say so
+        return False
+    with client:
+        with contextlib.suppress(OSError):
+            client.bind(("127.0.0.1", 0))
+        client.settimeout(_AGAIN)
         while time.monotonic() < end:
-            # Windows lets a receiver know that nobody has listened, yet.
-            with contextlib.suppress(OSError):
+            try:
                 client.sendto(_REGISTER, ("127.0.0.1", port))
                 client.recv(64)  # the answer has a port of its own
-                return True
+            except OSError as error:
+                if not isinstance(error, TimeoutError):
+                    time.sleep(_AGAIN)  # Windows lets a receiver know that nobody has listened, yet
+                continue
+            return True
     return False

@@ -11,9 +11,11 @@ use super::buffer::Bytes;
 use super::channel::{Channel, Inside};
 use super::context::Context;
 use super::dbr::DbrType;
+use super::error::Error;
 use super::launch::Rest;
 use super::lock;
 use super::request::Request;
+use super::status::Status;
 use super::subscription::Subscription;
 use super::trampoline::contained;
 use std::collections::{HashMap, VecDeque};
@@ -90,13 +92,28 @@ impl Errand {
         }
     }
 
-    /// It will not be done. Whoever waits for an answer hears of that as the request is dropped; of updates nobody would.
-    fn lose(self) {
-        if let Errand::Subscribe(subscription) | Errand::Renew(subscription) = &self
-            && let Some(channel) = subscription.channel()
-        {
-            channel.not_started(subscription);
+    /// There is no thread to be had for it, and nobody to whom that can be said at once.
+    fn fail(self) {
+        match self {
+            Errand::Get(request) | Errand::PutNotify { request, .. } => {
+                let error = Error::from(Status::ALLOCMEM);
+                request.channel.settle(&request, Err(error));
+            }
+            Errand::Renew(subscription) => {
+                if let Some(channel) = subscription.channel() {
+                    channel.not_renewed(&subscription);
+                }
+            }
+            // Its end tells.
+            Errand::Sweep(rest) => drop(rest),
+            // Whoever sends these is told at once, or they wait.
+            Errand::Put { .. } | Errand::Subscribe(_) | Errand::Cancel(_) | Errand::Free(_) => {}
         }
+    }
+
+    /// It frees something, and may as well be done when there is a thread again.
+    fn can_wait(&self) -> bool {
+        matches!(self, Errand::Cancel(_) | Errand::Free(_))
     }
 
     fn context(&self) -> Option<Arc<Context>> {
@@ -203,35 +220,45 @@ impl Circuit {
         &self.undone
     }
 
-    /// Has it done by the circuit's thread, after what that has to do already.
+    /// Has it done by the circuit's thread, after what that has to do already. Where there is no thread to be had, whom it
+    /// concerns is told later.
     pub(super) fn send(self: &Arc<Circuit>, errand: Errand) {
+        if let Err(errand) = self.offer(errand) {
+            errand.fail();
+        }
+    }
+
+    /// As [`send`](Circuit::send), for who can tell at once: ECA_ALLOCMEM where there is no thread to be had.
+    pub(super) fn try_send(self: &Arc<Circuit>, errand: Errand) -> Status {
+        match self.offer(errand) {
+            Ok(()) => Status::NORMAL,
+            Err(_) => Status::ALLOCMEM,
+        }
+    }
+
+    fn offer(self: &Arc<Circuit>, errand: Errand) -> std::result::Result<(), Errand> {
         let ticket = self.undone.ticket();
         let mut errands = lock(&self.errands);
         if errands.closed {
             // The context is going, and everything with it.
-            return;
+            return Ok(());
+        }
+        let had_thread = errands.has_thread;
+        if !had_thread {
+            let circuit = self.clone();
+            let thread = std::thread::Builder::new().name("cachannel circuit".into());
+            errands.has_thread = thread.spawn(move || circuit.work()).is_ok();
+        }
+        if !errands.has_thread && !errand.can_wait() {
+            return Err(errand);
         }
         errands.bytes += errand.bytes();
         errands.queue.push_back((errand, ticket));
-        if errands.has_thread {
-            drop(errands);
-            self.more.notify_one();
-            return;
-        }
-        let circuit = self.clone();
-        let started = std::thread::Builder::new()
-            .name("cachannel circuit".into())
-            .spawn(move || circuit.work());
-        errands.has_thread = started.is_ok();
-        // No thread to be had: what is to be sent is told to have failed.
-        let lost = if errands.has_thread {
-            VecDeque::new()
-        } else {
-            errands.bytes = 0;
-            std::mem::take(&mut errands.queue)
-        };
         drop(errands);
-        lost.into_iter().for_each(|(errand, _)| errand.lose());
+        if had_thread {
+            self.more.notify_one();
+        }
+        Ok(())
     }
 
     fn work(&self) {

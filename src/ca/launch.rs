@@ -281,8 +281,13 @@ impl Rest {
 impl Drop for Rest {
     fn drop(&mut self) {
         // Not sent: there was no thread to be had, or the context is going.
+        let status = if self.context.is_alive() {
+            Status::ALLOCMEM
+        } else {
+            Status::CHANDESTROY
+        };
         for (index, ..) in std::mem::take(&mut self.left) {
-            self.sweep.finish(index, Status::CHANDESTROY);
+            self.sweep.finish(index, status);
         }
     }
 }

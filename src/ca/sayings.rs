@@ -61,7 +61,8 @@ impl Recent {
             }
             if told.again > 0 {
                 let text = told.text.trim_end();
-                all.push(format!("{text} (and {} times more)", told.again));
+                let times = if told.again == 1 { "time" } else { "times" };
+                all.push(format!("{text} (and {} {times} more)", told.again));
             }
         }
         all
@@ -224,7 +225,7 @@ mod tests {
             assert_eq!(recent.tell(&text, now), [text]);
         }
         let told = recent.tell("last", now);
-        assert_eq!(told, ["first (and 1 times more)", "last"]);
+        assert_eq!(told, ["first (and 1 time more)", "last"]);
         assert_eq!(recent.0.len(), REMEMBERED);
         assert_eq!(recent.tell("first", now), ["first"]);
     }

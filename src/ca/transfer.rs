@@ -37,8 +37,7 @@ impl Channel {
         let status = match self.way(0) {
             (Way::Behind(circuit), sent) if self.may_be_read() && dbr_type.is_readable() => {
                 request.set_sent(sent);
-                circuit.send(Errand::Get(request.clone()));
-                Status::NORMAL
+                circuit.try_send(Errand::Get(request.clone()))
             }
             (_, sent) => {
                 request.set_sent(sent);
@@ -110,13 +109,12 @@ impl Channel {
             return self.write(&inside.pass()?, dbr_type, count, data);
         };
         self.writable()?;
-        circuit.send(Errand::Put {
+        self.normal(circuit.try_send(Errand::Put {
             channel: inside,
             dbr_type,
             count,
             data: Bytes::of(data),
-        });
-        Ok(())
+        }))
     }
 
     fn write(
@@ -163,12 +161,12 @@ impl Channel {
         if let Err(error) = self.writable() {
             return self.started(request, error.status);
         }
-        circuit.send(Errand::PutNotify {
+        let status = circuit.try_send(Errand::PutNotify {
             channel: inside,
             request: request.clone(),
             data: Bytes::of(data),
         });
-        Ok(request)
+        self.started(request, status)
     }
 
     fn write_notify(
@@ -193,7 +191,7 @@ impl Channel {
     }
 
     /// Lets a request know that libca did not take it.
-    fn settle(&self, request: &Arc<Request>, asked: Result<Status>) {
+    pub(super) fn settle(&self, request: &Arc<Request>, asked: Result<Status>) {
         let status = asked.unwrap_or_else(|error| error.status);
         if !status.is_normal()
             && let Some(request) = self.finish(request)
@@ -242,7 +240,13 @@ impl Channel {
                 }
                 self.check_terms(&subscription);
             }
-            (Way::Behind(circuit), _) => circuit.send(Errand::Subscribe(subscription.clone())),
+            (Way::Behind(circuit), _) => {
+                let status = circuit.try_send(Errand::Subscribe(subscription.clone()));
+                if !status.is_normal() {
+                    subscription.give_up();
+                    return Err(Error::new(status, self.name()));
+                }
+            }
         }
         Ok(subscription)
     }
@@ -337,9 +341,8 @@ impl Channel {
         }
     }
 
-    /// There is no thread to do it. libca is not asked to end it: this may be libca's thread.
-    pub(super) fn not_started(self: &Arc<Channel>, subscription: &Arc<Subscription>) {
-        subscription.mark_closed();
+    /// There is no thread to do it. The next connection is another chance.
+    pub(super) fn not_renewed(self: &Arc<Channel>, subscription: &Arc<Subscription>) {
         let error = Error::new(Status::ALLOCMEM, self.name());
         self.report(ca_sys::CA_OP_ADD_EVENT, subscription.dbr_type(), &error);
     }
