@@ -116,7 +116,7 @@ class ServerProcess:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **self._environment()},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **self._environment()},
                 start_new_session=True,  # Ctrl-C is for who uses it
             )
         try:

@@ -57,7 +57,8 @@ def tell(server: HostileServer, run_script: RunScript) -> Tell:
         addresses = f"127.0.0.1:{SERVER_PORT} 127.0.0.1:{server.port}"
         script = _PREAMBLE + textwrap.dedent(code) + "\nfinish()\nprint(repr(told))\n"
         result: Result = run_script(script, timeout, {"EPICS_CA_ADDR_LIST": addresses, **(env or {})})
-        assert result.returncode == 0, f"{result.returncode}\n{result.stdout}\n{result.stderr}"
+        said = f"{result.returncode}\n{result.stdout}\n{result.stderr}\nthe server:\n{server.output}"
+        assert result.returncode == 0, said
         return ast.literal_eval(result.stdout.splitlines()[-1])
 
     return run

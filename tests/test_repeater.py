@@ -231,7 +231,8 @@ def test_who_only_tries_the_port_is_no_repeater(run_script: RunScript, port: int
         env={"EPICS_CA_REPEATER_PORT": str(port)},
     )
     assert_quiet(result, "5\n")
-    one_repeater(port)
+    command = Path("/proc", str(one_repeater(port)), "cmdline").read_bytes()
+    assert b"--detach" in command, "libca has started one"
     assert_it_repeats(port)
 
 
@@ -260,6 +261,7 @@ def test_after_fork(run_script: RunScript, port: int) -> None:
     sys.stdout.flush()
     pid = os.fork()
     if pid == 0:
+        signal.alarm(30)  # it has none of its parent's
         print = lambda value: os._exit(value != 5)
     """
         + CONNECT

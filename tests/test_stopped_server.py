@@ -68,8 +68,12 @@ def test_all_of_a_long_run_of_puts_arrive(run_script: RunScript) -> None:
     assert_quiet(result, f"1999 1999.0 {1999 * 7 % 3000 + 1}\n")
 
 
+# So large that a limit on memory can be lower, without being in anybody else's way.
+STACK = {"RUST_MIN_STACK": str(256 << 20)}
+
 NO_THREAD = """
-    import contextlib, pathlib, resource, threading
+    import contextlib, gc, pathlib, re, resource, tempfile
+    from cachannel import ChannelGroup
 
     def has_thread():
         names = pathlib.Path("/proc/self/task").glob("*/comm")
@@ -78,45 +82,54 @@ NO_THREAD = """
         except OSError:  # it ends at this moment
             return True
 
-    def fill(big, other):
-        \"\"\"What follows is the circuit's to send, which has no thread, though libca would not block yet.\"\"\"
-        stop_server(other)
-        ca.put(big, [1] * 40_000)
-        ca.put(other, 1)
-        ca.flush_io()
-        wait_for(has_thread)
-        wait_for(lambda: not has_thread())
-        # Stacks of threads that have ended are used again.
-        threading.stack_size(2 << 20)
-        for _ in range(20):
-            threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
-
     @contextlib.contextmanager
     def no_threads():
+        wait_for(lambda: not has_thread())
+        # Stacks of threads that have ended would be used again.
+        threading.stack_size(256 << 20)
+        for _ in range(4):
+            threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
         in_use = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (in_use + (1 << 20), resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_AS, (in_use + (64 << 20), resource.RLIM_INFINITY))
         try:
             yield
         finally:
             resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
-    names = [P + f"many0_{number}" for number in range(3)]
-    group = ChannelGroup(names, timeout=10)
-    group.connect()
-    big, other, cleared = connect("big"), connect("calong"), connect("plain")
-    evid = ca.create_subscription(cleared, lambda args: None)[1]
-    read(other)
-    fill(big, other)
+    def libca_has():
+        \"\"\"How many channels, and requests and subscriptions, libca knows.\"\"\"
+        with tempfile.TemporaryFile() as file:
+            sys.stdout.flush()
+            standard = os.dup(1)
+            os.dup2(file.fileno(), 1)
+            ca.show_context(level=4)
+            os.dup2(standard, 1)
+            os.close(standard)
+            file.seek(0)
+            return [int(number) for number in re.findall(rb"(\\d+) items of type \\d+(?:nciu|baseNMIU) ", file.read())]
 """
 
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc for threads and the memory in use")
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc for threads, and for the memory in use")
+
+@needs_proc
 def test_what_no_thread_can_be_had_for_is_refused(run_script: RunScript) -> None:
     """Too much waits for the server, and the circuit gets no thread to wait behind it: nothing is lost in silence."""
     result = run_script(
-        "    from cachannel import ChannelGroup\n"
-        + NO_THREAD
+        NO_THREAD
         + """
+    names = [P + f"many0_{number}" for number in range(3)]
+    group = ChannelGroup(names, timeout=10)
+    group.connect()
+    big, other, watched, cleared = (connect(name) for name in ("big", "calong", "plain", "note"))
+    evid = ca.create_subscription(watched, lambda args: None)[1]
+    read(other)
+    before = libca_has()
+    stop_server(other)
+    ca.put(big, [1] * 40_000)  # what follows is the circuit's to send, though libca would not block yet
+    ca.put(other, 1)
+    ca.flush_io()
+    wait_for(has_thread)
     called = []
     with no_threads():
         print(ca.put(other, 77))
@@ -124,17 +137,42 @@ def test_what_no_thread_can_be_had_for_is_refused(run_script: RunScript) -> None
         print(ca.get(other, callback=called.append)[0])
         ca.get(other)
         print(ca.pend_io(10))
-        print(*ca.create_subscription(other, called.append))
         try:
             group.put([1, 2, 3])
         except CaChannelException as error:
             print(error.status)
+        print(*ca.create_subscription(other, called.append))
         # These are done once there is a thread.
+        under_way = libca_has()
         print(ca.clear_subscription(evid), ca.clear_channel(cleared))
+        print(libca_has() == under_way)
     print(ca.put(other, 79))
     os.kill(IOC_PID, signal.SIGCONT)
     print(read(other), called)
-        """
+    wait_for(lambda: libca_has() == [number - 1 for number in before], 10, f"{before} less one")
+        """,
+        env=STACK,
     )
-    refused = "ECA.ALLOCMEM\n" * 4 + "ECA.ALLOCMEM None\nECA.ALLOCMEM\n"
-    assert_quiet(result, refused + "ECA.NORMAL ECA.NORMAL\nECA.NORMAL\n79 []\n")
+    refused = "ECA.ALLOCMEM\n" * 5 + "ECA.ALLOCMEM None\n"
+    assert_quiet(result, refused + "ECA.NORMAL ECA.NORMAL\nTrue\nECA.NORMAL\n79 []\n")
+
+
+@needs_proc
+def test_what_is_freed_without_a_thread_is_in_nobodys_way(run_script: RunScript) -> None:
+    """Channels that are dropped are cleared once there is a thread; until then all others go on."""
+    result = run_script(
+        NO_THREAD
+        + """
+    other, first, second = (connect(name) for name in ("calong", "plain", "note"))
+    channels, _ = libca_has()
+    with no_threads():
+        del first
+        gc.collect()
+        print(read(other), ca.put(other, 5), read(other), libca_has()[0] == channels)
+    del second
+    gc.collect()
+    wait_for(lambda: libca_has()[0] == channels - 2, 10, "both are cleared")
+        """,
+        env=STACK,
+    )
+    assert_quiet(result, "5 ECA.NORMAL 5 True\n")

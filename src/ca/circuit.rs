@@ -7,16 +7,10 @@
 //! very much has gathered there.
 
 use super::batch::{Batch, Completion, Ticket};
-use super::buffer::Bytes;
-use super::channel::{Channel, Inside};
 use super::context::Context;
-use super::dbr::DbrType;
-use super::error::Error;
-use super::launch::Rest;
+use super::errand::Errand;
 use super::lock;
-use super::request::Request;
 use super::status::Status;
-use super::subscription::Subscription;
 use super::trampoline::contained;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,121 +22,16 @@ use std::time::Duration;
 const WINDOW: u64 = 224 * 1024;
 /// Bytes of values that may wait for the circuit's thread before those who write wait, too.
 const ENOUGH: usize = 8 * 1024 * 1024;
-/// What a value takes beside itself, about.
-const OVERHEAD: usize = 256;
 /// A message's header.
-pub(super) const HEADER: usize = 16;
+const HEADER: usize = 16;
+
+/// A message's length, its header included.
+pub(super) fn message(payload: usize) -> u64 {
+    (HEADER + payload.next_multiple_of(8)) as u64
+}
+
 /// How long the thread waits for more to do before it ends.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// Something that libca may block on.
-pub(super) enum Errand {
-    Get(Arc<Request>),
-    /// These are sent even where the channel is cleared meanwhile.
-    Put {
-        channel: Inside,
-        dbr_type: DbrType,
-        count: usize,
-        data: Bytes,
-    },
-    PutNotify {
-        channel: Inside,
-        request: Arc<Request>,
-        data: Bytes,
-    },
-    Subscribe(Arc<Subscription>),
-    /// Makes a subscription anew: the PV is no longer what it was.
-    Renew(Arc<Subscription>),
-    /// What is left of the requests to a group.
-    Sweep(Rest),
-    /// Ends a subscription that is closed.
-    Cancel(Arc<Subscription>),
-    /// Frees libca's side of a channel that is closed.
-    Free(Arc<Channel>),
-}
-
-impl Errand {
-    fn run(self) {
-        match self {
-            Errand::Get(request) => request.channel.get_late(&request),
-            Errand::Put {
-                channel,
-                dbr_type,
-                count,
-                data,
-            } => channel.put_late(dbr_type, count, data.as_slice()),
-            Errand::PutNotify {
-                channel,
-                request,
-                data,
-            } => channel.notify_late(&request, data.as_slice()),
-            Errand::Subscribe(subscription) => {
-                if let Some(channel) = subscription.channel() {
-                    channel.start_late(&subscription);
-                }
-            }
-            Errand::Renew(subscription) => {
-                if let Some(channel) = subscription.channel() {
-                    channel.renew(&subscription);
-                }
-            }
-            Errand::Sweep(rest) => rest.run(),
-            Errand::Cancel(subscription) => drop(subscription.cancel()),
-            Errand::Free(channel) => channel.free_now(),
-        }
-    }
-
-    /// There is no thread to be had for it, and nobody to whom that can be said at once.
-    fn fail(self) {
-        match self {
-            Errand::Get(request) | Errand::PutNotify { request, .. } => {
-                let error = Error::from(Status::ALLOCMEM);
-                request.channel.settle(&request, Err(error));
-            }
-            Errand::Renew(subscription) => {
-                if let Some(channel) = subscription.channel() {
-                    channel.not_renewed(&subscription);
-                }
-            }
-            // Its end tells.
-            Errand::Sweep(rest) => drop(rest),
-            // Whoever sends these is told at once, or they wait.
-            Errand::Put { .. } | Errand::Subscribe(_) | Errand::Cancel(_) | Errand::Free(_) => {}
-        }
-    }
-
-    /// It frees something, and may as well be done when there is a thread again.
-    fn can_wait(&self) -> bool {
-        matches!(self, Errand::Cancel(_) | Errand::Free(_))
-    }
-
-    fn context(&self) -> Option<Arc<Context>> {
-        let channel = match self {
-            Errand::Get(request) => &request.channel,
-            Errand::Put { channel, .. } | Errand::PutNotify { channel, .. } => channel.channel(),
-            Errand::Subscribe(subscription)
-            | Errand::Renew(subscription)
-            | Errand::Cancel(subscription) => {
-                return subscription
-                    .channel()
-                    .map(|channel| channel.context().clone());
-            }
-            Errand::Sweep(rest) => return Some(rest.context().clone()),
-            Errand::Free(channel) => channel,
-        };
-        Some(channel.context().clone())
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Errand::Put { data, .. } | Errand::PutNotify { data, .. } => {
-                OVERHEAD + data.as_slice().len()
-            }
-            Errand::Sweep(rest) => rest.bytes,
-            _ => 0,
-        }
-    }
-}
 
 /// The connection to one server at one priority.
 pub struct Circuit {
@@ -152,6 +41,8 @@ pub struct Circuit {
     more: Condvar,
     /// Counts the errands that are not done.
     undone: Arc<Batch>,
+    /// The circuit to nowhere, unless this is that: what can wait waits there, where it is in nobody's way.
+    nowhere: Option<Arc<Circuit>>,
 }
 
 #[derive(Default)]
@@ -161,27 +52,29 @@ struct Errands {
     bytes: usize,
     has_thread: bool,
     closed: bool,
+    /// There was no thread to be had for these.
+    parked: Vec<Errand>,
 }
 
 impl Circuit {
-    fn new(completion: &Arc<Completion>) -> Circuit {
+    fn new(completion: &Arc<Completion>, nowhere: Option<Arc<Circuit>>) -> Circuit {
         Circuit {
             sent: AtomicU64::new(0),
             confirmed: AtomicU64::new(0),
             errands: Mutex::default(),
             more: Condvar::new(),
             undone: Batch::new(completion),
+            nowhere,
         }
     }
 
     /// Counts a message; `true` where libca will not block on it. Also gives what has been sent including it.
     pub(super) fn reserve(&self, payload: usize) -> (bool, u64) {
-        self.reserve_bytes(HEADER + payload.next_multiple_of(8))
+        self.reserve_bytes(message(payload))
     }
 
     /// As [`reserve`](Circuit::reserve), for messages of so many bytes, headers included.
-    pub(super) fn reserve_bytes(&self, bytes: usize) -> (bool, u64) {
-        let bytes = bytes as u64;
+    pub(super) fn reserve_bytes(&self, bytes: u64) -> (bool, u64) {
         // Counted first: of several threads at once, only those who find room go directly.
         let before = self.sent.fetch_add(bytes, Ordering::SeqCst);
         let open = before.saturating_sub(self.confirmed.load(Ordering::SeqCst)) <= WINDOW;
@@ -203,6 +96,8 @@ impl Circuit {
 
     /// The server has answered the message that `sent` was this much with.
     pub(super) fn confirm(&self, sent: u64) {
+        // What was counted meanwhile may have been taken back.
+        let sent = sent.min(self.sent.load(Ordering::SeqCst));
         self.confirmed.fetch_max(sent, Ordering::SeqCst);
     }
 
@@ -237,28 +132,55 @@ impl Circuit {
     }
 
     fn offer(self: &Arc<Circuit>, errand: Errand) -> std::result::Result<(), Errand> {
-        let ticket = self.undone.ticket();
+        let nowhere = self.nowhere.as_ref().unwrap_or(self);
         let mut errands = lock(&self.errands);
         if errands.closed {
             // The context is going, and everything with it.
             return Ok(());
         }
-        let had_thread = errands.has_thread;
-        if !had_thread {
+        if self.has_thread(&mut errands) {
+            self.add(&mut errands, errand);
+            drop(errands);
+            nowhere.resume();
+            return Ok(());
+        }
+        drop(errands);
+        if errand.can_wait() {
+            errand.put_off();
+            let mut errands = lock(&nowhere.errands);
+            if !errands.closed {
+                errands.parked.push(errand);
+            }
+            return Ok(());
+        }
+        self.sent.fetch_sub(errand.counted(), Ordering::SeqCst);
+        Err(errand)
+    }
+
+    /// Does what there was no thread for, where there is one now.
+    fn resume(self: &Arc<Circuit>) {
+        let mut errands = lock(&self.errands);
+        if !errands.parked.is_empty() && self.has_thread(&mut errands) {
+            for errand in std::mem::take(&mut errands.parked) {
+                self.add(&mut errands, errand);
+            }
+        }
+    }
+
+    fn add(&self, errands: &mut Errands, errand: Errand) {
+        errands.bytes += errand.bytes();
+        errands.queue.push_back((errand, self.undone.ticket()));
+        self.more.notify_one();
+    }
+
+    /// Starts the circuit's thread where it has none; `false` where there is none to be had.
+    fn has_thread(self: &Arc<Circuit>, errands: &mut Errands) -> bool {
+        if !errands.has_thread {
             let circuit = self.clone();
             let thread = std::thread::Builder::new().name("cachannel circuit".into());
             errands.has_thread = thread.spawn(move || circuit.work()).is_ok();
         }
-        if !errands.has_thread && !errand.can_wait() {
-            return Err(errand);
-        }
-        errands.bytes += errand.bytes();
-        errands.queue.push_back((errand, ticket));
-        drop(errands);
-        if had_thread {
-            self.more.notify_one();
-        }
-        Ok(())
+        errands.has_thread
     }
 
     fn work(&self) {
@@ -282,7 +204,7 @@ impl Circuit {
         {
             drop(errands);
             // What cannot be flushed now goes out with whatever is flushed next, or with the circuit.
-            drop(context.flush());
+            contained(|| drop(context.flush()));
             errands = lock(&self.errands);
         }
         let idle = |errands: &mut Errands| errands.queue.is_empty() && !errands.closed;
@@ -301,7 +223,10 @@ impl Circuit {
             let mut errands = lock(&self.errands);
             errands.closed = true;
             errands.bytes = 0;
-            std::mem::take(&mut errands.queue)
+            (
+                std::mem::take(&mut errands.queue),
+                std::mem::take(&mut errands.parked),
+            )
         };
         self.more.notify_all();
         drop(forgotten);
@@ -322,7 +247,7 @@ impl Circuits {
         Circuits {
             completion: completion.clone(),
             connected: Mutex::default(),
-            nowhere: Arc::new(Circuit::new(completion)),
+            nowhere: Arc::new(Circuit::new(completion, None)),
         }
     }
 
@@ -346,7 +271,8 @@ impl Circuits {
         priority: u32,
         known: Option<Arc<Circuit>>,
     ) -> Arc<Circuit> {
-        let circuit = known.unwrap_or_else(|| Arc::new(Circuit::new(&self.completion)));
+        let nowhere = Some(self.nowhere.clone());
+        let circuit = known.unwrap_or_else(|| Arc::new(Circuit::new(&self.completion, nowhere)));
         let mut circuits = lock(&self.connected);
         circuits.retain(|_, circuit| circuit.strong_count() > 0);
         circuits.insert((server, priority), Arc::downgrade(&circuit));
@@ -382,7 +308,7 @@ mod tests {
 
     #[test]
     fn ten_thousand_reads_go_directly() {
-        let circuit = Circuit::new(&Completion::new(&Arc::default()));
+        let circuit = Circuit::new(&Completion::new(&Arc::default()), None);
         assert!((0..10_000).all(|_| circuit.reserve(0).0));
         let (_, sent) = circuit.reserve(100_000);
         assert!(!circuit.reserve(0).0);

@@ -2,9 +2,10 @@
 
 use super::batch::Batch;
 use super::channel::{Channel, Inside};
-use super::circuit::{Circuit, Errand, HEADER};
+use super::circuit::{Circuit, message};
 use super::context::{Context, ContextPass};
 use super::dbr::DbrType;
+use super::errand::Errand;
 use super::error::Error;
 use super::members::Members;
 use super::status::Status;
@@ -15,7 +16,7 @@ use std::sync::atomic::Ordering;
 
 /// Requests to one circuit are counted, and confirmed, together, up to so many bytes: the counts are shared with libca's
 /// threads, and that costs.
-const RUN: usize = 2048;
+const RUN: u64 = 2048;
 /// A circuit's thread looks so often whether the context is going.
 const PASS: usize = 64;
 
@@ -45,7 +46,7 @@ struct Launch<'a> {
     crowd: Vec<Part>,
     /// The present run, and its circuit.
     run: Vec<usize>,
-    bytes: usize,
+    bytes: u64,
     circuit: Option<Arc<Circuit>>,
     /// The last channel of each circuit that was written to directly.
     written: Vec<(Arc<Circuit>, usize)>,
@@ -117,7 +118,7 @@ impl Launch<'_> {
             self.circuit = other;
         }
         self.run.push(index);
-        self.bytes += HEADER + payload.next_multiple_of(8);
+        self.bytes += message(payload);
         if self.bytes >= RUN {
             self.dispatch();
         }

@@ -10,6 +10,7 @@ pub mod channel;
 pub mod circuit;
 pub mod context;
 pub mod dbr;
+mod errand;
 pub mod errlog;
 pub mod error;
 pub mod event;

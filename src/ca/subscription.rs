@@ -2,8 +2,8 @@
 
 use super::bounds::Asked;
 use super::channel::{Channel, ChannelPass};
-use super::circuit::Errand;
 use super::dbr::{Base, DbrType, Form};
+use super::errand::Errand;
 use super::error::{Error, Result};
 use super::event::{Answer, Handler};
 use super::lock;

@@ -3,8 +3,8 @@
 use super::batch::Ticket;
 use super::buffer::Bytes;
 use super::channel::{Channel, ChannelPass, Inside, Way};
-use super::circuit::Errand;
 use super::dbr::DbrType;
+use super::errand::{Errand, SUBSCRIBE};
 use super::error::{Error, Result};
 use super::event::{Answer, Event, Exception, Handler};
 use super::lock;
@@ -16,9 +16,6 @@ use super::trampoline;
 use crate::ca_sys::{self, event_handler_args};
 use std::ffi::{c_long, c_ulong, c_void};
 use std::sync::Arc;
-
-/// What a subscription's request takes, beside its header.
-const SUBSCRIBE: usize = 16;
 
 impl Channel {
     /// Asks for the value (ca_array_get_callback). `count` 0 means as many elements as there are now.
@@ -341,7 +338,7 @@ impl Channel {
         }
     }
 
-    /// There is no thread to do it. The next connection is another chance.
+    /// There is no thread to do it now.
     pub(super) fn not_renewed(self: &Arc<Channel>, subscription: &Arc<Subscription>) {
         let error = Error::new(Status::ALLOCMEM, self.name());
         self.report(ca_sys::CA_OP_ADD_EVENT, subscription.dbr_type(), &error);

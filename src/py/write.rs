@@ -198,9 +198,11 @@ fn round_trip(
         channel.get(DbrType::ENUM, 1, None, ticket)?;
         channel.context().flush()
     });
-    if sent.is_err() {
+    match sent {
+        Ok(()) => {}
+        Err(error) if error.status == Status::ALLOCMEM => return Ok(error.status),
         // It goes without saying: a complaint is the exception handler's then.
-        return Ok(Status::NORMAL);
+        Err(_) => return Ok(Status::NORMAL),
     }
     let answered = wait_for(py, channel.context(), &[batch], deadline, false)?;
     Ok(match answered {

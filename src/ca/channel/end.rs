@@ -1,8 +1,8 @@
 //! The end of a channel, and of what is outstanding in it.
 
 use super::Channel;
-use crate::ca::circuit::Errand;
 use crate::ca::context::ContextPass;
+use crate::ca::errand::Errand;
 use crate::ca::request::{Request, abandon};
 use crate::ca::status::Status;
 use crate::ca::{lock, replace};
