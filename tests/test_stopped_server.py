@@ -90,11 +90,12 @@ NO_THREAD = """
         for _ in range(4):
             threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
         in_use = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (in_use + (64 << 20), resource.RLIM_INFINITY))
+        limits = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (in_use + (128 << 20), limits[1]))
         try:
             yield
         finally:
-            resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            resource.setrlimit(resource.RLIMIT_AS, limits)
 
     def libca_has():
         \"\"\"How many channels, and requests and subscriptions, libca knows.\"\"\"
@@ -127,9 +128,8 @@ def test_what_no_thread_can_be_had_for_is_refused(run_script: RunScript) -> None
     before = libca_has()
     stop_server(other)
     ca.put(big, [1] * 40_000)  # what follows is the circuit's to send, though libca would not block yet
-    ca.put(other, 1)
-    ca.flush_io()
-    wait_for(has_thread)
+    # It has a thread from now on, which ends if it has nothing to do for a second.
+    wait_for(lambda: ca.put(other, 1) == ca.ECA_NORMAL and has_thread())
     called = []
     with no_threads():
         print(ca.put(other, 77))
@@ -169,10 +169,45 @@ def test_what_is_freed_without_a_thread_is_in_nobodys_way(run_script: RunScript)
         del first
         gc.collect()
         print(read(other), ca.put(other, 5), read(other), libca_has()[0] == channels)
-    del second
+    del second  # first, too, goes then
     gc.collect()
     wait_for(lambda: libca_has()[0] == channels - 2, 10, "both are cleared")
         """,
         env=STACK,
     )
     assert_quiet(result, "5 ECA.NORMAL 5 True\n")
+
+
+@needs_proc
+def test_what_was_refused_does_not_count(run_script: RunScript) -> None:
+    """The server takes everything again: libca is called directly, which takes no thread."""
+    result = run_script(
+        NO_THREAD
+        + """
+    names = [P + f"many0_{number}" for number in range(10)]
+    group = ChannelGroup(names, timeout=10)
+    group.connect()
+    big, other = connect("big"), connect("calong")
+    read(other)
+    stop_server(other)
+    ca.put(big, [1] * 40_000)
+    done = []
+    wait_for(lambda: ca.put(other, 1, callback=done.append) == ca.ECA_NORMAL and has_thread())
+    with no_threads():
+        for _ in range(30):
+            if ca.put(big, [2] * 4000) != ca.ECA_ALLOCMEM:
+                print("big was sent")
+        for _ in range(2000):
+            try:
+                group.put(range(10))
+            except CaChannelException as error:
+                if error.status != ca.ECA_ALLOCMEM:
+                    raise
+        os.kill(IOC_PID, signal.SIGCONT)
+        wait_for(lambda: ca.put(other, 6, callback=done.append) == ca.ECA_NORMAL)
+        wait_for(lambda: any(args["status"] == ca.ECA_NORMAL for args in done))
+        print(read(other), has_thread())
+        """,
+        env=STACK,
+    )
+    assert_quiet(result, "6 False\n")

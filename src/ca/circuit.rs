@@ -13,7 +13,7 @@ use super::lock;
 use super::status::Status;
 use super::trampoline::contained;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -41,8 +41,7 @@ pub struct Circuit {
     more: Condvar,
     /// Counts the errands that are not done.
     undone: Arc<Batch>,
-    /// The circuit to nowhere, unless this is that: what can wait waits there, where it is in nobody's way.
-    nowhere: Option<Arc<Circuit>>,
+    parked: Arc<Parked>,
 }
 
 #[derive(Default)]
@@ -52,19 +51,17 @@ struct Errands {
     bytes: usize,
     has_thread: bool,
     closed: bool,
-    /// There was no thread to be had for these.
-    parked: Vec<Errand>,
 }
 
 impl Circuit {
-    fn new(completion: &Arc<Completion>, nowhere: Option<Arc<Circuit>>) -> Circuit {
+    fn new(completion: &Arc<Completion>, parked: &Arc<Parked>) -> Circuit {
         Circuit {
             sent: AtomicU64::new(0),
             confirmed: AtomicU64::new(0),
             errands: Mutex::default(),
             more: Condvar::new(),
             undone: Batch::new(completion),
-            nowhere,
+            parked: parked.clone(),
         }
     }
 
@@ -132,24 +129,15 @@ impl Circuit {
     }
 
     fn offer(self: &Arc<Circuit>, errand: Errand) -> std::result::Result<(), Errand> {
-        let nowhere = self.nowhere.as_ref().unwrap_or(self);
-        let mut errands = lock(&self.errands);
-        if errands.closed {
-            // The context is going, and everything with it.
+        let Err(errand) = self.add(errand) else {
+            self.parked.resume();
             return Ok(());
-        }
-        if self.has_thread(&mut errands) {
-            self.add(&mut errands, errand);
-            drop(errands);
-            nowhere.resume();
-            return Ok(());
-        }
-        drop(errands);
+        };
         if errand.can_wait() {
             errand.put_off();
-            let mut errands = lock(&nowhere.errands);
-            if !errands.closed {
-                errands.parked.push(errand);
+            self.parked.add(self, errand);
+            if lock(&self.errands).closed {
+                self.parked.resume();
             }
             return Ok(());
         }
@@ -157,20 +145,20 @@ impl Circuit {
         Err(errand)
     }
 
-    /// Does what there was no thread for, where there is one now.
-    fn resume(self: &Arc<Circuit>) {
+    /// Gives it back where there is no thread to do it.
+    fn add(self: &Arc<Circuit>, errand: Errand) -> std::result::Result<(), Errand> {
         let mut errands = lock(&self.errands);
-        if !errands.parked.is_empty() && self.has_thread(&mut errands) {
-            for errand in std::mem::take(&mut errands.parked) {
-                self.add(&mut errands, errand);
-            }
+        if errands.closed {
+            // The context is going, and everything with it.
+            return Ok(());
         }
-    }
-
-    fn add(&self, errands: &mut Errands, errand: Errand) {
+        if !self.has_thread(&mut errands) {
+            return Err(errand);
+        }
         errands.bytes += errand.bytes();
         errands.queue.push_back((errand, self.undone.ticket()));
         self.more.notify_one();
+        Ok(())
     }
 
     /// Starts the circuit's thread where it has none; `false` where there is none to be had.
@@ -223,13 +211,38 @@ impl Circuit {
             let mut errands = lock(&self.errands);
             errands.closed = true;
             errands.bytes = 0;
-            (
-                std::mem::take(&mut errands.queue),
-                std::mem::take(&mut errands.parked),
-            )
+            std::mem::take(&mut errands.queue)
         };
         self.more.notify_all();
         drop(forgotten);
+    }
+}
+
+/// What can wait, of all circuits of a context, where there was no thread to be had for it. It counts as done meanwhile: a
+/// channel that is dropped must not shut the way of the others.
+#[derive(Default)]
+struct Parked {
+    some: AtomicBool,
+    errands: Mutex<Vec<(Arc<Circuit>, Errand)>>,
+}
+
+impl Parked {
+    fn add(&self, circuit: &Arc<Circuit>, errand: Errand) {
+        lock(&self.errands).push((circuit.clone(), errand));
+        self.some.store(true, Ordering::SeqCst);
+    }
+
+    /// Has it done by threads that there are now.
+    fn resume(&self) {
+        if !self.some.load(Ordering::Relaxed) || !self.some.swap(false, Ordering::SeqCst) {
+            return;
+        }
+        let errands = std::mem::take(&mut *lock(&self.errands));
+        for (circuit, errand) in errands {
+            if let Err(errand) = circuit.add(errand) {
+                self.add(&circuit, errand);
+            }
+        }
     }
 }
 
@@ -240,14 +253,17 @@ pub(super) struct Circuits {
     connected: Mutex<HashMap<(String, u32), Weak<Circuit>>>,
     /// For channels that are not connected.
     nowhere: Arc<Circuit>,
+    parked: Arc<Parked>,
 }
 
 impl Circuits {
     pub(super) fn new(completion: &Arc<Completion>) -> Circuits {
+        let parked = Arc::<Parked>::default();
         Circuits {
             completion: completion.clone(),
             connected: Mutex::default(),
-            nowhere: Arc::new(Circuit::new(completion, None)),
+            nowhere: Arc::new(Circuit::new(completion, &parked)),
+            parked,
         }
     }
 
@@ -271,12 +287,17 @@ impl Circuits {
         priority: u32,
         known: Option<Arc<Circuit>>,
     ) -> Arc<Circuit> {
-        let nowhere = Some(self.nowhere.clone());
-        let circuit = known.unwrap_or_else(|| Arc::new(Circuit::new(&self.completion, nowhere)));
+        let new = || Arc::new(Circuit::new(&self.completion, &self.parked));
+        let circuit = known.unwrap_or_else(new);
         let mut circuits = lock(&self.connected);
         circuits.retain(|_, circuit| circuit.strong_count() > 0);
         circuits.insert((server, priority), Arc::downgrade(&circuit));
         circuit
+    }
+
+    /// Has done what waits for a thread, where there is one by now.
+    pub(super) fn resume(&self) {
+        self.parked.resume();
     }
 
     pub(super) fn close(&self) {
@@ -285,6 +306,8 @@ impl Circuits {
         drop(connected);
         all.push(self.nowhere.clone());
         all.iter().for_each(|circuit| circuit.close());
+        // Where it is given to a circuit that is closed it is forgotten.
+        self.parked.resume();
     }
 }
 
@@ -308,7 +331,7 @@ mod tests {
 
     #[test]
     fn ten_thousand_reads_go_directly() {
-        let circuit = Circuit::new(&Completion::new(&Arc::default()), None);
+        let circuit = Circuit::new(&Completion::new(&Arc::default()), &Arc::default());
         assert!((0..10_000).all(|_| circuit.reserve(0).0));
         let (_, sent) = circuit.reserve(100_000);
         assert!(!circuit.reserve(0).0);

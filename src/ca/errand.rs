@@ -106,8 +106,8 @@ impl Errand {
             Errand::Get(_) => 0,
             Errand::Put { data, .. } | Errand::PutNotify { data, .. } => data.as_slice().len(),
             Errand::Subscribe(_) => SUBSCRIBE,
-            // Of a sweep it counts no more than a run, and of these nothing.
-            Errand::Sweep(_) | Errand::Renew(_) | Errand::Cancel(_) | Errand::Free(_) => return 0,
+            Errand::Sweep(rest) => return rest.counted,
+            Errand::Renew(_) | Errand::Cancel(_) | Errand::Free(_) => return 0,
         };
         message(payload)
     }

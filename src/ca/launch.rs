@@ -24,6 +24,8 @@ const PASS: usize = 64;
 struct Part {
     circuit: Arc<Circuit>,
     indices: Vec<usize>,
+    /// Of the bytes, what the circuit has counted as sent.
+    counted: u64,
 }
 
 /// What could not be sent yet: too much waits for its server already.
@@ -132,18 +134,18 @@ impl Launch<'_> {
         let bytes = std::mem::take(&mut self.bytes);
         if let Some(circuit) = self.circuit.clone() {
             // All that follows goes the same way: two writes to one PV keep their order.
-            if put_off(&mut self.crowd, &circuit, &mut self.run, false)
-                || put_off(&mut self.behind, &circuit, &mut self.run, false)
+            if put_off(&mut self.crowd, &circuit, &mut self.run, None)
+                || put_off(&mut self.behind, &circuit, &mut self.run, None)
             {
                 return;
             }
             if self.sweep.is_write() && circuit.crowded().is_some() {
-                put_off(&mut self.crowd, &circuit, &mut self.run, true);
+                put_off(&mut self.crowd, &circuit, &mut self.run, Some(0));
                 return;
             }
             let (open, sent) = circuit.reserve_bytes(bytes);
             if !open {
-                put_off(&mut self.behind, &circuit, &mut self.run, true);
+                put_off(&mut self.behind, &circuit, &mut self.run, Some(bytes));
                 return;
             }
             // Its answer confirms the run.
@@ -168,7 +170,7 @@ impl Launch<'_> {
             }
         }
         for part in std::mem::take(&mut self.behind) {
-            let rest = Rest::new(self.sweep, self.members, part.indices);
+            let rest = Rest::new(self.sweep, self.members, part.indices, part.counted);
             let confirmed = (!self.sweep.is_answered())
                 .then(|| rest.last())
                 .flatten()
@@ -187,18 +189,24 @@ fn confirm(channel: &Arc<Channel>) {
     }
 }
 
-/// Adds a run to the circuit's part, where there is one or one is to be made.
-fn put_off(parts: &mut Vec<Part>, circuit: &Arc<Circuit>, run: &mut Vec<usize>, new: bool) -> bool {
+/// Adds a run to the circuit's part, where there is one, or one is to be made as `new`: the circuit has counted so many bytes.
+fn put_off(
+    parts: &mut Vec<Part>,
+    circuit: &Arc<Circuit>,
+    run: &mut Vec<usize>,
+    new: Option<u64>,
+) -> bool {
     let place = parts
         .iter_mut()
         .find(|part| Arc::ptr_eq(&part.circuit, circuit));
-    match place {
-        Some(part) => part.indices.append(run),
-        None if new => parts.push(Part {
+    match (place, new) {
+        (Some(part), _) => part.indices.append(run),
+        (None, Some(counted)) => parts.push(Part {
             circuit: circuit.clone(),
             indices: std::mem::take(run),
+            counted,
         }),
-        None => return false,
+        (None, None) => return false,
     }
     true
 }
@@ -216,15 +224,17 @@ pub(super) struct Rest {
     /// In reverse.
     left: Vec<(usize, Target)>,
     pub(super) bytes: usize,
+    pub(super) counted: u64,
 }
 
 impl Rest {
-    fn new(sweep: &Arc<Sweep>, members: &Members, indices: Vec<usize>) -> Rest {
+    fn new(sweep: &Arc<Sweep>, members: &Members, indices: Vec<usize>, counted: u64) -> Rest {
         let mut rest = Rest {
             sweep: sweep.clone(),
             context: members.context().clone(),
             left: Vec::with_capacity(indices.len()),
             bytes: 0,
+            counted,
         };
         for index in indices.into_iter().rev() {
             let channel = &members.channels()[index];

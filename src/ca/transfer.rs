@@ -31,15 +31,11 @@ impl Channel {
         self.c_count(count)?;
         self.context().gathered.hand_on();
         let request = self.new_request(Op::Get, dbr_type, count, handler, ticket, None);
-        let status = match self.way(0) {
-            (Way::Behind(circuit), sent) if self.may_be_read() && dbr_type.is_readable() => {
-                request.set_sent(sent);
-                circuit.try_send(Errand::Get(request.clone()))
-            }
-            (_, sent) => {
-                request.set_sent(sent);
-                self.ask(&pass, &request)?
-            }
+        let (way, sent) = self.way_if(self.may_be_read() && dbr_type.is_readable(), 0);
+        request.set_sent(sent);
+        let status = match way {
+            Way::Behind(circuit) => circuit.try_send(Errand::Get(request.clone())),
+            Way::Direct => self.ask(&pass, &request)?,
         };
         self.started(request, status)
     }
@@ -102,10 +98,9 @@ impl Channel {
         let inside = self.inside()?;
         self.refusals.write_sent();
         self.context().gathered.hand_on();
-        let (Way::Behind(circuit), _) = self.way(data.len()) else {
+        let (Way::Behind(circuit), _) = self.way_if(self.may_be_written(), data.len()) else {
             return self.write(&inside.pass()?, dbr_type, count, data);
         };
-        self.writable()?;
         self.normal(circuit.try_send(Errand::Put {
             channel: inside,
             dbr_type,
@@ -148,16 +143,13 @@ impl Channel {
         self.check_data(dbr_type, count, data)?;
         let inside = self.inside()?;
         self.context().gathered.hand_on();
-        let (way, sent) = self.way(data.len());
+        let (way, sent) = self.way_if(self.may_be_written(), data.len());
         let request = self.new_request(Op::Put, dbr_type, count, handler, ticket, None);
         request.set_sent(sent);
         let Way::Behind(circuit) = way else {
             let status = self.write_notify(&inside.pass()?, &request, data)?;
             return self.started(request, status);
         };
-        if let Err(error) = self.writable() {
-            return self.started(request, error.status);
-        }
         let status = circuit.try_send(Errand::PutNotify {
             channel: inside,
             request: request.clone(),
@@ -380,12 +372,12 @@ impl Channel {
         Inside::enter(self).ok_or_else(|| Error::new(Status::BADCHID, self.name()))
     }
 
-    /// As far as libca has told of access rights.
-    fn writable(&self) -> Result<()> {
-        if self.may_be_written() {
-            Ok(())
+    /// Where it is not `allowed`, libca refuses it at once, in its own words, and sends nothing.
+    fn way_if(&self, allowed: bool, payload: usize) -> (Way, u64) {
+        if allowed {
+            self.way(payload)
         } else {
-            Err(Error::new(Status::NOWTACCESS, self.name()))
+            (Way::Direct, 0)
         }
     }
 

@@ -224,6 +224,7 @@ impl Context {
             return Err(Status::NOCACTX.into());
         }
         self.gathered.hand_on();
+        self.circuits.resume();
         // SAFETY: `attached` runs it in a thread of a living context.
         let status = self.attached(|api| Status(unsafe { api.ca_flush_io() }))?;
         if status.is_normal() {
