@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import Callable, TypeVar
@@ -79,7 +80,7 @@ def search(name: str, port: int, timeout: float = 0.2) -> int | None:
     return None
 
 
-class ServerProcess:
+class ServerProcess(ABC):
     """A program that ends when its standard input closes; start it, stop, hold, kill and restart it."""
 
     what = "server"
@@ -91,16 +92,17 @@ class ServerProcess:
         self._folder = tempfile.TemporaryDirectory()
         self._log = Path(self._folder.name) / "log"
 
+    @abstractmethod
     def _command(self) -> list[str]:
-        raise NotImplementedError
+        """What starts it."""
 
     def _environment(self) -> dict[str, str]:
         """What it has beside the variables of this process."""
         return {}
 
+    @abstractmethod
     def _pv(self) -> str:
         """A PV that it has, to be asked for."""
-        raise NotImplementedError
 
     @property
     def output(self) -> str:
