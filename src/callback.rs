@@ -3,7 +3,7 @@
 use crate::ca::channel::Channel;
 use crate::ca::event::Handler;
 use crate::ca::status::Status;
-use crate::calls::call;
+use crate::calls::{call, repr};
 use crate::convert::Style;
 use crate::errors::bad_type;
 use crate::kept::Kept;
@@ -34,7 +34,7 @@ impl Callback {
         if !function.is_callable() {
             let detail = format!(
                 "a callback must be callable, and {} is not",
-                function.repr()?.to_string_lossy()
+                repr(function)?.to_string_lossy()
             );
             return Err(bad_type(Status::BADFUNCPTR, detail));
         }
@@ -91,7 +91,8 @@ impl Callback {
         let call = self.call.lock().unwrap_or_else(PoisonError::into_inner);
         let function = call.as_ref().and_then(|call| call.function.bound(py));
         drop(call);
-        let shown = function.and_then(|f| f.repr().ok().map(|r| r.to_string_lossy().into_owned()));
+        let shown = function.and_then(|function| repr(&function).ok());
+        let shown = shown.map(|text| text.to_string_lossy().into_owned());
         shown.unwrap_or_else(|| "a callback".to_owned())
     }
 

@@ -5,7 +5,7 @@
 //! its stack. PyO3 declares Python's functions as ones that do not unwind, so the process would abort. Here they are called
 //! as what they are, and the thread stays in the call, as newer Pythons have it. (PyO3 itself sees to attaching.) Whatever
 //! can run Python code on an object that is not this package's own is therefore called through this module:
-//! every file of the layers that see Python is held to that by a test.
+//! `tests/test_exit_in_python_code.py` holds the files that see Python to that.
 
 #![allow(dead_code)] // until all that calls Python goes this way
 
@@ -128,12 +128,13 @@ pub fn hasattr<'py>(
 pub fn setattr<'py>(
     object: &Bound<'py, PyAny>,
     name: impl IntoPyObject<'py, Target = PyString>,
-    value: &Bound<'py, PyAny>,
+    value: impl IntoPyObject<'py>,
 ) -> PyResult<()> {
     let py = object.py();
     let name = name.into_pyobject(py).map_err(Into::into)?;
-    let (object, name, value) = (object.as_ptr(), name.as_borrowed(), value.as_ptr());
-    let name = name.as_ptr();
+    let value = value.into_pyobject(py).map_err(Into::into)?;
+    let (object, name, value) = (object.as_ptr(), name.as_borrowed(), value.as_borrowed());
+    let (name, value) = (name.as_ptr(), value.as_ptr());
     let set = call_python!(ffi::PyObject_SetAttr: fn(Object, Object, Object) -> c_int, object, name, value);
     checked(py, set, -1).map(drop)
 }

@@ -10,6 +10,8 @@ pub mod names;
 #[cfg(feature = "python")]
 mod outgoing;
 #[cfg(feature = "python")]
+pub mod preload;
+#[cfg(feature = "python")]
 mod rows;
 
 #[cfg(feature = "python")]

@@ -10,6 +10,7 @@ use crate::ca::request::{Op, Request};
 use crate::ca::status::Status;
 use crate::ca::subscription::Subscription;
 use crate::callback::{Callback, callback, chid_of};
+use crate::calls::{call as call_python, call_method, getattr, import};
 use crate::convert::names::names;
 use crate::convert::{Style, fill};
 use crate::kept::release_dropped;
@@ -114,9 +115,8 @@ fn ends_program(py: Python<'_>, error: &PyErr) -> bool {
     {
         return false;
     }
-    let hand_on = py
-        .import("cachannel._exit")
-        .and_then(|module| module.call_method1("hand_on", (error.value(py),)))
+    let hand_on = import(py, "cachannel._exit")
+        .and_then(|module| call_method(&module, "hand_on", (error.value(py),)))
         .and_then(|told| told.extract());
     hand_on.unwrap_or(false)
 }
@@ -304,7 +304,7 @@ fn exception(py: Python<'_>, context: &Context, exception: &Exception) -> PyResu
         }
         text.push_str(&format!(
             " ({}; {})",
-            op.getattr("name")?,
+            getattr(&op, "name")?,
             exception.context
         ));
         if exception.status == Status::NOSEARCHADDR {
@@ -382,12 +382,12 @@ pub fn log(
     text: &str,
     error: Option<&PyErr>,
 ) -> PyResult<()> {
-    let logger = py.import("logging")?.call_method1("getLogger", (logger,))?;
+    let logger = call_method(&import(py, "logging")?, "getLogger", (logger,))?;
     let kwargs = PyDict::new(py);
     if let Some(error) = error {
         let info = (error.get_type(py), error.value(py), error.traceback(py));
         kwargs.set_item("exc_info", info)?;
     }
     let args = ("%s", text).into_pyobject(py)?;
-    crate::calls::call(&logger.getattr(level)?, &args, Some(&kwargs)).map(drop)
+    call_python(&getattr(&logger, level)?, &args, Some(&kwargs)).map(drop)
 }

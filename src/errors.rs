@@ -2,6 +2,7 @@
 
 use crate::ca::error::{Error, Kind};
 use crate::ca::status::Status;
+use crate::calls::{self, call_method, import};
 use crate::convert::names::names;
 use crate::thread_state::park_at_exit;
 use pyo3::prelude::*;
@@ -19,10 +20,10 @@ impl From<Error> for PyErr {
     fn from(error: Error) -> PyErr {
         Python::attach(|py| {
             park_at_exit(py);
-            let made = py
-                .import("cachannel._errors")
-                .and_then(|module| module.getattr(class_name(error.kind)))
-                .and_then(|class| class.call1((error.status.0, error.pv, error.detail)));
+            let made = import(py, "cachannel._errors").and_then(|module| {
+                let args = (error.status.0, error.pv, error.detail);
+                call_method(&module, class_name(error.kind), args)
+            });
             match made {
                 Ok(exception) => PyErr::from_value(exception),
                 Err(other) => other,
@@ -101,5 +102,5 @@ pub fn deadline(seconds: f64) -> PyResult<Option<std::time::Instant>> {
 
 /// For arguments that are taken for true or false as Python does: 1 and 0 too.
 pub fn truth(object: &Bound<'_, PyAny>) -> PyResult<bool> {
-    object.is_truthy()
+    calls::truth(object)
 }

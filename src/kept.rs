@@ -4,6 +4,7 @@
 //! which could never attach again. Here they go to a list that each process has for itself.
 
 use crate::ca::fork::PerProcess;
+use crate::calls::release;
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -41,7 +42,9 @@ impl<T> Kept<T> {
 
     /// Drops the reference now.
     pub fn release(mut self, py: Python<'_>) {
-        drop(self.0.take().map(|object| object.into_bound(py)));
+        if let Some(object) = self.0.take() {
+            release(object.into_bound(py));
+        }
     }
 }
 
@@ -55,12 +58,14 @@ impl<T> Drop for Kept<T> {
 }
 
 /// Lets go of what other threads have dropped.
-pub fn release_dropped(_py: Python<'_>) {
+pub fn release_dropped(py: Python<'_>) {
     let dropped = DROPPED.get();
     if !dropped.any.load(Ordering::Relaxed) || !dropped.any.swap(false, Ordering::AcqRel) {
         return;
     }
     let objects = std::mem::take(&mut *dropped.objects());
     // This may run any Python code: not under the lock.
-    drop(objects);
+    for object in objects {
+        release(object.into_bound(py));
+    }
 }

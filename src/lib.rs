@@ -82,6 +82,7 @@ mod module {
                  take threads or processes",
             ));
         }
+        crate::convert::preload::numpy(module.py())?;
         let all = module.index()?;
         for private in [
             "divert_errlog",

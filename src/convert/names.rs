@@ -1,5 +1,6 @@
 //! The Python enums (`ECA`, `DBR`, `AlarmSeverity`, …), looked up by number without asking Python.
 
+use crate::calls::{getattr, import};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
@@ -12,8 +13,8 @@ pub struct Members {
 }
 
 impl Members {
-    fn of(module: &Bound<'_, PyModule>, name: &str) -> PyResult<Members> {
-        let all = module.getattr(name)?.getattr("_value2member_map_")?;
+    fn of(module: &Bound<'_, PyAny>, name: &str) -> PyResult<Members> {
+        let all = getattr(&getattr(module, name)?, "_value2member_map_")?;
         let mut numbered = Vec::new();
         for (number, member) in all.cast::<PyDict>()?.iter() {
             numbered.push((number.extract::<i64>()?, member.unbind()));
@@ -53,7 +54,7 @@ pub struct Names {
 pub fn names(py: Python<'_>) -> PyResult<&'static Names> {
     static NAMES: PyOnceLock<Names> = PyOnceLock::new();
     NAMES.get_or_try_init(py, || {
-        let module = py.import("cachannel._enums")?;
+        let module = import(py, "cachannel._enums")?;
         Ok(Names {
             eca: Members::of(&module, "ECA")?,
             dbr: Members::of(&module, "DBR")?,

@@ -3,6 +3,7 @@
 use crate::ca::dbr::DbrType;
 use crate::ca::error::{Error, Kind};
 use crate::ca::status::Status;
+use crate::calls::{double, index, repr};
 use crate::errors::misuse;
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
@@ -18,11 +19,11 @@ pub fn request_type(
     let Some(chtype) = chtype else {
         return Ok(Ok(None));
     };
-    let number = match chtype.extract::<i64>() {
+    let number = match index(chtype).and_then(|number| number.extract::<i64>()) {
         Ok(number) => number,
         Err(error) if error.is_instance_of::<PyOverflowError>(chtype.py()) => -1,
         Err(_) => {
-            let shown = chtype.repr()?.to_string_lossy().into_owned();
+            let shown = repr(chtype)?.to_string_lossy().into_owned();
             let detail = format!("a request type is a number such as DBR_DOUBLE, not {shown}");
             return Err(misuse(Kind::Type, Status::BADTYPE, Some(pv), detail));
         }
@@ -38,28 +39,27 @@ pub fn element_count(pv: &str, count: Option<&Bound<'_, PyAny>>) -> PyResult<Opt
     let Some(count) = count else {
         return Ok(None);
     };
-    let shown = || count.repr().map(|repr| repr.to_string_lossy().into_owned());
     let bad = |kind, detail: String| Err(misuse(kind, Status::BADCOUNT, Some(pv), detail));
-    match count.extract::<i64>() {
+    match index(count).and_then(|number| number.extract::<i64>()) {
         Ok(number) => usize::try_from(number).map(Some).or_else(|_| {
             let detail = format!("an element count is 0 or more, not {number}");
             bad(Kind::Value, detail)
         }),
-        Err(error) if error.is_instance_of::<PyOverflowError>(count.py()) => {
-            bad(Kind::Value, format!("{} is no element count", shown()?))
-        }
-        // 4 / 2 is a float in Python 3, and a count all the same.
-        Err(_)
-            if count
-                .extract::<f64>()
-                .is_ok_and(|n| n >= 0.0 && n.fract() == 0.0) =>
-        {
-            Ok(Some(count.extract::<f64>()? as usize))
-        }
-        Err(_) => bad(
-            Kind::Type,
-            format!("an element count is a number, not {}", shown()?),
+        Err(error) if error.is_instance_of::<PyOverflowError>(count.py()) => bad(
+            Kind::Value,
+            format!("{} is no element count", repr(count)?.to_string_lossy()),
         ),
+        // 4 / 2 is a float in Python 3, and a count all the same.
+        Err(_) => match double(count) {
+            Ok(number) if number >= 0.0 && number.fract() == 0.0 => Ok(Some(number as usize)),
+            _ => bad(
+                Kind::Type,
+                format!(
+                    "an element count is a number, not {}",
+                    repr(count)?.to_string_lossy()
+                ),
+            ),
+        },
     }
 }
 
@@ -67,20 +67,37 @@ pub fn element_count(pv: &str, count: Option<&Bound<'_, PyAny>>) -> PyResult<Opt
 pub fn event_mask(pv: &str, mask: &Bound<'_, PyAny>) -> PyResult<Result<u32, Error>> {
     let known = DEFAULT_MASK | crate::ca_sys::DBE_LOG | crate::ca_sys::DBE_PROPERTY;
     let bad = || {
-        let shown = mask.repr()?.to_string_lossy().into_owned();
+        let shown = repr(mask)?.to_string_lossy().into_owned();
         let detail = format!(
             "{shown} is none of DBE_VALUE, DBE_LOG, DBE_ALARM, DBE_PROPERTY, or of their sums"
         );
         Ok(Err(Error::with_detail(Status::BADMASK, pv, detail)))
     };
-    match mask.extract::<u32>() {
+    match index(mask).and_then(|number| number.extract::<u32>()) {
         Ok(mask) if mask & known != 0 && mask & !known == 0 => Ok(Ok(mask)),
         Ok(_) => bad(),
         Err(error) if error.is_instance_of::<PyOverflowError>(mask.py()) => bad(),
         Err(_) => {
-            let shown = mask.repr()?.to_string_lossy().into_owned();
+            let shown = repr(mask)?.to_string_lossy().into_owned();
             let detail = format!("a mask is a number such as DBE_VALUE, not {shown}");
             Err(misuse(Kind::Type, Status::BADMASK, Some(pv), detail))
         }
     }
+}
+
+/// A time in seconds.
+pub fn seconds(object: &Bound<'_, PyAny>) -> PyResult<f64> {
+    double(object)
+}
+
+/// A time in seconds, or None.
+pub fn optional_seconds(object: &Bound<'_, PyAny>) -> PyResult<Option<f64>> {
+    (!object.is_none()).then(|| double(object)).transpose()
+}
+
+/// A whole number.
+pub fn whole<T: for<'a, 'py> FromPyObject<'a, 'py, Error = PyErr>>(
+    object: &Bound<'_, PyAny>,
+) -> PyResult<T> {
+    index(object)?.extract()
 }

@@ -5,12 +5,13 @@ use super::read::{DBRValue, Read};
 use super::write::Write;
 use crate::ca::error::Error;
 use crate::ca::status::Status;
+use crate::calls::{call_method, getattr, import, setattr, truth};
 use crate::convert::Style;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 /// The part of `CaChannel` that is here.
 ///
@@ -21,33 +22,31 @@ pub struct Transfers;
 
 /// Whether numpy is asked for: the keyword `use_numpy`, or the package's USE_NUMPY.
 fn use_numpy(py: Python<'_>, keywords: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
-    static PACKAGE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    static PACKAGE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let Some(keywords) = keywords else {
-        let package = PACKAGE.get_or_try_init(py, || py.import("cachannel").map(Bound::unbind))?;
-        return package
-            .bind(py)
-            .getattr(intern!(py, "USE_NUMPY"))?
-            .is_truthy();
+        let package = PACKAGE.get_or_try_init(py, || import(py, "cachannel").map(Bound::unbind))?;
+        return truth(&getattr(package.bind(py), intern!(py, "USE_NUMPY"))?);
     };
     let name = intern!(py, "use_numpy");
     for key in keywords.keys() {
-        if !key.eq(name)? {
+        let key = key.cast::<PyString>()?.to_cow()?;
+        if key != "use_numpy" {
             let text = format!("unexpected keyword argument: {key}");
             return Err(PyTypeError::new_err(text));
         }
     }
     match keywords.get_item(name)? {
-        Some(value) => value.is_truthy(),
+        Some(value) => truth(&value),
         None => use_numpy(py, None),
     }
 }
 
 /// The channel's id; raises where it was not searched for.
 fn chid<'py>(this: &Bound<'py, Transfers>) -> PyResult<Bound<'py, Chid>> {
-    let chid = this.getattr(intern!(this.py(), "_chid"))?;
+    let chid = getattr(this, intern!(this.py(), "_chid"))?;
     chid.cast_into::<Chid>().map_err(|_| {
         let mut error = Error::from(Status::BADCHID);
-        let name = this.call_method0("_name").and_then(|name| name.extract());
+        let name = call_method(this, "_name", ()).and_then(|name| name.extract());
         error.pv = name.unwrap_or(None);
         error.detail = "search for the PV first".to_owned();
         error.into()
@@ -113,17 +112,17 @@ impl Transfers {
             style: Style::Pv,
         };
         let place = intern!(py, "_dbrvalue");
-        let asked = match slf.getattr(place)?.cast::<DBRValue>() {
+        let asked = match getattr(slf, place)?.cast::<DBRValue>() {
             Ok(before) => before.get().ask_again(py, &read),
             Err(_) => Ok(false),
         };
         let asked = match asked {
-            Ok(false) => DBRValue::ask(&read).and_then(|value| slf.setattr(place, value)),
+            Ok(false) => DBRValue::ask(&read).and_then(|value| setattr(slf, place, value)),
             Ok(true) => Ok(()),
             Err(error) => Err(error),
         };
         // An older value must not be taken for what was asked for now.
-        asked.inspect_err(|_| drop(slf.setattr(place, py.None())))
+        asked.inspect_err(|_| drop(setattr(slf, place, py.None())))
     }
 
     /// The value that the last :meth:`array_get` brought; None where there was none.
@@ -134,7 +133,7 @@ impl Transfers {
     /// :raises CaChannelException: where it has not arrived, or the server could not read it.
     #[pyo3(name = "getValue")]
     fn get_value<'py>(slf: &Bound<'py, Transfers>) -> PyResult<Bound<'py, PyAny>> {
-        let value = slf.getattr(intern!(slf.py(), "_dbrvalue"))?;
+        let value = getattr(slf, intern!(slf.py(), "_dbrvalue"))?;
         match value.cast::<DBRValue>() {
             Ok(value) => value.get().get(slf.py()),
             Err(_) => Ok(value),

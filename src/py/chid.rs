@@ -1,10 +1,12 @@
 //! `chid` and `evid`: the opaque handles of module `ca`.
 
+use super::arguments::whole;
 use super::context::current;
 use crate::ca::channel::Channel;
 use crate::ca::error::Error;
 use crate::ca::status::Status;
 use crate::callback::{Callback, Owner, owner};
+use crate::calls::{getattr, repr, setattr};
 use crate::convert::Style;
 use crate::convert::names::names;
 use crate::errors::{bad_type, eca, outcome, status};
@@ -107,7 +109,7 @@ impl Chid {
         Ok(format!(
             "<chid {:?} {}>",
             channel.name(),
-            state.getattr("name")?
+            getattr(&state, "name")?
         ))
     }
 
@@ -141,7 +143,7 @@ pub fn pv_name(name: &Bound<'_, PyAny>) -> PyResult<String> {
             .map(str::to_owned)
             .map_err(|_| bad_type(Status::BADSTR, "a PV name in bytes must be UTF-8"));
     }
-    let detail = format!("a PV name is a str, not {}", name.repr()?.to_string_lossy());
+    let detail = format!("a PV name is a str, not {}", repr(name)?.to_string_lossy());
     Err(bad_type(Status::BADSTR, detail))
 }
 
@@ -159,7 +161,7 @@ pub fn create_channel<'py>(
     py: Python<'py>,
     name: &Bound<'py, PyAny>,
     callback: Option<&Bound<'py, PyAny>>,
-    priority: i64,
+    #[pyo3(from_py_with = whole)] priority: i64,
     user_args: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<(Bound<'py, PyAny>, Option<Bound<'py, Chid>>)> {
     let callback = Callback::optional(callback, user_args, false)?;
@@ -175,11 +177,11 @@ pub fn open_channel<'py>(
     holder: &Bound<'py, PyAny>,
     name: &Bound<'py, PyAny>,
     callback: Option<&Bound<'py, PyAny>>,
-    priority: i64,
+    #[pyo3(from_py_with = whole)] priority: i64,
     user_args: &Bound<'py, PyAny>,
 ) -> PyResult<()> {
     let callback = Callback::optional(callback, Some(user_args), false)?;
-    let hold = |chid: Option<&Bound<'py, Chid>>| holder.setattr(intern!(py, "_chid"), chid);
+    let hold = |chid: Option<&Bound<'py, Chid>>| setattr(holder, intern!(py, "_chid"), chid);
     let made = search(py, name, callback, priority, |chid| hold(Some(chid)))?;
     if made.is_err() {
         hold(None)?;

@@ -1,12 +1,14 @@
 //! Contexts for Python's threads: which one a thread is in, their dispatchers, and their end.
 
+use super::arguments::whole;
 use crate::ca::channel::Channel;
 use crate::ca::context::{Context, End};
 use crate::ca::error::{Error, Result};
 use crate::ca::fork::PerProcess;
 use crate::ca::status::Status;
 use crate::callback::{Callback, owner};
-use crate::calls::call;
+use crate::calls::{call, call_method, getattr, import};
+use crate::convert::names::names;
 use crate::errors::{eca, status, truth};
 use crate::kept::release_dropped;
 use crate::thread_state::{Signals, depth, is_exiting, start_exit};
@@ -84,8 +86,11 @@ impl PyContext {
 
 /// Has `function` called before each context is made.
 #[pyfunction]
-pub fn prepare_with(py: Python<'_>, function: Py<PyAny>) {
+pub fn prepare_with(py: Python<'_>, function: Py<PyAny>) -> PyResult<()> {
+    // They are wanted soon; and in a thread that the interpreter's end meets they could not be looked up any more.
+    names(py)?;
     PREPARE.get_or_init(py, || function);
+    Ok(())
 }
 
 fn thread_context() -> Option<Arc<Context>> {
@@ -173,11 +178,9 @@ fn start_dispatcher(py: Python<'_>, context: &Arc<Context>) -> PyResult<Py<PyAny
     kwargs.set_item("args", (PyContext::new(context.clone()),))?;
     kwargs.set_item("name", "cachannel dispatcher")?;
     kwargs.set_item("daemon", true)?;
-    let thread = py
-        .import("threading")?
-        .getattr("Thread")?
-        .call((), Some(&kwargs))?;
-    call(&thread.getattr("start")?, &PyTuple::empty(py), None)?;
+    let class = getattr(&import(py, "threading")?, "Thread")?;
+    let thread = call(&class, &PyTuple::empty(py), Some(&kwargs))?;
+    call_method(&thread, "start", ())?;
     Ok(thread.unbind())
 }
 
@@ -202,7 +205,7 @@ fn finish(py: Python<'_>, dispatchers: &[Dispatcher], patience: Duration) -> Opt
             && signals.raised.is_none()
         {
             let left = joins_end.saturating_duration_since(Instant::now());
-            let joined = thread.bind(py).call_method1("join", (left.as_secs_f64(),));
+            let joined = call_method(thread.bind(py), "join", (left.as_secs_f64(),));
             signals.raised = joined.err();
         }
     }
@@ -334,14 +337,14 @@ pub fn current_context() -> Option<PyContext> {
 pub fn show_context(
     py: Python<'_>,
     context: Option<&Bound<'_, PyContext>>,
-    level: u32,
+    #[pyo3(from_py_with = whole)] level: u32,
 ) -> PyResult<()> {
     let context = match context {
         Some(context) => context.get().context.clone(),
         None => current(py)??,
     };
     // What Python has written so far comes out first.
-    py.import("sys")?.getattr("stdout")?.call_method0("flush")?;
+    call_method(&getattr(&import(py, "sys")?, "stdout")?, "flush", ())?;
     Ok(py.detach(|| context.show(level))?)
 }
 

@@ -1,5 +1,6 @@
 //! Synchronous groups: sg_create, sg_delete, sg_get, sg_put, sg_block, sg_test, sg_reset.
 
+use super::arguments::{optional_seconds, seconds, whole};
 use super::chid::Chid;
 use super::context::current;
 use super::read::{DBRValue, Read};
@@ -35,21 +36,30 @@ pub fn sg_create(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Option<u32>)> {
 
 /// Deletes a synchronous group (ca_sg_delete); BADSYNCGRP where there is none.
 #[pyfunction]
-pub fn sg_delete(py: Python<'_>, gid: u32) -> PyResult<Bound<'_, PyAny>> {
+pub fn sg_delete(
+    py: Python<'_>,
+    #[pyo3(from_py_with = whole)] gid: u32,
+) -> PyResult<Bound<'_, PyAny>> {
     let deleted = current(py)?.and_then(|context| context.delete_group(gid));
     status(py, deleted)
 }
 
 /// Forgets what is outstanding in a group (ca_sg_reset).
 #[pyfunction]
-pub fn sg_reset(py: Python<'_>, gid: u32) -> PyResult<Bound<'_, PyAny>> {
+pub fn sg_reset(
+    py: Python<'_>,
+    #[pyo3(from_py_with = whole)] gid: u32,
+) -> PyResult<Bound<'_, PyAny>> {
     let reset = current(py)?.and_then(|context| context.reset_group(gid));
     status(py, reset)
 }
 
 /// IODONE, or IOINPROGRESS while something is outstanding in the group (ca_sg_test).
 #[pyfunction]
-pub fn sg_test(py: Python<'_>, gid: u32) -> PyResult<Bound<'_, PyAny>> {
+pub fn sg_test(
+    py: Python<'_>,
+    #[pyo3(from_py_with = whole)] gid: u32,
+) -> PyResult<Bound<'_, PyAny>> {
     let status = match group(py, gid)? {
         Ok((_, batch)) if batch.is_done() => {
             // That round is over: what failed in it is not the next one's.
@@ -66,7 +76,11 @@ pub fn sg_test(py: Python<'_>, gid: u32) -> PyResult<Bound<'_, PyAny>> {
 ///
 /// `timeout`: seconds, 0 for ever. Returns NORMAL, TIMEOUT, BADSYNCGRP, or the status of the first request that failed.
 #[pyfunction]
-pub fn sg_block(py: Python<'_>, gid: u32, timeout: f64) -> PyResult<Bound<'_, PyAny>> {
+pub fn sg_block(
+    py: Python<'_>,
+    #[pyo3(from_py_with = whole)] gid: u32,
+    #[pyo3(from_py_with = seconds)] timeout: f64,
+) -> PyResult<Bound<'_, PyAny>> {
     let deadline = deadline(timeout)?;
     let result = match group(py, gid)? {
         Ok((context, batch)) => match py.detach(|| context.flush()) {
@@ -83,7 +97,7 @@ pub fn sg_block(py: Python<'_>, gid: u32, timeout: f64) -> PyResult<Bound<'_, Py
 #[pyo3(signature = (gid, chid, chtype=None, count=None, use_numpy=false))]
 pub fn sg_get<'py>(
     py: Python<'py>,
-    gid: u32,
+    #[pyo3(from_py_with = whole)] gid: u32,
     chid: Option<&Bound<'py, Chid>>,
     chtype: Option<&Bound<'py, PyAny>>,
     count: Option<&Bound<'py, PyAny>>,
@@ -108,12 +122,12 @@ pub fn sg_get<'py>(
 #[pyo3(signature = (gid, chid, value, chtype=None, count=None, *, timeout=None))]
 pub fn sg_put<'py>(
     py: Python<'py>,
-    gid: u32,
+    #[pyo3(from_py_with = whole)] gid: u32,
     chid: Option<&Bound<'py, Chid>>,
     value: &Bound<'py, PyAny>,
     chtype: Option<&Bound<'py, PyAny>>,
     count: Option<&Bound<'py, PyAny>>,
-    timeout: Option<f64>,
+    #[pyo3(from_py_with = optional_seconds)] timeout: Option<f64>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let deadline = optional_deadline(timeout)?;
     let batch = match group(py, gid)? {

@@ -1,5 +1,6 @@
 //! The channels of a `ChannelGroup`: what it does with all of them, without a Python frame for each.
 
+use super::arguments::seconds;
 use super::chid::Chid;
 use super::context::current;
 use super::wait::wait_done;
@@ -8,6 +9,7 @@ use crate::ca::dbr::POSIX_TIME_AT_EPICS_EPOCH;
 use crate::ca::members;
 use crate::ca::status::Status;
 use crate::ca::sweep::{Form, Job, Sweep};
+use crate::calls::iter;
 use crate::convert::many::{Values, items, values};
 use crate::errors::deadline;
 use crate::thread_state::park_at_exit;
@@ -128,7 +130,11 @@ impl Members {
     }
 
     /// Waits until all are connected.
-    fn connect<'py>(&self, py: Python<'py>, timeout: f64) -> PyResult<Array<'py, i32>> {
+    fn connect<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = seconds)] timeout: f64,
+    ) -> PyResult<Array<'py, i32>> {
         let deadline = deadline(timeout)?;
         let (members, context) = (&*self.members, self.members.context());
         if context.is_alive() {
@@ -160,7 +166,7 @@ impl Members {
     fn get<'py>(
         &self,
         py: Python<'py>,
-        timeout: f64,
+        #[pyo3(from_py_with = seconds)] timeout: f64,
     ) -> PyResult<(Array<'py, i32>, Array<'py, f64>)> {
         let sweep = self.read(py, Form::Value, timeout)?;
         let (statuses, values) = py.detach(|| {
@@ -185,7 +191,7 @@ impl Members {
     fn get_time<'py>(
         &self,
         py: Python<'py>,
-        timeout: f64,
+        #[pyo3(from_py_with = seconds)] timeout: f64,
     ) -> PyResult<(
         Array<'py, i32>,
         Array<'py, f64>,
@@ -228,7 +234,7 @@ impl Members {
     fn get_text<'py>(
         &self,
         py: Python<'py>,
-        timeout: f64,
+        #[pyo3(from_py_with = seconds)] timeout: f64,
     ) -> PyResult<(Array<'py, i32>, Bound<'py, PyList>)> {
         let Some(sweep) = self.read(py, Form::Text, timeout)? else {
             let texts = vec![""; self.number()];
@@ -252,7 +258,7 @@ impl Members {
         py: Python<'py>,
         values: &Bound<'py, PyAny>,
         wait: bool,
-        timeout: f64,
+        #[pyo3(from_py_with = seconds)] timeout: f64,
     ) -> PyResult<Array<'py, i32>> {
         let deadline = deadline(timeout)?;
         let channels = self.members.channels();
@@ -266,7 +272,7 @@ impl Members {
             (None, Values::One(value)) => items(channels, |_| value.clone())?,
             (None, Values::Each(each)) => items(channels, |index| each[index].clone())?,
             (None, Values::Numbers(_)) => {
-                let each = match values.try_iter() {
+                let each = match iter(values) {
                     Ok(all) => all.collect::<PyResult<Vec<_>>>()?,
                     Err(_) => vec![values.clone(); channels.len()],
                 };

@@ -1,6 +1,6 @@
 //! get, and DBRValue.
 
-use super::arguments::{element_count, request_type};
+use super::arguments::{element_count, request_type, seconds};
 use super::chid::Chid;
 use super::wait::wait_own;
 use crate::ca::batch::Ticket;
@@ -232,7 +232,7 @@ pub fn read_wait<'py>(
     chtype: Option<&Bound<'py, PyAny>>,
     count: Option<&Bound<'py, PyAny>>,
     #[pyo3(from_py_with = truth)] use_numpy: bool,
-    timeout: f64,
+    #[pyo3(from_py_with = seconds)] timeout: f64,
 ) -> PyResult<DBRValue> {
     let deadline = deadline(timeout)?;
     let channel = chid.get().channel()?;

@@ -1,6 +1,6 @@
 //! Recorder: the updates of many PVs, in memory.
 
-use super::arguments::{DEFAULT_MASK, event_mask};
+use super::arguments::{DEFAULT_MASK, event_mask, optional_seconds, whole};
 use super::chid::pv_name;
 use super::context::current;
 use crate::ca::batch::Check;
@@ -9,6 +9,7 @@ use crate::ca::fork;
 use crate::ca::recording::Recording;
 use crate::ca::status::Status;
 use crate::ca::tape::{Row, Tape};
+use crate::calls::{double, getattr, import, iter};
 use crate::convert::rows;
 use crate::errors::{bad_argument, deadline, truth};
 use crate::thread_state::{Signals, park_at_exit};
@@ -164,7 +165,7 @@ fn names_of(names: &Bound<'_, PyAny>) -> PyResult<Arc<[String]>> {
     if names.is_instance_of::<PyString>() || names.is_instance_of::<PyBytes>() {
         return Ok(Arc::new([pv_name(names)?]));
     }
-    let names: PyResult<Arc<[String]>> = names.try_iter()?.map(|name| pv_name(&name?)).collect();
+    let names: PyResult<Arc<[String]>> = iter(names)?.map(|name| pv_name(&name?)).collect();
     match names {
         Ok(names) if names.is_empty() => Err(bad_argument("a recorder needs the name of a PV")),
         names => names,
@@ -180,10 +181,9 @@ impl Recorder {
     #[new]
     #[pyo3(signature = (names, mask=None, capacity=1_000_000))]
     fn new(
-        py: Python<'_>,
         names: &Bound<'_, PyAny>,
         mask: Option<&Bound<'_, PyAny>>,
-        capacity: i64,
+        #[pyo3(from_py_with = whole)] capacity: i64,
     ) -> PyResult<Recorder> {
         let names = names_of(names)?;
         let mask = match mask {
@@ -194,8 +194,6 @@ impl Recorder {
         let Some(capacity) = capacity else {
             return Err(bad_argument("a capacity is a number of updates, 1 or more"));
         };
-        // numpy runs Python code to make the first array: not in a thread that the interpreter's end may meet.
-        rows(py, Vec::new())?;
         Ok(Recorder {
             mask,
             tape: Arc::new(Tape::new(names.len(), capacity)),
@@ -220,15 +218,15 @@ impl Recorder {
     fn start(
         &self,
         py: Python<'_>,
-        timeout: Option<f64>,
+        #[pyo3(from_py_with = optional_seconds)] timeout: Option<f64>,
         #[pyo3(from_py_with = truth)] throw: bool,
     ) -> PyResult<()> {
         self.own()?;
         let timeout = match timeout {
             Some(timeout) => timeout,
             None => {
-                let class = py.import("cachannel")?.getattr("CaChannel")?;
-                class.getattr("ca_timeout")?.extract()?
+                let class = getattr(&import(py, "cachannel")?, "CaChannel")?;
+                double(&getattr(&class, "ca_timeout")?)?
             }
         };
         let deadline = until(Some(timeout))?;
@@ -291,8 +289,8 @@ impl Recorder {
     fn read<'py>(
         &self,
         py: Python<'py>,
-        timeout: Option<f64>,
-        min_updates: i64,
+        #[pyo3(from_py_with = optional_seconds)] timeout: Option<f64>,
+        #[pyo3(from_py_with = whole)] min_updates: i64,
     ) -> PyResult<Bound<'py, PyArray1<Row>>> {
         let deadline = until(timeout)?;
         let capacity = self.tape.capacity();

@@ -1,5 +1,6 @@
 //! pend_io, pend_event, poll, flush_io, test_io.
 
+use super::arguments::seconds;
 use super::chid::Chid;
 use super::context::current;
 use crate::ca::batch::{Batch, INTERRUPT_CHECK, Waited, remaining};
@@ -105,7 +106,10 @@ fn pend_outstanding(
 /// 0 for ever. Returns NORMAL; TIMEOUT, and what has not come is not waited for again; or the status of the first get that
 /// failed. Ctrl-C ends it.
 #[pyfunction]
-pub fn pend_io(py: Python<'_>, timeout: f64) -> PyResult<Bound<'_, PyAny>> {
+pub fn pend_io(
+    py: Python<'_>,
+    #[pyo3(from_py_with = seconds)] timeout: f64,
+) -> PyResult<Bound<'_, PyAny>> {
     let result = match current(py)? {
         Ok(context) => pend_outstanding(py, &context, timeout, true)?,
         Err(error) => Err(error),
@@ -125,7 +129,11 @@ fn context_of(py: Python<'_>, chid: Option<&Bound<'_, Chid>>) -> PyResult<Arc<Co
 /// As `pend_io` in the channel's context, but raises, with the PVs that did not answer.
 #[pyfunction]
 #[pyo3(signature = (timeout, chid=None))]
-pub fn wait_io(py: Python<'_>, timeout: f64, chid: Option<&Bound<'_, Chid>>) -> PyResult<()> {
+pub fn wait_io(
+    py: Python<'_>,
+    #[pyo3(from_py_with = seconds)] timeout: f64,
+    chid: Option<&Bound<'_, Chid>>,
+) -> PyResult<()> {
     let context = context_of(py, chid)?;
     Ok(pend_outstanding(py, &context, timeout, true)??)
 }
@@ -157,7 +165,11 @@ pub fn wait_own(
 
 /// Waits until all that this thread asked for is answered; how, is for the caller to look at each. Raises ECA_TIMEOUT.
 #[pyfunction]
-pub fn wait_answers(py: Python<'_>, timeout: f64, chid: &Bound<'_, Chid>) -> PyResult<()> {
+pub fn wait_answers(
+    py: Python<'_>,
+    #[pyo3(from_py_with = seconds)] timeout: f64,
+    chid: &Bound<'_, Chid>,
+) -> PyResult<()> {
     let deadline = deadline(timeout)?;
     let context = chid.get().channel()?.context();
     let batch = context.thread_batch();
@@ -168,7 +180,11 @@ pub fn wait_answers(py: Python<'_>, timeout: f64, chid: &Bound<'_, Chid>) -> PyR
 
 /// Waits until this thread's searches are done, that of `chid` foremost: raises only where that is not connected.
 #[pyfunction]
-pub fn wait_connected(py: Python<'_>, timeout: f64, chid: &Bound<'_, Chid>) -> PyResult<()> {
+pub fn wait_connected(
+    py: Python<'_>,
+    #[pyo3(from_py_with = seconds)] timeout: f64,
+    chid: &Bound<'_, Chid>,
+) -> PyResult<()> {
     let deadline = deadline(timeout)?;
     let channel = chid.get().channel()?;
     match wait_own(py, channel.context(), None, deadline)? {
@@ -227,7 +243,10 @@ fn run_events(
 /// Always returns TIMEOUT. In a callback, and in the thread of a non-preemptive context, it runs callbacks itself. A callback
 /// that runs for more than 5 s is not waited for.
 #[pyfunction]
-pub fn pend_event(py: Python<'_>, timeout: f64) -> PyResult<Bound<'_, PyAny>> {
+pub fn pend_event(
+    py: Python<'_>,
+    #[pyo3(from_py_with = seconds)] timeout: f64,
+) -> PyResult<Bound<'_, PyAny>> {
     let deadline = deadline(timeout)?;
     pend_until(py, deadline)
 }
@@ -264,7 +283,7 @@ pub fn deliver_due(py: Python<'_>, chid: &Bound<'_, Chid>) -> PyResult<()> {
 #[pyfunction]
 pub fn pend(
     py: Python<'_>,
-    timeout: f64,
+    #[pyo3(from_py_with = seconds)] timeout: f64,
     #[pyo3(from_py_with = truth)] early: bool,
 ) -> PyResult<Bound<'_, PyAny>> {
     if early {

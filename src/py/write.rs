@@ -1,6 +1,6 @@
 //! put, and puts that are waited for.
 
-use super::arguments::{element_count, request_type};
+use super::arguments::{element_count, optional_seconds, request_type, seconds};
 use super::chid::Chid;
 use super::wait::{make_room, wait_for};
 use crate::ca::batch::remaining;
@@ -102,7 +102,7 @@ pub fn put<'py>(
     count: Option<&Bound<'py, PyAny>>,
     callback: Option<&Bound<'py, PyAny>>,
     user_args: Option<&Bound<'py, PyAny>>,
-    timeout: Option<f64>,
+    #[pyo3(from_py_with = optional_seconds)] timeout: Option<f64>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let deadline = optional_deadline(timeout)?;
     let handler =
@@ -133,7 +133,7 @@ pub fn put_checked<'py>(
     chid: Option<&Bound<'py, Chid>>,
     value: &Bound<'py, PyAny>,
     chtype: Option<&Bound<'py, PyAny>>,
-    timeout: f64,
+    #[pyo3(from_py_with = seconds)] timeout: f64,
 ) -> PyResult<()> {
     let deadline = deadline(timeout)?;
     let write = Write {
@@ -223,7 +223,7 @@ pub fn put_wait<'py>(
     value: &Bound<'py, PyAny>,
     chtype: Option<&Bound<'py, PyAny>>,
     count: Option<&Bound<'py, PyAny>>,
-    timeout: f64,
+    #[pyo3(from_py_with = seconds)] timeout: f64,
 ) -> PyResult<Bound<'py, PyAny>> {
     let deadline = deadline(timeout)?;
     let Some(Ok(channel)) = chid.map(|chid| chid.get().channel()) else {

@@ -1,0 +1,123 @@
+"""Daemon threads that are in Python code, called from this package's Rust code, when the interpreter ends: the process
+ends as it would without them. Up to Python 3.13 such threads are unwound, which Rust's frames do not bear.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+from helpers import RunScript, assert_quiet
+
+pytestmark = pytest.mark.timeout(100)
+
+PREPARE = textwrap.dedent("""
+    from cachannel import ChannelGroup, Recorder
+    entered = threading.Event()
+    def stay(*args):
+        entered.set()
+        while True:
+            pass
+    class Staying:
+        __float__ = __index__ = __len__ = __bool__ = __repr__ = __str__ = stay
+    class StayingText:
+        __repr__ = __str__ = stay
+    class StayingTruth:
+        __bool__ = stay
+    class StayingOffspring(CaChannel):
+        _chid = property(stay, stay)
+    class StayingArray:
+        __array__ = stay
+        __array_interface__ = property(stay)
+    def names():
+        yield P + "fast0"
+        stay()
+    channel = CaChannel(P + "fast0")
+    channel.searchw()
+    chid = connect("fast0")
+    def later(work):
+        threading.Thread(target=work, daemon=True).start()
+        assert entered.wait(20)
+""")
+
+WAYS = {
+    "a request type": "channel.array_put(1, Staying())",
+    "an element count": "channel.array_put(1, None, Staying())",
+    "a mask": "ca.create_subscription(chid, print, None, None, Staying())",
+    "a truth": "ca.create_context(StayingTruth())",
+    "a keyword": "channel.array_get(use_numpy=StayingTruth())",
+    "a package's variable": "cachannel.USE_NUMPY = StayingTruth(); channel.array_get()",
+    "an attribute": "StayingOffspring(P + 'fast0').array_get()",
+    "a text for a message about a request type": "channel.array_put(1, StayingText())",
+    "a text for a message about a callback": "ca.create_subscription(chid, StayingText())",
+    "a text for a message about a name": "ca.create_channel(StayingText())",
+    "a recorder's names": "Recorder(names())",
+    "a timeout of a wait": "ca.pend_io(Staying())",
+    "a timeout of a recorder": "Recorder([P + 'fast0']).read(Staying())",
+    "a recorder's capacity": "Recorder([P + 'fast0'], capacity=Staying())",
+    "the last reference to a callback": """
+        class Last:
+            __del__ = stay
+            def __call__(self, args):
+                pass
+        evid = ca.create_subscription(chid, Last())[1]
+        ca.clear_subscription(evid)
+    """,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_thread_that_is_in_python_code_stays_there(run_script: RunScript, way: str) -> None:
+    work = textwrap.indent(textwrap.dedent(WAYS[way]), "    ")
+    assert_quiet(run_script(f"{PREPARE}\ndef work():\n{work}\nlater(work)\n"), "")
+
+
+def test_a_thread_that_imports_numpy_stays_there(run_script: RunScript) -> None:
+    script = """
+        import sys, threading
+        entered = threading.Event()
+        class Finder:
+            def find_spec(self, name, *args):
+                if name == "numpy":
+                    entered.set()
+                    while True:
+                        pass
+        sys.meta_path.insert(0, Finder())
+        def work():
+            import cachannel
+        threading.Thread(target=work, daemon=True).start()
+        assert entered.wait(20)
+    """
+    assert_quiet(run_script(script, preamble=False), "")
+
+
+UNGUARDED = re.compile(
+    r"\.call[01]?\(|\.call_method|\.(get|set|has)attr\(|\.is_truthy\(|\.str\(\)|\.repr\(\)|\.try_iter\(|py\.import\("
+    r"|PyModule::import|\.is_instance\(|\.rich_compare|\.extract::<[fiu]\d"
+)
+"""PyO3's ways to run Python code. (An int that `index` has given is extracted without.)"""
+
+OWN = re.compile(r"\b(callback\.call|visit\.call|number\.extract)\b|all\.call_method1\(\"remove\"")
+"""What looks like them: a method of this package's own, and what is done as the module is made."""
+
+SEEING_PYTHON = (
+    *("callback", "dispatch", "errors", "kept", "lib", "thread_state"),
+    *("py/*", "convert/names", "convert/preload", "convert/rows"),
+)
+
+
+def test_rust_calls_python_through_calls_rs() -> None:
+    source = Path(__file__).parents[1] / "src"
+    if not source.exists():
+        pytest.skip("installed without the sources")
+    found = []
+    for name in SEEING_PYTHON:
+        paths = list(source.glob(f"{name}.rs"))
+        assert paths, name
+        for path in paths:
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+                if UNGUARDED.search(OWN.sub("", line)) and not line.lstrip().startswith("//"):
+                    found.append(f"{path.relative_to(source)}:{number}: {line.strip()}")
+    assert not found, "not by way of src/calls.rs:\n" + "\n".join(found)
