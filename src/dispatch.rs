@@ -14,7 +14,7 @@ use crate::calls::{call as call_python, call_method, getattr, import};
 use crate::convert::names::names;
 use crate::convert::{Style, fill};
 use crate::kept::release_dropped;
-use crate::thread_state::{Delivering, depth, is_exiting};
+use crate::thread_state::{Delivering, in_callback, is_exiting};
 use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -24,8 +24,6 @@ use std::time::{Duration, Instant};
 
 /// The dispatcher gives way to other threads at least so often while events stream in.
 const TURN: Duration = Duration::from_millis(5);
-/// Callbacks that poll deliver others within themselves, up to this depth.
-const MAX_DEPTH: usize = 16;
 /// How often a wait that delivers looks for signals.
 const SLICE: Duration = Duration::from_millis(50);
 
@@ -51,12 +49,9 @@ pub fn run(py: Python<'_>, context: &Context) {
     }
 }
 
-/// The calling thread's waits deliver events: it is in a callback, or polls a non-preemptive context.
+/// The calling thread's waits deliver events: the context is not preemptive, and the thread is its own, and in no callback.
 pub fn delivers_while_waiting(context: &Context) -> bool {
-    match depth(context) {
-        0 => !context.is_preemptive() && context.owner() == std::thread::current().id(),
-        depth => depth < MAX_DEPTH,
-    }
+    !context.is_preemptive() && context.owner() == std::thread::current().id() && !in_callback()
 }
 
 /// How a wait that delivers ended.
@@ -85,7 +80,7 @@ pub fn pump(
             deliver(py, context, delivery, interrupts)?;
             py.check_signals()?;
             // pend_event delivers all that was due by the deadline; what came later is for the next wait.
-            if is_over() && (batches.is_some() || context.queue.is_taken(mark)) {
+            if is_over() && (batches.is_some() || context.queue.is_settled(mark)) {
                 break;
             }
         }
@@ -168,6 +163,15 @@ fn call(py: Python<'_>, context: &Context, event: &Event) -> PyResult<()> {
         Event::Message(text) => message(py, context, text),
         Event::Warning(text) => log(py, "cachannel", "warning", text, None),
     }
+}
+
+/// Delivers what has come of a subscription of the package's own, in a callback that needs to know of it: the dispatcher gets
+/// there only when that callback has returned.
+pub fn deliver_own(py: Python<'_>, subscription: &Arc<Subscription>) -> PyResult<()> {
+    while let Some(answer) = subscription.take_next() {
+        update(py, subscription, &answer)?;
+    }
+    Ok(())
 }
 
 fn update(py: Python<'_>, subscription: &Arc<Subscription>, answer: &Answer) -> PyResult<()> {

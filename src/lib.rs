@@ -60,7 +60,9 @@ mod module {
     #[pymodule_export]
     use crate::py::recorder::Recorder;
     #[pymodule_export]
-    use crate::py::subscription::{Evid, clear_subscription, create_subscription, dropped};
+    use crate::py::subscription::{
+        Evid, clear_subscription, create_subscription, deliver_own, dropped,
+    };
     #[pymodule_export]
     use crate::py::wait::{
         deliver_due, flush_io, pend, pend_event, pend_io, poll, test_io, wait_answers,
@@ -93,6 +95,7 @@ mod module {
             "open_channel",
             "read_wait",
             "deliver_due",
+            "deliver_own",
             "wait_answers",
             "wait_connected",
             "Recorder",

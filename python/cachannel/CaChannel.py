@@ -420,14 +420,14 @@ class CaChannel(_ca.Transfers):
         """Flushes, waits out the timeout, and returns when every callback due by then has run. See ca_pend_event.
 
         :param timeout: seconds, 0 for ever; 0.1 where None.
-        :returns: ``ca.ECA_TIMEOUT``
+        :returns: ``ca.ECA_TIMEOUT``; in a callback, where it does not wait, ``ca.ECA_EVDISALLOW``
         """
         return ca.pend_event(0.1 if timeout is None else timeout)
 
     def poll(self) -> ECA:
         """Flushes, and returns when every callback due by now has run. See ca_poll.
 
-        :returns: ``ca.ECA_TIMEOUT``
+        :returns: ``ca.ECA_TIMEOUT``; in a callback, where it does not wait, ``ca.ECA_EVDISALLOW``
         """
         return ca.poll()
 

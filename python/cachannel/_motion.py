@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import ca
-from ._constants import CA_OP_CONN_DOWN, DBE_VALUE
+from . import _ca, ca
+from ._constants import CA_OP_CONN_DOWN, DBE_VALUE, ECA_EVDISALLOW
 from ._enums import CA_OP, ChannelState
 from .CaChannel import CaChannel
 
@@ -20,6 +20,14 @@ _ROUND = 0.01
 _LAST_LOOK = 0.2
 # Seconds that an update may come after the answer to a read, though it was posted before.
 _LATE = 0.1
+
+
+def pause(seconds: float) -> bool:
+    """Waits so long, and has callbacks run; in a callback, where none can, it only waits: True."""
+    in_callback = ca.pend_event(seconds) == ECA_EVDISALLOW
+    if in_callback:
+        time.sleep(seconds)
+    return in_callback
 
 
 class Motion:
@@ -94,9 +102,9 @@ class Motion:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise TimeoutError
-                self._wait(seen, left)
+                self._wait(dmov, seen, left)
 
-    def settle(self, starts: int) -> None:
+    def settle(self, dmov: CaChannel, starts: int) -> None:
         """Gives the updates of a motion that is over, and of which a read has told, a moment to come too, so that no
         later wait takes them for a new start."""
         deadline = time.monotonic() + _LATE
@@ -104,17 +112,18 @@ class Motion:
             left = deadline - time.monotonic()
             if left <= 0:
                 return
-            self._wait(self.news, left)
+            self._wait(dmov, self.news, left)
 
     def _check_connection(self, dmov: CaChannel, losses: int) -> None:
         if self.losses != losses or dmov.state() != ChannelState.CONN:
             raise ConnectionError
 
-    def _wait(self, seen: int, seconds: float) -> None:
+    def _wait(self, dmov: CaChannel, seen: int, seconds: float) -> None:
         """Returns when there is more news than ``seen``, or earlier; never later than after so many seconds."""
         if self._dispatcher in (None, threading.get_ident()):
-            # This thread delivers the callbacks itself: it is in one, or its context is not preemptive.
-            ca.pend_event(min(seconds, _ROUND))
+            # This thread is in a callback, or delivers them itself, as its context is not preemptive.
+            if pause(min(seconds, _ROUND)) and dmov._evid is not None:
+                _ca.deliver_own(dmov._evid)
             return
         with self.changed:
             if self.news == seen:

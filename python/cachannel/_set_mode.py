@@ -12,6 +12,7 @@ from . import ca
 from ._constants import CA_OP_CONN_UP, ECA_DISCONN, ECA_PUTFAIL, ECA_TIMEOUT
 from ._enums import CA_OP
 from ._errors import CaChannelException
+from ._motion import pause
 from .CaChannel import CaChannel
 
 _LOG = logging.getLogger("cachannel")
@@ -33,7 +34,7 @@ def confirm(channel: CaChannel, wanted: float, tolerance: float) -> None:
         if time.monotonic() > deadline:
             detail = f"it does not take {wanted:.10g} in SET mode: it has {value:.10g}"
             raise CaChannelException(ECA_PUTFAIL, channel.name(), detail)
-        ca.pend_event(_LOOK_AGAIN)
+        pause(_LOOK_AGAIN)
 
 
 def _reconnected(epics_args: tuple[ca.chid, CA_OP], user_args: tuple[threading.Event]) -> None:
@@ -92,7 +93,7 @@ class SetMode:
                     prospect = ", and is put back into USE mode when it reconnects" if gone else ""
                     detail = f"it may be in SET mode still{prospect}"
                     raise CaChannelException(int(error), self._motor, detail) from error
-                ca.pend_event(_LOOK_AGAIN)
+                pause(_LOOK_AGAIN)
             else:
                 self._owed.clear()
                 return

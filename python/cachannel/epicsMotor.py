@@ -291,7 +291,7 @@ class epicsMotor:
                 self._wait_until(lambda done: done, losses, deadline)
                 if self._unwatched:
                     self._unwatched = False
-                    motion.settle(starts)
+                    motion.settle(self.pvs["dmov"], starts)
         except TimeoutError:
             happened = "stopped" if motion.done is False else "started"
             standing = self._standing().text

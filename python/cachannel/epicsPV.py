@@ -136,8 +136,7 @@ class epicsPV(CaChannel):
     After :meth:`setMonitor` reads return what the server sent last, within a microsecond or so. Where there is no such
     value, because the first update has not come yet or because the PV is disconnected, a read asks the server: then it
     waits, at most the timeout, and it raises where the IOC is gone. An old value is never passed off as the present.
-    (A callback that reads in a loop sees no update until it returns: updates come in callbacks, one after the other.
-    A :meth:`poll` in the loop delivers them.)
+    (A callback that reads in a loop sees no update until it returns: updates come in callbacks, one after the other.)
 
     >>> pv = epicsPV("catest")
     >>> pv.putw(12.5)
@@ -243,7 +242,8 @@ class epicsPV(CaChannel):
         """1 where an update, or the answer to ``getControl(wait=0)``, has come since the last read or the last call
         of this; else 0.
 
-        It delivers what is due (:meth:`poll`), and does not wait. It stays 0 while the IOC is gone; a read tells that.
+        It delivers what is due (:meth:`poll`), and does not wait; in a callback nothing comes. It stays 0 while the IOC
+        is gone; a read tells that.
         """
         state = self.callBack
         if not state.newMonitor:

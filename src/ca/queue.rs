@@ -51,11 +51,9 @@ struct Outbox {
     entries: VecDeque<Entry>,
     /// Number after the last entry taken.
     taken: u64,
-    /// Deliveries under way: a callback that polls delivers others within its own.
-    depth: usize,
-    /// Number of the outermost of them.
-    outermost: u64,
-    /// Outermost deliveries that ended, so that a wait can tell slow from stuck.
+    /// Number of the entry whose delivery is under way.
+    delivering: Option<u64>,
+    /// Deliveries that ended, so that a wait can tell slow from stuck.
     ended: u64,
     watchers: usize,
 }
@@ -63,11 +61,7 @@ struct Outbox {
 impl Outbox {
     /// All entries before this number have been delivered.
     fn settled(&self) -> u64 {
-        if self.depth > 0 {
-            self.outermost
-        } else {
-            self.taken
-        }
+        self.delivering.unwrap_or(self.taken)
     }
 }
 
@@ -88,10 +82,8 @@ pub struct Delivery<'q> {
 impl Drop for Delivery<'_> {
     fn drop(&mut self) {
         let mut outbox = lock(&self.queue.outbox);
-        outbox.depth -= 1;
-        if outbox.depth == 0 {
-            outbox.ended += 1;
-        }
+        outbox.delivering = None;
+        outbox.ended += 1;
         if outbox.watchers > 0 {
             self.queue.delivered.notify_all();
         }
@@ -142,7 +134,7 @@ impl EventQueue {
         }
     }
 
-    /// The next event to deliver. It counts as delivered when what is returned is dropped.
+    /// The next event to deliver, when the one before has been. It counts as delivered when what is returned is dropped.
     pub fn pop(&self) -> Option<Delivery<'_>> {
         // The last reference to a subscription may go with an entry, and with that a callback, and with that any Python
         // code at all: not under the lock.
@@ -175,10 +167,7 @@ impl EventQueue {
                     }
                 }
             };
-            if outbox.depth == 0 {
-                outbox.outermost = entry.number;
-            }
-            outbox.depth += 1;
+            outbox.delivering = Some(entry.number);
             break Some(event);
         };
         if event.is_none() && outbox.watchers > 0 {
@@ -246,11 +235,6 @@ impl EventQueue {
     /// A mark behind all that is queued now, for [`is_settled`](EventQueue::is_settled).
     pub fn mark(&self) -> u64 {
         lock(&self.inbox).next
-    }
-
-    /// Delivery of everything before `mark` has begun: what a callback that polls can wait for, being one of them.
-    pub fn is_taken(&self, mark: u64) -> bool {
-        lock(&self.outbox).taken >= mark
     }
 
     /// Everything before `mark` has been delivered: its callbacks have returned.
@@ -451,18 +435,6 @@ mod tests {
         );
         drop(delivery);
         assert!(queue.settle(mark, Duration::ZERO, &mut || false));
-    }
-
-    #[test]
-    fn a_callback_that_polls_does_not_wait_for_itself_alone() {
-        let queue = EventQueue::default();
-        queue.push(Event::Message("outer".into()));
-        queue.push(Event::Message("inner".into()));
-        let outer = queue.pop().unwrap();
-        drop(queue.pop().unwrap());
-        assert!(!queue.is_settled(1));
-        drop(outer);
-        assert!(queue.is_settled(2));
     }
 
     #[test]

@@ -19,6 +19,7 @@ impl Status {
     pub const BADMONID: Status = Status(242);
     pub const NOCACTX: Status = Status(264);
     pub const BADMASK: Status = Status(330);
+    pub const EVDISALLOW: Status = Status(210);
     pub const IODONE: Status = Status(339);
     pub const IOINPROGRESS: Status = Status(347);
     pub const NOSEARCHADDR: Status = Status(392);

@@ -326,6 +326,11 @@ impl Subscription {
         answer
     }
 
+    /// The oldest update that waits to be delivered, ahead of all else in the queue.
+    pub fn take_next(&self) -> Option<Answer> {
+        lock(&self.pending).drop_first()
+    }
+
     pub(super) fn is_dropped(&self, index: u64) -> bool {
         index < lock(&self.pending).first
     }

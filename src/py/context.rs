@@ -11,7 +11,7 @@ use crate::calls::{call, call_method, getattr, import};
 use crate::convert::names::names;
 use crate::errors::{eca, status, truth};
 use crate::kept::release_dropped;
-use crate::thread_state::{Signals, depth, is_exiting, start_exit};
+use crate::thread_state::{Signals, delivers, is_exiting, start_exit};
 use pyo3::prelude::*;
 use pyo3::sync::{MutexExt, PyOnceLock};
 use pyo3::types::{PyDict, PyTuple};
@@ -201,7 +201,7 @@ fn finish(py: Python<'_>, dispatchers: &[Dispatcher], patience: Duration) -> Opt
     let joins_end = Instant::now() + patience;
     for dispatcher in dispatchers {
         if let Some(thread) = &dispatcher.thread
-            && depth(&dispatcher.context) == 0
+            && !delivers(&dispatcher.context)
             && signals.raised.is_none()
         {
             let left = joins_end.saturating_duration_since(Instant::now());

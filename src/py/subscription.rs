@@ -7,6 +7,7 @@ use crate::ca::status::Status;
 use crate::ca::subscription::{Subscription, WantedCount, WantedType, Wish};
 use crate::callback::{Callback, callback};
 use crate::errors::{eca, outcome, status, truth};
+use crate::thread_state::in_callback;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use std::sync::Arc;
@@ -129,6 +130,16 @@ pub fn clear_subscription<'py>(
         callback.let_go(py);
     }
     status(py, cleared)
+}
+
+/// In a callback: delivers what has come of a subscription, which the package itself made, and returns True. False elsewhere.
+#[pyfunction]
+pub fn deliver_own(py: Python<'_>, evid: &Bound<'_, Evid>) -> PyResult<bool> {
+    if !in_callback() {
+        return Ok(false);
+    }
+    crate::dispatch::deliver_own(py, &evid.get().subscription)?;
+    Ok(true)
 }
 
 /// Updates of a subscription that were dropped, oldest first, because its callback did not keep up.

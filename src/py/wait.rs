@@ -10,7 +10,8 @@ use crate::ca::error::Error;
 use crate::ca::status::Status;
 use crate::dispatch::{Pumped, delivers_while_waiting, log, pump};
 use crate::errors::{deadline, eca, outcome, status, truth};
-use crate::thread_state::{Signals, depth};
+use crate::thread_state::{Signals, in_callback, waits_in_vain};
+use pyo3::intern;
 use pyo3::prelude::*;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,8 +20,8 @@ use std::time::{Duration, Instant};
 /// holds.
 const STUCK: Duration = Duration::from_secs(5);
 
-/// Waits for `batches`, interruptibly, without the interpreter's lock. With `deliver`, in a callback or for a
-/// non-preemptive context, events are delivered meanwhile.
+/// Waits for `batches`, interruptibly, without the interpreter's lock. With `deliver`, the thread of a non-preemptive context
+/// delivers events meanwhile, unless it is in a callback.
 pub fn wait_for(
     py: Python<'_>,
     context: &Context,
@@ -214,13 +215,20 @@ fn run_events(
     if let Err(error) = py.detach(|| context.flush()) {
         return Ok(Err(error));
     }
+    if in_callback() {
+        // No other callback comes before this one has returned: there is nothing to wait for.
+        if waits_in_vain() {
+            warn_of_loop(py)?;
+        }
+        return Ok(Err(Status::EVDISALLOW.into()));
+    }
     if delivers_while_waiting(context) {
         pump(py, context, None, deadline)?;
         return Ok(Ok(()));
     }
     sleep(py, deadline)?;
-    if depth(context) > 0 || !context.is_preemptive() {
-        // Nobody else delivers: neither while this callback runs, nor where another thread polls.
+    if !context.is_preemptive() {
+        // The context's own thread delivers, when it polls.
         return Ok(Ok(()));
     }
     let mark = context.queue.mark();
@@ -229,7 +237,7 @@ fn run_events(
     match signals.raised {
         Some(raised) => Err(raised),
         None => {
-            if !settled && context.is_alive() {
+            if !settled && context.is_alive() && !context.queue.is_stopped() {
                 let text = "a callback has been running for 5 s: pend_event returns before it does";
                 log(py, "cachannel", "warning", text, None)?;
             }
@@ -240,8 +248,9 @@ fn run_events(
 
 /// Flushes, waits `timeout` seconds (0: for ever), and returns when every callback due by then has run (ca_pend_event).
 ///
-/// Always returns TIMEOUT. In a callback, and in the thread of a non-preemptive context, it runs callbacks itself. A callback
-/// that runs for more than 5 s is not waited for.
+/// Returns TIMEOUT. In a callback it flushes and returns EVDISALLOW at once: the next callback runs when that one has returned.
+/// In the thread of a non-preemptive context it runs callbacks itself. A callback that runs for more than 5 s is not waited
+/// for.
 #[pyfunction]
 pub fn pend_event(
     py: Python<'_>,
@@ -249,6 +258,19 @@ pub fn pend_event(
 ) -> PyResult<Bound<'_, PyAny>> {
     let deadline = deadline(timeout)?;
     pend_until(py, deadline)
+}
+
+/// Tells where a callback is that waits for others, in all likelihood in a loop.
+fn warn_of_loop(py: Python<'_>) -> PyResult<()> {
+    let text = "pend_event and poll do not wait in a callback, where they return ECA_EVDISALLOW: a loop in a callback that waits \
+                for another callback does not end, as that runs only when this one has returned";
+    let stack = py.import("traceback")?.call_method0("format_stack")?;
+    let stack = intern!(py, "").call_method1("join", (stack,))?;
+    let text = format!(
+        "{text}; this one is at\n{}",
+        stack.str()?.to_string_lossy().trim_end()
+    );
+    log(py, "cachannel", "warning", &text, None)
 }
 
 fn pend_until(py: Python<'_>, deadline: Option<Instant>) -> PyResult<Bound<'_, PyAny>> {
@@ -262,7 +284,7 @@ fn pend_until(py: Python<'_>, deadline: Option<Instant>) -> PyResult<Bound<'_, P
     }
 }
 
-/// Flushes, and returns TIMEOUT when every callback due by now has run (ca_poll).
+/// Flushes, and returns TIMEOUT when every callback due by now has run (ca_poll); in a callback EVDISALLOW, at once.
 #[pyfunction]
 pub fn poll(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     pend_until(py, Some(Instant::now()))
@@ -273,7 +295,7 @@ pub fn poll(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 #[pyfunction]
 pub fn deliver_due(py: Python<'_>, chid: &Bound<'_, Chid>) -> PyResult<()> {
     let context = chid.get().channel()?.context();
-    if !context.is_preemptive() && depth(context) == 0 && delivers_while_waiting(context) {
+    if delivers_while_waiting(context) {
         pump(py, context, None, Some(Instant::now()))?;
     }
     Ok(())
