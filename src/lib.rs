@@ -50,8 +50,8 @@ mod module {
     use crate::py::groups::{sg_block, sg_create, sg_delete, sg_get, sg_put, sg_reset, sg_test};
     #[pymodule_export]
     use crate::py::info::{
-        divert_errlog, element_count, field_type, host_name, load_libca, loaded_libca, message,
-        name, read_access, udp_port_is_taken, version, write_access,
+        dbr_size_n, divert_errlog, element_count, field_type, host_name, load_libca, loaded_libca,
+        message, name, read_access, udp_port_is_taken, version, write_access,
     };
     #[pymodule_export]
     use crate::py::members::Members;
@@ -75,7 +75,7 @@ mod module {
     use pyo3::exceptions::PyImportError;
     use pyo3::prelude::*;
 
-    /// What module `ca` takes over: all but what the package itself calls.
+    /// `__all__` is what module `ca` had in CaChannel 3.x: neither what is new, nor what the package itself calls.
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         if !in_main_interpreter(module.py()) {
@@ -105,6 +105,10 @@ mod module {
             "Members",
             "Transfers",
             "wait_io",
+            "ca_client_context",
+            "chid",
+            "dropped",
+            "evid",
         ] {
             all.call_method1("remove", (private,))?;
         }

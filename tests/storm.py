@@ -111,7 +111,7 @@ class Watch:
     def __call__(self, args: dict[str, Any], user_args: tuple[Any, ...]) -> None:
         try:
             if args["status"] != ca.ECA_NORMAL:
-                raise Wrong(f"{self.pv.name}: an update with {args['status']}")
+                raise Wrong(f"{self.pv.name}: an update with {args['status']!s}")
             self.newest = self.pv.check(args["pv_value"], self.newest)
             self.count += 1
         except BaseException as error:
@@ -161,7 +161,7 @@ class Worker(threading.Thread):
         if self.context != "shared":
             status = ca.create_context(self.context == "own")
             if status != ca.ECA_NORMAL:
-                raise Wrong(f"no context: {status}")
+                raise Wrong(f"no context: {status!s}")
         # libca closes a circuit whose last channel goes, and a search that is answered just then takes it long.
         self.anchor = CaChannel(self.own[0].name)
         self.anchor.setTimeout(PATIENCE)
@@ -345,7 +345,7 @@ class Worker(threading.Thread):
         status, read = ca.sg_get(gid, chid)
         status = ca.sg_block(gid, PATIENCE)
         if status != ca.ECA_NORMAL or read is None:
-            raise Wrong(f"{pv.name}: {status}")
+            raise Wrong(f"{pv.name}: {status!s}")
         pv.check(read.get(), value)
         ca.sg_delete(gid)
         ca.get(chid, callback=lambda args: None)  # in flight as the channel goes

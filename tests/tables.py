@@ -1,4 +1,4 @@
-"""What CaChannel 3.2.0 defines: every constant, enum member and text, written down once for the tests."""
+"""What CaChannel 3.2.0 and caffi define: every constant, enum member and text, written down once for the tests."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ ENUMS: dict[str, dict[str, int]] = {
         "HiHi": 3,
         "High": 4,
         "Lolo": 5,
+        "LoLo": 5,
         "Low": 6,
         "State": 7,
         "Cos": 8,
@@ -29,6 +30,7 @@ ENUMS: dict[str, dict[str, int]] = {
         "WriteAccess": 21,
     },
     "AlarmSeverity": {"No": 0, "Minor": 1, "Major": 2, "Invalid": 3},
+    "CA_K": {"INFO": 3, "ERROR": 2, "SUCCESS": 1, "WARNING": 0, "SEVERE": 4, "FATAL": 6},
     "CA_OP": {
         "GET": 0,
         "PUT": 1,
@@ -119,6 +121,7 @@ ENUMS: dict[str, dict[str, int]] = {
         "DISCONNCHID": 106,
         "BADTYPE": 114,
         "CHIDNOTFND": 123,
+        "CHIDNOTFOUND": 123,
         "CHIDRETRY": 131,
         "INTERNAL": 142,
         "DBLCLFAIL": 144,
@@ -170,6 +173,21 @@ ENUMS: dict[str, dict[str, int]] = {
 CONSTANTS: dict[str, int] = {
     "BAD_SUB_ALARM": 16,
     "CALC_ALARM": 12,
+    "CA_K_ERROR": 2,
+    "CA_K_FATAL": 6,
+    "CA_K_INFO": 3,
+    "CA_K_SEVERE": 4,
+    "CA_K_SUCCESS": 1,
+    "CA_K_WARNING": 0,
+    "CA_M_ERROR": 2,
+    "CA_M_LEVEL": 3,
+    "CA_M_MSG_NO": 0xFFF8,
+    "CA_M_SEVERE": 4,
+    "CA_M_SEVERITY": 7,
+    "CA_M_SUCCESS": 1,
+    "CA_V_MSG_NO": 3,
+    "CA_V_SEVERITY": 0,
+    "CA_V_SUCCESS": 0,
     "CA_OP_ADD_EVENT": 3,
     "CA_OP_CLEAR_EVENT": 4,
     "CA_OP_CONN_DOWN": 7,
@@ -193,6 +211,8 @@ CONSTANTS: dict[str, int] = {
     "DBE_VALUE": 1,
     "DBF_CHAR": 4,
     "DBF_DOUBLE": 6,
+    "DBF_NO_ACCESS": 7,
+    "LAST_TYPE": 6,
     "DBF_ENUM": 3,
     "DBF_FLOAT": 2,
     "DBF_INT": 1,
@@ -260,6 +280,7 @@ CONSTANTS: dict[str, int] = {
     "ECA_BUILDGET": 216,
     "ECA_CHANDESTROY": 440,
     "ECA_CHIDNOTFND": 123,
+    "ECA_CHIDNOTFOUND": 123,
     "ECA_CHIDRETRY": 131,
     "ECA_CONN": 40,
     "ECA_CONNSEQTMO": 472,

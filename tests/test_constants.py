@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import enum
 import json
+import operator
+import shutil
+import subprocess
+from pathlib import Path
 
+import cachannel
+import numpy as np
 import pytest
-from cachannel import ca
+from cachannel import CaChannelException, CaChannelTypeError, CaChannelValueError, ca
+from cachannel.util import CaNothing
 from tables import ALARM_SEVERITY, ALARM_STATUS, CONSTANTS, DBF_TEXT, DBR_TEXT, ENUMS, MESSAGE
 
 MEMBERS = [(kind, name, value) for kind, members in ENUMS.items() for name, value in members.items()]
@@ -15,6 +22,7 @@ CANONICAL = {
     ("DBF", -1): ("NOTCONN", "INVALID"),
     ("DBF", 1): ("SHORT", "INT"),
     ("DBE", 2): ("ARCHIVE", "LOG"),
+    ("AlarmCondition", 5): ("Lolo", "LoLo"),
     ("AlarmCondition", 13): ("Scan", "Scam"),
 }
 
@@ -45,21 +53,48 @@ def test_member_prints_by_its_name(kind: str, name: str, value: int) -> None:
     text = f"{kind}.{member.name}"
     assert name == member.name or getattr(ca, kind)(value) is member
     assert str(member) == text
-    assert f"{member}" == text
     assert f"{member!s}" == text
     assert "%s" % member == text  # noqa: UP031  (that form too)
-    assert "{}".format(member) == text  # noqa: UP032
     assert repr(member) == f"<{text}: {value}>"
 
 
 @pytest.mark.parametrize(("kind", "name", "value"), MEMBERS)
-def test_member_formats_as_a_number_where_asked_to(kind: str, name: str, value: int) -> None:
+def test_member_formats_as_its_number(kind: str, name: str, value: int) -> None:
     member = getattr(ca, kind)[name]
-    assert f"{member:d}" == str(value)
-    assert f"{member:5d}" == f"{value:5d}"
+    for spec in ("", "d", "5", "5d", "<6", "+d", "x", "04", ".1f", "n"):
+        assert format(member, spec) == format(value, spec)
+    assert f"{member}" == "{}".format(member) == str(value)  # noqa: UP032
     assert "%d" % member == str(value)  # noqa: UP031
     assert json.dumps(member) == str(value)
     assert member + 1 == value + 1
+
+
+FORMATS = """
+import sys, types
+package = types.ModuleType("cachannel")
+package.__path__ = [sys.argv[1]]
+sys.modules["cachannel"] = package
+sys.modules["cachannel._ca"] = package._ca = types.ModuleType("_ca")
+from cachannel._enums import AlarmSeverity, ECA
+severity = AlarmSeverity(3)
+print(f"{severity}", "{}".format(severity), "{:d}".format(severity), "%d" % severity, f"{severity:>3}")
+print(severity, str(severity), repr(severity), "%s" % severity, f"{severity!s}", ECA.TIMEOUT)
+"""
+
+
+@pytest.mark.parametrize("version", [f"3.{minor}" for minor in range(9, 15)])
+def test_format_on_every_python(version: str) -> None:
+    """That of enums was changed in 3.8, 3.11 and 3.12. It needs no libca and no numpy."""
+    python = shutil.which(f"python{version}")
+    if python is None or subprocess.run([python, "-c", ""], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip(f"there is no python{version}")
+    folder = str(Path(cachannel.__file__).parent)
+    printed = subprocess.run([python, "-c", FORMATS, folder], stdout=subprocess.PIPE, text=True, timeout=30).stdout
+    assert printed.splitlines() == [
+        "3 3 3 3   3",
+        "AlarmSeverity.Invalid AlarmSeverity.Invalid <AlarmSeverity.Invalid: 3> AlarmSeverity.Invalid"
+        " AlarmSeverity.Invalid ECA.TIMEOUT",
+    ]
 
 
 def test_there_are_no_other_members() -> None:
@@ -70,6 +105,15 @@ def test_there_are_no_other_members() -> None:
 def test_names_of_shared_values() -> None:
     for (kind, value), names in CANONICAL.items():
         assert getattr(ca, kind)(value).name in names
+
+
+def test_severity_of_a_status() -> None:
+    for status in ca.ECA:
+        assert ca.CA_EXTRACT_MSG_SEVERITY(status) == status.severity() == int(status) % 8
+        assert ca.CA_EXTRACT_MSG_NO(status) == int(status) // 8
+    assert ca.ECA.NORMAL.severity() is ca.CA_K.SUCCESS
+    assert ca.ECA.BADTYPE.severity() is ca.CA_K.ERROR
+    assert ca.ECA.INTERNAL.severity() is ca.CA_K.FATAL
 
 
 def test_scan_is_the_name_and_scam_stays() -> None:
@@ -91,6 +135,19 @@ def test_message(name: str, text: str) -> None:
     assert ca.message(member) == text
     assert ca.message(int(member)) == text
     assert member.message() == text
+
+
+@pytest.mark.parametrize("kind", [CaChannelException, CaChannelValueError, CaChannelTypeError, CaNothing])
+def test_message_of_an_exception(kind: type[CaChannelException]) -> None:
+    """Programs of twenty years print it so."""
+    error = kind(ca.ECA_TIMEOUT, "tank:level", "whatever the detail is")
+    assert ca.message(error) == MESSAGE["TIMEOUT"]
+    assert int(error) == operator.index(error) == 80
+    # Where numbers are wanted, a status does not pass for a value.
+    with pytest.raises(TypeError):
+        float(error)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        np.array([1.0, error], dtype=float)
 
 
 def test_message_of_an_unknown_status() -> None:

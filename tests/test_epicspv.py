@@ -698,3 +698,16 @@ def test_a_pv_that_may_not_be_read(make_pv: MakePV) -> None:
         with pytest.raises(CaChannelException) as raised:
             read()
         assert raised.value.status == ca.ECA_NORDACCESS
+
+
+def test_the_callbacks_of_3_x_for_programs_of_their_own(prefix: str) -> None:
+    from cachannel.epicsPV import callBack, getCallback, putCallBack
+
+    pv = epicsPV(prefix + "catest")
+    mine = callBack()
+    mine.monitorState = 1
+    pv.array_put_callback(2.5, None, None, putCallBack, mine)
+    pv.array_get_callback(ca.DBR_CTRL_DOUBLE, None, getCallback, mine)
+    pv.flush_io()
+    wait_for(lambda: mine.newMonitor and mine.putComplete)
+    assert (mine.pv_value, mine.pv_units, mine.monitorState) == (2.5, "mm", 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import shutil
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import cachannel
 import pytest
+from cachannel import ca
 
 PYTHON = Path(__file__).resolve().parent.parent / "python"
 SITE = Path(cachannel.__file__).parent.parent  # the same where the install is editable
@@ -27,6 +30,12 @@ IMPORTS = [
     "from CaChannel.util import caget",
     "from CaChannel.util import caget, caput, camonitor, cainfo",
     "from CaChannel.util import *",
+    "from CaChannel._ca import AlarmSeverity, AlarmCondition, dbf_type_to_DBR_TIME",
+    "from CaChannel._ca import *",
+    "from CaChannel import _ca",
+    "import CaChannel._ca as _ca",
+    "from CaChannel.CaChannel import *",
+    "from CaChannel.util import _channels_",
     "from CaChannel import epicsPV, epicsMotor",
     "from CaChannel.epicsPV import epicsPV",
     "from CaChannel.epicsMotor import epicsMotor, epicsMotorException",
@@ -44,6 +53,8 @@ IMPORTS = [
     "import epicsMotor",
     "from epicsMotor import epicsMotor",
     "from epicsMotor import *",
+    "from epicsPV import *",
+    "from epicsPV import callBack, getCallback, putCallBack",
     "import cachannel",
     "from cachannel import CaChannel",
     "from cachannel.epicsPV import epicsPV",
@@ -169,3 +180,34 @@ def test_the_wheel_gets_the_aliases() -> None:
     text = (PYTHON.parent / "pyproject.toml").read_text()
     assert all(f'"python/{name}"' in text for name in ALIASES)
     assert all((SITE / name).exists() for name in ALIASES)
+
+
+NAMES = json.loads(Path(__file__).with_name("names_of_3_2_0.json").read_text())
+"""Each module of 3.2.0 with its names, and those that a star import gives; and what caffi's modules have."""
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_every_name_is_there(module: str) -> None:
+    found = ca if module == "caffi.ca" else importlib.import_module(module)
+    assert [name for name in NAMES[module]["names"] if not hasattr(found, name)] == []
+
+
+@pytest.mark.parametrize("module", [module for module in NAMES if "star" in NAMES[module]])
+def test_star_import(module: str) -> None:
+    """It gives what it gave, and nothing that could hide a name of the program."""
+    given: dict[str, object] = {}
+    exec(f"from {module} import *", given)
+    del given["__builtins__"]
+    wanted = set(NAMES[module]["star"])
+    assert wanted - given.keys() == set()
+    # `ca` had another backend, with names of its own.
+    caffi = {*NAMES["caffi.ca"]["names"]} if module in ("CaChannel.ca", "CaChannel._ca") else set()
+    assert given.keys() - wanted - caffi == set()
+
+
+def test_names_of_the_module_in_c() -> None:
+    import CaChannel._ca as old
+
+    assert old is cachannel._ca
+    for name in NAMES["CaChannel._ca"]["names"]:
+        assert getattr(old, name) is getattr(ca, name), name

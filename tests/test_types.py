@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable
 
 import pytest
-from cachannel import ca
+from cachannel import CaChannelException, ca
 from tables import DBF_TEXT, DBR_TEXT
 
 BASES = ["STRING", "SHORT", "FLOAT", "ENUM", "CHAR", "LONG", "DOUBLE"]
@@ -92,3 +92,22 @@ def test_int_is_short() -> None:
     assert ca.DBF.INT is ca.DBF.SHORT
     assert ca.DBR.TIME_INT is ca.DBR.TIME_SHORT
     assert ca.DBR.LAST_BUFFER_TYPE is ca.DBR.CLASS_NAME
+
+
+def test_size_of_a_structure() -> None:
+    """As sizeof has it, which leaves no bytes behind the first value."""
+    sizes = [40, 2, 4, 2, 1, 4, 8, 44, 6, 8, 6, 6, 8, 16, 52, 16, 16, 16, 16, 16, 24, 44, 26, 44, 424, 20, 40, 72]
+    sizes += [44, 30, 52, 424, 22, 48, 88, 2, 2, 48, 40]
+    assert [ca.dbr_size_n(kind, 1) for kind in DBR_TYPES] == sizes
+    assert [ca.dbr_size_n(kind, 0) for kind in DBR_TYPES] == sizes
+    assert ca.dbr_size_n(ca.DBR.TIME_DOUBLE, 10) == 24 + 9 * 8
+    assert ca.dbr_size_n(ca.DBR_STRING, 3) == 120
+    for kind in (-1, 39):
+        with pytest.raises(CaChannelException) as raised:
+            ca.dbr_size_n(kind, 1)
+        assert raised.value.status == ca.ECA_BADTYPE
+
+
+def test_names_of_c_types() -> None:
+    assert ca.DBR_TYPE_STRING[ca.DBR.DOUBLE] == ca.DBR_TYPE_STRING[ca.DBR_DOUBLE] == "dbr_double_t"
+    assert set(ca.DBR_TYPE_STRING) == {*DBF_TYPES, 35, 36}

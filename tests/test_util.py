@@ -11,7 +11,16 @@ from typing import Any
 import cachannel
 import numpy as np
 import pytest
-from cachannel import CaChannel, CaChannelException, CaChannelTypeError, CaChannelValueError, _connections, ca
+from cachannel import (
+    CaChannel,
+    CaChannelException,
+    CaChannelTypeError,
+    CaChannelValueError,
+    ChannelGroup,
+    _connections,
+    ca,
+    util,
+)
 from cachannel.util import CaNothing, caget, cainfo, camonitor, caput
 from helpers import Connect, RunScript, assert_quiet, write
 from ioc import Ioc
@@ -509,3 +518,54 @@ def test_cainfo_prints_the_others_where_one_fails(prefix: str, capsys: pytest.Ca
     missing, found = cainfo([MISSING, prefix + "calong"], timeout=0.3, throw=False)
     assert missing.pvname == MISSING
     assert found is None
+
+
+@pytest.mark.parametrize("name", ["catest", "calong", "castr", "cabo", "cawave", "cawavec", "cawaves"])
+def test_what_could_not_be_read_is_not_written(prefix: str, name: str) -> None:
+    """A CaNothing counts as its status where an integer is wanted: not as a value to write."""
+    nothing = caget(MISSING, timeout=0.1, throw=False)
+    before = caget(prefix + name)
+    for value in (nothing, [nothing], [nothing, nothing], np.array([nothing])):
+        with pytest.raises(CaChannelTypeError):
+            caput(prefix + name, value)
+    with ChannelGroup([prefix + name] * 2) as group, pytest.raises((CaChannelException, TypeError)):
+        group.put([nothing, nothing])
+    assert caget(prefix + name) == before
+
+
+def test_the_channels_as_a_dict(prefix: str) -> None:
+    """As 3.x kept them."""
+    name = prefix + "catest"
+    caget([name, prefix + "calong"])
+    assert {name, prefix + "calong"} <= set(util._channels_)
+    assert len(util._channels_) == len(list(util._channels_))
+    channel = util._channels_[name]
+    assert type(channel) is CaChannel
+    assert channel is util._channels_[name] is util._channels_.get(name)
+    channel.putw(2.5)
+    assert caget(name) == channel.getw() == 2.5
+    # One that is taken out is made anew.
+    assert util._channels_.pop(name) is channel
+    assert name not in util._channels_
+    with pytest.raises(KeyError):
+        util._channels_[name]
+    with pytest.raises(KeyError):
+        del util._channels_[name]
+    assert caget(name) == 2.5
+    assert util._channels_[name] is not channel
+    # One that was cleared, too.
+    util._channels_[name].clear_channel()
+    assert caget(name) == 2.5
+    # One that is put in is used.
+    own = CaChannel(name)
+    own.searchw()
+    util._channels_[name] = own
+    assert util._channels_[name] is own
+    assert caget(name) == 2.5
+    assert repr(own) in repr(util._channels_)
+    calls: list[Any] = []
+    monitor = util.camonitor(name, callback=lambda event, _: calls.append(event), add=True)
+    wait_for(lambda: calls)
+    util._channels_.clear()
+    assert len(util._channels_) == 0
+    assert repr(monitor).endswith("stopped>")

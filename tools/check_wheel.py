@@ -13,7 +13,11 @@ from email.message import Message
 from pathlib import Path, PurePosixPath
 
 ALIASES = {"CaChannel.py", "ca.py", "epicsMotor.py", "epicsPV.py"}
-TYPES = {"cachannel/py.typed", "cachannel/_ca.pyi"}
+STUBS = {f"{alias[:-3]}-stubs" for alias in ALIASES}
+TYPES = {"cachannel/py.typed", "cachannel/_ca.pyi", *(f"{folder}/__init__.pyi" for folder in STUBS)}
+TYPES |= {
+    f"CaChannel-stubs/{name}.pyi" for name in ("_ca", "_version", "ca", "CaChannel", "util", "epicsPV", "epicsMotor")
+}
 PROGRAM = "cachannel/__main__.py"
 NOTICES = {"LICENSE", "THIRD-PARTY.txt"}
 LARGEST = 4_000_000
@@ -76,7 +80,7 @@ def check_wheel(path: Path) -> None:
         for one in ALIASES | TYPES | {PROGRAM, *(f"{info}/licenses/{notice}" for notice in NOTICES)}:
             check(one in files, f"no {one}")
         tops = {PurePosixPath(one).parts[0] for one in files}
-        check(tops == ALIASES | {"cachannel", info}, f"more in it than belongs there: {sorted(tops)}")
+        check(tops == ALIASES | STUBS | {"cachannel", info}, f"more in it than belongs there: {sorted(tops)}")
         strange = [one for one in files if one.startswith("cachannel/") and not one.endswith((".py", ".pyi", ".typed"))]
         check(strange == modules, f"more in it than belongs there: {strange}")
         check_metadata(message_from_bytes(wheel.read(f"{info}/METADATA")))

@@ -1,11 +1,18 @@
 """The class :class:`CaChannel`: one PV as an object, with a method for each function of Channel Access."""
 
-from __future__ import annotations
+from __future__ import absolute_import, annotations, print_function
 
+import itertools
 import math
-from collections.abc import Callable
+import numbers
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from functools import wraps
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import cachannel as PACKAGE
 
 from . import _ca, ca
 from ._constants import (
@@ -33,7 +40,21 @@ from ._version import __version__
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["CaChannel", "CaChannelException", "CaChannelTypeError", "CaChannelValueError"]
+# What `from CaChannel.CaChannel import *` gave in 3.x, the modules that it used too; programs rely on some of them.
+__all__ = [
+    "PACKAGE",
+    "CaChannel",
+    "CaChannelException",
+    "Sequence",
+    "absolute_import",
+    "ca",
+    "itertools",
+    "numbers",
+    "print_function",
+    "sys",
+    "traceback",
+    "wraps",
+]
 
 EventCallback = Callable[[dict[str, Any], tuple[Any, ...]], object]
 """A callback of a get, put or subscription: ``callback(epics_args, user_args)``."""
@@ -54,9 +75,7 @@ _CHAR_FOR_STRING = {
 def _use_numpy(keywords: dict[str, Any]) -> bool:
     """The ``use_numpy`` keyword, or the package's USE_NUMPY."""
     if not keywords:
-        import cachannel
-
-        return bool(cachannel.USE_NUMPY)
+        return bool(PACKAGE.USE_NUMPY)
     unknown = keywords.keys() - {"use_numpy"}
     if unknown:
         raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")

@@ -20,29 +20,21 @@ from . import _ca, _exit, _libca
 _libca.load()
 
 from . import _start, ca  # noqa: E402 (what follows needs libca)
-from ._ca import Recorder  # noqa: E402
-from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError  # noqa: E402
-from ._group import ChannelGroup  # noqa: E402
-from ._libca import libca_path  # noqa: E402
-from ._version import __version__, version_info  # noqa: E402
+from ._ca import Recorder as Recorder  # noqa: E402
+from ._errors import CaChannelException  # noqa: E402
+from ._errors import CaChannelTypeError as CaChannelTypeError  # noqa: E402
+from ._errors import CaChannelValueError as CaChannelValueError  # noqa: E402
+from ._group import ChannelGroup as ChannelGroup  # noqa: E402
+from ._libca import libca_path as libca_path  # noqa: E402
+from ._version import __version__ as __version__  # noqa: E402
+from ._version import version_info  # noqa: E402
 from .CaChannel import CaChannel  # noqa: E402
 
 USE_NUMPY = False
 """Whether values of more than one element come as numpy arrays where a call does not say (``use_numpy=``)."""
 
-__all__ = [
-    "USE_NUMPY",
-    "CaChannel",
-    "CaChannelException",
-    "CaChannelTypeError",
-    "CaChannelValueError",
-    "ChannelGroup",
-    "Recorder",
-    "__version__",
-    "ca",
-    "libca_path",
-    "version_info",
-]
+# What `from CaChannel import *` gave in 3.x: a new name could hide one of the program's.
+__all__ = ["USE_NUMPY", "CaChannel", "CaChannelException", "ca", "version_info"]
 
 _exit.install()
 

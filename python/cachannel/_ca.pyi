@@ -1,6 +1,7 @@
 """The Rust core: libca's functions, channels and values. Use it through :mod:`cachannel.ca`."""
 
 from collections.abc import Callable, Iterable
+from enum import IntEnum as IntEnum
 from types import TracebackType
 from typing import Any, ClassVar, final
 
@@ -8,26 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from ._enums import DBF, ECA, ChannelState
+# Module `ca` puts these in, for programs that import them from here.
+from ._constants import *
+from ._enums import *
+from ._types import *
 
 __all__ = [
     "DBRValue",
     "add_exception_event",
     "attach_context",
-    "ca_client_context",
     "change_connection_event",
-    "chid",
     "clear_channel",
     "clear_subscription",
     "create_channel",
     "create_context",
     "create_subscription",
     "current_context",
+    "dbr_size_n",
     "destroy_context",
     "detach_context",
-    "dropped",
     "element_count",
-    "evid",
     "field_type",
     "flush_io",
     "get",
@@ -261,6 +262,7 @@ def sg_put(
 
 # libca
 def message(status: int) -> str: ...
+def dbr_size_n(type: int, count: int, /) -> int: ...
 def version() -> str: ...
 def load_libca(candidates: list[tuple[str, str]]) -> None: ...
 def loaded_libca() -> tuple[str, str] | None: ...

@@ -5,6 +5,18 @@ from typing import Final
 __all__ = [
     "BAD_SUB_ALARM",
     "CALC_ALARM",
+    "CA_K_ERROR",
+    "CA_K_FATAL",
+    "CA_K_INFO",
+    "CA_K_SEVERE",
+    "CA_K_SUCCESS",
+    "CA_K_WARNING",
+    "CA_M_ERROR",
+    "CA_M_LEVEL",
+    "CA_M_MSG_NO",
+    "CA_M_SEVERE",
+    "CA_M_SEVERITY",
+    "CA_M_SUCCESS",
     "CA_OP_ADD_EVENT",
     "CA_OP_CLEAR_EVENT",
     "CA_OP_CONN_DOWN",
@@ -19,6 +31,9 @@ __all__ = [
     "CA_PRIORITY_MAX",
     "CA_PRIORITY_MIN",
     "CA_PRIORITY_OPI",
+    "CA_V_MSG_NO",
+    "CA_V_SEVERITY",
+    "CA_V_SUCCESS",
     "COMM_ALARM",
     "COS_ALARM",
     "DBE_ALARM",
@@ -32,6 +47,7 @@ __all__ = [
     "DBF_FLOAT",
     "DBF_INT",
     "DBF_LONG",
+    "DBF_NO_ACCESS",
     "DBF_SHORT",
     "DBF_STRING",
     "DBR_CHAR",
@@ -95,6 +111,7 @@ __all__ = [
     "ECA_BUILDGET",
     "ECA_CHANDESTROY",
     "ECA_CHIDNOTFND",
+    "ECA_CHIDNOTFOUND",
     "ECA_CHIDRETRY",
     "ECA_CONN",
     "ECA_CONNSEQTMO",
@@ -146,6 +163,7 @@ __all__ = [
     "HW_LIMIT_ALARM",
     "INVALID_ALARM",
     "LAST_BUFFER_TYPE",
+    "LAST_TYPE",
     "LINK_ALARM",
     "LOLO_ALARM",
     "LOW_ALARM",
@@ -181,6 +199,8 @@ DBF_ENUM: Final = 3
 DBF_CHAR: Final = 4
 DBF_LONG: Final = 5
 DBF_DOUBLE: Final = 6
+LAST_TYPE: Final = 6
+DBF_NO_ACCESS: Final = 7
 
 # DBR: request types
 DBR_STRING: Final = 0
@@ -278,6 +298,7 @@ ECA_STRTOBIG: Final = 96
 ECA_DISCONNCHID: Final = 106
 ECA_BADTYPE: Final = 114
 ECA_CHIDNOTFND: Final = 123
+ECA_CHIDNOTFOUND: Final = 123
 ECA_CHIDRETRY: Final = 131
 ECA_INTERNAL: Final = 142
 ECA_DBLCLFAIL: Final = 144
@@ -323,6 +344,23 @@ ECA_NOTTHREADED: Final = 458
 ECA_16KARRAYCLIENT: Final = 464
 ECA_CONNSEQTMO: Final = 472
 ECA_UNRESPTMO: Final = 480
+
+# The parts of a status code: its severity in the lowest three bits, its number above them
+CA_K_INFO: Final = 3
+CA_K_ERROR: Final = 2
+CA_K_SUCCESS: Final = 1
+CA_K_WARNING: Final = 0
+CA_K_SEVERE: Final = 4
+CA_K_FATAL: Final = 6
+CA_M_MSG_NO: Final = 0xFFF8
+CA_M_SEVERITY: Final = 7
+CA_M_LEVEL: Final = 3
+CA_M_SUCCESS: Final = 1
+CA_M_ERROR: Final = 2
+CA_M_SEVERE: Final = 4
+CA_V_MSG_NO: Final = 3
+CA_V_SEVERITY: Final = 0
+CA_V_SUCCESS: Final = 0
 
 # Alarm severities and conditions
 NO_ALARM: Final = 0

@@ -1,6 +1,6 @@
 """The enumerations of Channel Access, as integers that print by name.
 
-``str()`` and an empty format give ``ECA.NORMAL`` on every Python; a format for integers (``f"{status:d}"``) the number.
+On every Python ``str()`` and ``print`` give ``ECA.NORMAL``, and a format, the empty one too, gives the number.
 """
 
 from enum import Enum, IntEnum
@@ -8,6 +8,7 @@ from enum import Enum, IntEnum
 from . import _ca
 
 __all__ = [
+    "CA_K",
     "CA_OP",
     "CA_PRIORITY",
     "DBE",
@@ -21,11 +22,12 @@ __all__ = [
 
 
 class _Named(IntEnum):
+    # Both differ from one Python to the other: up to 3.11 a format may give the name, from 3.11 on str() the number.
     def __str__(self) -> str:
         return Enum.__str__(self)
 
     def __format__(self, spec: str) -> str:
-        return format(int(self), spec) if spec else Enum.__str__(self)
+        return format(int(self), spec)
 
 
 class AlarmCondition(_Named):
@@ -37,6 +39,7 @@ class AlarmCondition(_Named):
     HiHi = 3
     High = 4
     Lolo = 5
+    LoLo = 5  # as caffi has it
     Low = 6
     State = 7
     Cos = 8
@@ -63,6 +66,17 @@ class AlarmSeverity(_Named):
     Minor = 1
     Major = 2
     Invalid = 3
+
+
+class CA_K(_Named):
+    """How grave a status is, as the lowest three bits of its code tell (caerr.h)."""
+
+    INFO = 3
+    ERROR = 2
+    SUCCESS = 1
+    WARNING = 0
+    SEVERE = 4
+    FATAL = 6
 
 
 class CA_OP(_Named):
@@ -248,6 +262,7 @@ class ECA(_Named):
     DISCONNCHID = 106
     BADTYPE = 114
     CHIDNOTFND = 123
+    CHIDNOTFOUND = 123  # as caffi has it
     CHIDRETRY = 131
     INTERNAL = 142
     DBLCLFAIL = 144
@@ -297,3 +312,7 @@ class ECA(_Named):
     def message(self) -> str:
         """The code's text (``ca_message``)."""
         return _ca.message(self)
+
+    def severity(self) -> CA_K:
+        """How grave it is (``CA_EXTRACT_SEVERITY``)."""
+        return CA_K(self & 7)

@@ -19,7 +19,7 @@ def _status(status: int) -> ECA | int:
 class CaChannelException(Exception):
     """A Channel Access operation failed.
 
-    :ivar status: what it came to (:class:`ca.ECA`); also ``int(exception)``.
+    :ivar status: what it came to (:class:`ca.ECA`); also ``int(exception)``, and ``ca.message(exception)`` is its text.
     :ivar pvname: the PV it was about, or None.
     """
 
@@ -34,6 +34,13 @@ class CaChannelException(Exception):
 
     def __int__(self) -> int:
         return int(self.status)
+
+    # `ca.message(exception)` is what programs for 3.x print.
+    __index__ = __int__
+
+    def __float__(self) -> float:
+        # Otherwise it would be that of the index: a status that passes for a value.
+        raise TypeError(f"an exception is no number: {self!r}")
 
     def _text(self) -> str:
         text = _ca.message(int(self.status))

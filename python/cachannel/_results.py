@@ -25,7 +25,7 @@ class CaNothing(CaChannelException):
         return False
 
     def __repr__(self) -> str:
-        return f"<CaNothing {self.pvname!r} {self.status}>"
+        return f"<CaNothing {self.pvname!r} {self.status!s}>"
 
 
 def names_of(name: Any) -> tuple[list[str], bool]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from ._constants import CA_M_MSG_NO, CA_M_SEVERITY, CA_V_MSG_NO, CA_V_SEVERITY
 from ._enums import DBF, DBR
 
 __all__ = [
+    "CA_EXTRACT_MSG_NO",
+    "CA_EXTRACT_MSG_SEVERITY",
+    "DBR_TYPE_STRING",
     "alarmSeverityString",
     "alarmStatusString",
     "dbf_text",
@@ -32,7 +36,22 @@ __all__ = [
     "dbr_type_is_plain",
     "dbr_type_is_valid",
     "dbr_type_to_text",
+    "epicsAlarmConditionStrings",
+    "epicsAlarmSeverityStrings",
 ]
+
+DBR_TYPE_STRING = {
+    DBR.STRING: "dbr_string_t",
+    DBR.INT: "dbr_int_t",
+    DBR.FLOAT: "dbr_float_t",
+    DBR.CHAR: "dbr_char_t",
+    DBR.ENUM: "dbr_enum_t",
+    DBR.LONG: "dbr_long_t",
+    DBR.DOUBLE: "dbr_double_t",
+    DBR.PUT_ACKT: "dbr_put_ackt_t",
+    DBR.PUT_ACKS: "dbr_put_acks_t",
+}
+"""The C type of the value of each request type that can be written."""
 
 _ALARM_STATUS = (
     "NO_ALARM",
@@ -78,6 +97,20 @@ def alarmStatusString(code: int) -> str:
 def alarmSeverityString(code: int) -> str:
     """The text of an alarm severity, such as ``MAJOR``. Raises IndexError for a number that is none."""
     return _text(_ALARM_SEVERITY, code)
+
+
+epicsAlarmConditionStrings = alarmStatusString
+epicsAlarmSeverityStrings = alarmSeverityString
+
+
+def CA_EXTRACT_MSG_NO(code: int) -> int:
+    """The number of a status code's message."""
+    return (code & CA_M_MSG_NO) >> CA_V_MSG_NO
+
+
+def CA_EXTRACT_MSG_SEVERITY(code: int) -> int:
+    """The severity of a status code: a ``CA_K``."""
+    return (code & CA_M_SEVERITY) >> CA_V_SEVERITY
 
 
 def dbf_type_to_text(type: int) -> str:

@@ -26,7 +26,8 @@ from ._motion import Motion
 from ._set_mode import SetMode, confirm
 from .epicsPV import epicsPV
 
-__all__ = ["epicsMotor", "epicsMotorException"]
+# What `from epicsMotor import *` gave in 3.x.
+__all__ = ["epicsMotor", "epicsMotorException", "epicsPV", "time"]
 
 T = TypeVar("T")
 

@@ -11,7 +11,8 @@ from ._enums import CA_OP, CA_PRIORITY, DBF, DBR
 from ._errors import CaChannelException, write_failed
 from .CaChannel import CaChannel, ConnectionCallback, _use_numpy
 
-__all__ = ["epicsPV"]
+# What `from epicsPV import *` gave in 3.x.
+__all__ = ["CaChannel", "ca", "callBack", "epicsPV", "getCallback", "putCallBack"]
 
 _NOTHING: Any = object()
 
@@ -53,6 +54,18 @@ def _arrived(epics_args: dict[str, Any], user_args: tuple[callBack]) -> None:
     state = user_args[0]
     vars(state).update(epics_args)
     state.newMonitor = 1
+
+
+def getCallback(epics_args: dict[str, Any], user_args: tuple[callBack]) -> None:
+    """A callback for reads and subscriptions of a program: the :class:`callBack` in ``user_args`` gets what came."""
+    if user_args[0].monitorState == 1:
+        user_args[0].monitorState = 2
+    _arrived(epics_args, user_args)
+
+
+def putCallBack(epics_args: dict[str, Any], user_args: tuple[callBack]) -> None:
+    """A callback for writes of a program: the :class:`callBack` in ``user_args`` learns that one is complete."""
+    user_args[0].putComplete = 1
 
 
 class _Monitor:

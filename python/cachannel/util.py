@@ -34,22 +34,48 @@ callbacks too. A PV that fails raises :class:`CaChannelException` with its name;
 
 from __future__ import annotations
 
+import collections
+import datetime
+import itertools
+import numbers
+import sys
+import threading
 import time
 from collections.abc import Iterable
 from typing import Any
 
 from . import ca
+from ._channels import CHANNELS
 from ._connections import Request, connect, read
 from ._constants import ECA_DISCONN, ECA_TIMEOUT
 from ._enums import DBF
 from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError
-from ._monitors import Monitor, MonitorCallback, start, stop_all
-from ._results import CaNothing, names_of, raise_first, settle
+from ._monitors import Monitor as Monitor
+from ._monitors import MonitorCallback, start, stop_all
+from ._results import CaNothing as CaNothing
+from ._results import names_of, raise_first, settle
 from ._strings import form
 from ._writes import one_each, put, put_wait
 from .CaChannel import CaChannel, _use_numpy
 
-__all__ = ["CaNothing", "Monitor", "caget", "cainfo", "camonitor", "caput"]
+# What `from CaChannel.util import *` gave in 3.x, the modules that it used too.
+__all__ = [
+    "CaChannel",
+    "ca",
+    "caget",
+    "cainfo",
+    "camonitor",
+    "caput",
+    "collections",
+    "datetime",
+    "itertools",
+    "numbers",
+    "sys",
+    "threading",
+]
+
+_channels_ = CHANNELS
+"""The channels made so far, by name: a dict of :class:`CaChannel`, as in 3.x."""
 
 
 def _checked(timeout: float | None) -> float | None:

@@ -6,7 +6,7 @@ use crate::ca::error::{Error, Kind};
 use crate::ca::status::Status;
 use crate::errors::bad_argument;
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
-use pyo3::exceptions::PyOverflowError;
+use pyo3::exceptions::{PyBaseException, PyOverflowError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
@@ -217,7 +217,7 @@ fn given(
     if let Ok(float) = item.cast::<PyFloat>() {
         return Ok(Given::Float(float.value()));
     }
-    if item.is_instance_of::<PyInt>() || item.hasattr("__index__")? {
+    if item.is_instance_of::<PyInt>() || (item.hasattr("__index__")? && !is_exception(item)) {
         if let Ok(value) = item.extract::<i64>() {
             return Ok(Given::Int(value.into()));
         }
@@ -310,7 +310,12 @@ fn append_string(
 fn is_number(item: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(item.is_instance_of::<PyInt>()
         || item.is_instance_of::<PyFloat>()
-        || (item.hasattr("__float__")? && !item.hasattr("__len__")?))
+        || (item.hasattr("__float__")? && !item.hasattr("__len__")? && !is_exception(item)))
+}
+
+/// An exception, such as what stands in the place of a value that could not be read: its status is no value.
+fn is_exception(item: &Bound<'_, PyAny>) -> bool {
+    item.is_instance_of::<PyBaseException>()
 }
 
 /// The bytes of a str (UTF-8), bytes or bytearray; `None` for anything else.

@@ -2,6 +2,7 @@
 
 use super::chid::Chid;
 use crate::ca::channel::Channel;
+use crate::ca::dbr::DbrType;
 use crate::ca::error::Error;
 use crate::ca::status::Status;
 use crate::ca::{errlog, fork};
@@ -69,6 +70,16 @@ pub fn write_access(py: Python<'_>, chid: &Bound<'_, Chid>) -> PyResult<bool> {
 #[pyfunction]
 pub fn message(status: i32) -> &'static str {
     Status(status).message()
+}
+
+/// Bytes of a structure of a request type with `count` elements, one at least (dbr_size_n).
+#[pyfunction]
+#[pyo3(signature = (r#type, count, /))]
+pub fn dbr_size_n(r#type: i64, count: i64) -> PyResult<usize> {
+    let dbr_type = DbrType::new(r#type).ok_or_else(|| Error::from(Status::BADTYPE))?;
+    let count = usize::try_from(count).unwrap_or(0).max(1);
+    let size = dbr_type.size(count);
+    Ok(size.ok_or_else(|| Error::from(Status::BADCOUNT))?)
 }
 
 /// The version of Channel Access that libca speaks, such as "4.13" (ca_version).

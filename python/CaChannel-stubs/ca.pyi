@@ -1,0 +1,3 @@
+"""``CaChannel.ca``."""
+
+from cachannel.ca import *

@@ -1,0 +1,3 @@
+"""``CaChannel.epicsMotor``."""
+
+from cachannel.epicsMotor import *

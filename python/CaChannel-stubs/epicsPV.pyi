@@ -1,0 +1,3 @@
+"""``CaChannel.epicsPV``."""
+
+from cachannel.epicsPV import *

@@ -1,0 +1,3 @@
+"""What ``import ca`` gives: ``cachannel.ca``."""
+
+from cachannel.ca import *

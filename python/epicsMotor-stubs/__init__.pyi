@@ -1,0 +1,3 @@
+"""What ``import epicsMotor`` gives: ``cachannel.epicsMotor``."""
+
+from cachannel.epicsMotor import *

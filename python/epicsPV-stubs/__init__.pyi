@@ -1,0 +1,3 @@
+"""What ``import epicsPV`` gives: ``cachannel.epicsPV``."""
+
+from cachannel.epicsPV import *
