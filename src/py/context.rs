@@ -319,9 +319,6 @@ pub fn attach_context<'py>(
 /// Takes the calling thread out of its context (ca_detach_context); its next call joins the process's.
 #[pyfunction]
 pub fn detach_context() {
-    if let Some(context) = thread_context() {
-        context.detach_thread();
-    }
     set_thread_context(None);
 }
 

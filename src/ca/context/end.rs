@@ -1,6 +1,6 @@
 //! The end of a context.
 
-use super::{Context, LIVING, attach};
+use super::{Attached, Context, LIVING};
 use crate::ca::batch::{Check, INTERRUPT_CHECK, remaining};
 use crate::ca::channel::Channel;
 use crate::ca::status::Status;
@@ -55,7 +55,6 @@ impl Context {
         };
         self.queue.stop();
         self.circuits.close();
-        self.detach_thread();
         // Whoever waits for something in this context has waited enough, and may be in the way of the gate.
         let channels = self.channels();
         for channel in &channels {
@@ -85,9 +84,9 @@ impl Context {
     /// Has libca destroy the context, whose gate is closed and empty. Its channels are cleared before, as far as that is
     /// over within `patience`: libca loses some memory of those that are left.
     fn destroy_now(self: &Arc<Context>, channels: &[Arc<Channel>], patience: Duration) {
-        if attach(self.api, self.raw).is_err() {
+        let Ok(_attached) = Attached::to(self.api, self.raw) else {
             return;
-        }
+        };
         let enough = Instant::now() + patience;
         let mut left = self.channels().into_iter();
         left.try_for_each(|channel| {

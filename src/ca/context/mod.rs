@@ -20,7 +20,7 @@ use super::queue::EventQueue;
 use super::status::Status;
 use super::{fork, lock, replace, sayings, trampoline};
 use crate::ca_sys::{self, LibCa, ca_client_context};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -55,8 +55,6 @@ unsafe impl Send for RawContext {}
 unsafe impl Sync for RawContext {}
 
 thread_local! {
-    /// What this thread was attached to by us; anything else that libca says is current belongs to somebody else.
-    static ATTACHED: Cell<*mut ca_client_context> = const { Cell::new(std::ptr::null_mut()) };
     /// This thread's batches, by context id.
     static BATCHES: RefCell<Vec<(u64, Arc<Batch>)>> = const { RefCell::new(Vec::new()) };
 }
@@ -83,7 +81,7 @@ impl Drop for ContextPass<'_> {
 }
 
 impl Context {
-    /// Makes a context (ca_context_create), and attaches the calling thread to it where it may.
+    /// Makes a context (ca_context_create).
     pub fn create(preemptive: bool) -> Result<Arc<Context>> {
         sayings::hold_while(|| Context::make(preemptive))
     }
@@ -184,37 +182,25 @@ impl Context {
     }
 
     /// Runs `work` in a thread that is in this context for libca: the calling one, unless another library has put that
-    /// into a context of its own.
+    /// into a context of its own. Afterwards the calling thread is in the context, or in none, that it was in before: what
+    /// another library in this process does with its thread's context, destroy it even, must not be done to this one.
     pub fn attached<T: Send>(&self, work: impl FnOnce(&'static LibCa) -> T + Send) -> Result<T> {
         let Some(pass) = self.enter() else {
             return Err(Status::NOCACTX.into());
         };
         let api = pass.api();
-        // SAFETY: these look at and set a pointer that the thread owns; the pass keeps the context alive.
+        // SAFETY: it looks at a pointer that the thread owns.
         let current = unsafe { api.ca_current_context() };
-        if current != self.raw.0 {
-            let raw = self.raw;
-            if !current.is_null() && current != ATTACHED.get() {
-                return on_fresh_thread(|| {
-                    attach(api, raw)?;
-                    Ok(work(api))
-                });
-            }
-            attach(api, raw)?;
-        }
-        Ok(work(api))
-    }
-
-    /// Takes the calling thread out of this context for libca.
-    pub fn detach_thread(&self) {
-        if ATTACHED.get() == self.raw.0 && self.generation == fork::generation() {
-            // SAFETY: these look at and set a pointer that the thread owns.
-            unsafe {
-                if self.api.ca_current_context() == self.raw.0 {
-                    self.api.ca_detach_context();
-                }
-            }
-            ATTACHED.set(std::ptr::null_mut());
+        let raw = self.raw;
+        let work = || {
+            let _attached = Attached::to(api, raw)?;
+            Ok(work(api))
+        };
+        // There is no way back into another library's context: it may not be preemptive, or be gone.
+        if current.is_null() {
+            work()
+        } else {
+            on_fresh_thread(work)
         }
     }
 
@@ -278,18 +264,26 @@ impl Context {
     }
 }
 
-/// Puts the calling thread into a context.
-fn attach(api: &LibCa, raw: RawContext) -> Result<()> {
-    // SAFETY: both set a pointer that the thread owns; the caller holds the context's gate, or is its destroyer.
-    let status = unsafe {
-        api.ca_detach_context();
-        Status(api.ca_attach_context(raw.0))
-    };
-    ATTACHED.set(raw.0);
-    if status.is_normal() {
-        Ok(())
-    } else {
-        Err(status.into())
+/// The calling thread is in a context for libca while this lives.
+struct Attached(&'static LibCa);
+
+impl Attached {
+    /// The thread must be in no context; the caller holds the context's gate, or is its destroyer.
+    fn to(api: &'static LibCa, raw: RawContext) -> Result<Attached> {
+        // SAFETY: it sets a pointer that the thread owns, to a context that the caller keeps alive.
+        let status = Status(unsafe { api.ca_attach_context(raw.0) });
+        if status.is_normal() {
+            Ok(Attached(api))
+        } else {
+            Err(status.into())
+        }
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        // SAFETY: it sets a pointer that the thread owns, and that `to` has set.
+        unsafe { self.0.ca_detach_context() };
     }
 }
 
