@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 /// The class of `cachannel._errors` for each kind of error.
 fn class_name(kind: Kind) -> &'static str {
     match kind {
-        Kind::Access => "CaChannelException",
+        Kind::Access | Kind::NotFound => "CaChannelException",
         Kind::Value => "CaChannelValueError",
         Kind::Type => "CaChannelTypeError",
     }
@@ -29,6 +29,20 @@ impl From<Error> for PyErr {
                 Err(other) => other,
             }
         })
+    }
+}
+
+/// The exception for what was waited for. Of a PV that no server has answered for, it says so, and what to try.
+pub fn after_wait(py: Python<'_>, error: Error, seconds: f64) -> PyErr {
+    match error.pv {
+        Some(pv) if error.kind == Kind::NotFound => {
+            park_at_exit(py);
+            let made = import(py, "cachannel._not_found").and_then(|module| {
+                call_method(&module, "one_not_found", (pv, seconds, error.detail))
+            });
+            made.map_or_else(|other| other, PyErr::from_value)
+        }
+        _ => error.into(),
     }
 }
 
@@ -66,7 +80,7 @@ pub fn eca(py: Python<'_>, status: Status) -> PyResult<Bound<'_, PyAny>> {
 pub fn outcome<T>(result: Result<T, Error>) -> PyResult<(Status, Option<T>)> {
     match result {
         Ok(value) => Ok((Status::NORMAL, Some(value))),
-        Err(error) if error.kind == Kind::Access => Ok((error.status, None)),
+        Err(error) if error.is_status() => Ok((error.status, None)),
         Err(error) => Err(error.into()),
     }
 }

@@ -291,7 +291,7 @@ def test_one_of_several_that_fails_raises_with_its_name(prefix: str) -> None:
     assert f"also {MISSING}2" in str(raised.value)
     with pytest.raises(CaChannelException) as raised:
         caget([MISSING + str(number) for number in range(20)], timeout=0.1)
-    assert str(raised.value).endswith("and 9 more")
+    assert "and 9 more; is the name right" in str(raised.value)
 
 
 def test_one_of_several_that_fails_stands_for_itself(prefix: str) -> None:

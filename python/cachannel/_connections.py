@@ -11,6 +11,7 @@ from . import _ca, ca
 from ._constants import ECA_DISCONN, ECA_IOINPROGRESS, ECA_NORMAL, ECA_TIMEOUT
 from ._enums import ChannelState
 from ._errors import CaChannelException
+from ._not_found import not_found
 
 Key = tuple[Any, str]
 """A context and the name of a PV: a channel belongs to the context in which it was made."""
@@ -57,6 +58,7 @@ def wait(deadline: float, chid: ca.chid) -> None:
 
 def connect(names: Iterable[str], deadline: float) -> dict[str, ca.chid | CaChannelException]:
     """Connected channels of the PVs, and an exception for each that does not connect in time, all searched at once."""
+    seconds = max(deadline - time.monotonic(), 0.0)
     found: dict[str, ca.chid | CaChannelException] = {}
     searched: dict[str, ca.chid] = {}
     for name in dict.fromkeys(names):
@@ -67,25 +69,26 @@ def connect(names: Iterable[str], deadline: float) -> dict[str, ca.chid | CaChan
         # Also one that was lost is searched anew: libca has slowed down its own search for it by now.
         status, chid = ca.create_channel(name)
         if chid is None:
-            found[name] = CaChannelException(status, name)
+            found[name] = CaChannelException(status, name, "" if name else "a PV name must not be empty")
         else:
             searched[name] = chid
     if searched:
         wait(deadline, next(iter(searched.values())))
-    for name, chid in searched.items():
-        found[name] = _searched(name, chid)
+    results = {name: _searched(name, chid) for name, chid in searched.items()}
+    missing = not_found([name for name, result in results.items() if result is None], seconds)
+    found.update({name: missing[name] if result is None else result for name, result in results.items()})
     return found
 
 
-def _searched(name: str, chid: ca.chid) -> ca.chid | CaChannelException:
-    """Keeps a channel that has connected; a channel kept before goes, unless a monitor has it."""
+def _searched(name: str, chid: ca.chid) -> ca.chid | CaChannelException | None:
+    """Keeps a channel that has connected; a channel kept before goes, unless a monitor has it. None: not found."""
     before = _channels.get(key(name))
     if before is not None and is_connected(before):
         return before
     if is_connected(chid):
         _channels[key(name)] = chid
         return chid
-    return CaChannelException(ECA_TIMEOUT if before is None else ECA_DISCONN, name)
+    return None if before is None else CaChannelException(ECA_DISCONN, name)
 
 
 class Request:

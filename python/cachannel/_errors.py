@@ -26,11 +26,13 @@ class CaChannelException(Exception):
     status: ECA | int
     pvname: str | None
 
-    def __init__(self, status: int, pvname: str | None = None, detail: str = "") -> None:
-        super().__init__(status, pvname, detail)
+    def __init__(self, status: int, pvname: str | None = None, detail: str = "", what: str = "") -> None:
+        # `what` tells it better than libca's text for the status.
+        super().__init__(status, pvname, detail, *([what] if what else []))
         self.status = _status(status)
         self.pvname = pvname
         self._detail = detail
+        self._what = what
 
     def __int__(self) -> int:
         return int(self.status)
@@ -43,11 +45,20 @@ class CaChannelException(Exception):
         raise TypeError(f"an exception is no number: {self!r}")
 
     def _text(self) -> str:
-        text = _ca.message(int(self.status))
+        text = self._what or _ca.message(int(self.status))
         return f"{text}: {self._detail}" if self._detail else text
 
     def __str__(self) -> str:
-        return f"{self.pvname}: {self._text()}" if self.pvname else self._text()
+        if not self.pvname:
+            return self._text()
+        # White space in a name is what one does not see.
+        shown = repr(self.pvname) if any(map(str.isspace, self.pvname)) else self.pvname
+        return f"{shown}: {self._text()}"
+
+    def _with(self, more: str) -> CaChannelException:
+        """The same with more to say."""
+        detail = f"{more}; {self._detail}" if self._detail else more
+        return CaChannelException(self.status, self.pvname, detail, self._what)
 
 
 class _Misuse(CaChannelException):

@@ -7,9 +7,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import _ca
-from ._constants import ECA_BADCOUNT, ECA_BADSTR, ECA_DISCONN, ECA_NOCONVERT, ECA_NORMAL
+from ._constants import ECA_BADCOUNT, ECA_BADSTR, ECA_DISCONN, ECA_NOCONVERT, ECA_NORMAL, ECA_TIMEOUT
 from ._enums import ECA
 from ._errors import CaChannelException, CaChannelTypeError
+from ._not_found import one_not_found
 from .CaChannel import CaChannel
 
 if TYPE_CHECKING:
@@ -123,7 +124,8 @@ class ChannelGroup:
         :param timeout: seconds for all of them together, 0 for ever; the group's where None.
         :param throw: whether PVs that do not connect raise ECA_TIMEOUT.
         """
-        self._settle(self._members.connect(self._limit(timeout)), throw, _plainly)
+        limit = self._limit(timeout)
+        self._settle(self._members.connect(limit), throw, _plainly, limit)
 
     @overload
     def get(
@@ -199,17 +201,19 @@ class ChannelGroup:
     def _limit(self, timeout: float | None) -> float:
         return float(self.timeout if timeout is None else timeout)
 
-    def _settle(self, status: NDArray[numpy.int32], throw: bool, reason: Callable[[int, int], str]) -> None:
-        """Keeps the status, and raises what failed."""
+    def _settle(
+        self, status: NDArray[numpy.int32], throw: bool, reason: Callable[[int, int], str], searched: float = 0.0
+    ) -> None:
+        """Keeps the status, and raises what failed. `searched`: seconds, where connections were waited for."""
         self._status = status
         if not throw:
             return
         failed = (status != ECA_NORMAL).nonzero()[0].tolist()
         if failed:
-            raise self._failure(failed, status, reason)
+            raise self._failure(failed, status, reason, searched)
 
     def _failure(
-        self, failed: list[int], status: NDArray[numpy.int32], reason: Callable[[int, int], str]
+        self, failed: list[int], status: NDArray[numpy.int32], reason: Callable[[int, int], str], searched: float
     ) -> CaChannelException:
         first = failed[0]
         detail = reason(first, int(status[first]))
@@ -218,6 +222,8 @@ class ChannelGroup:
             more = ", …" if len(failed) > _NAMED_AT_MOST else ""
             detail = f"{detail}; " if detail else ""
             detail += f"{len(failed)} of {len(self)} PVs failed: {named}{more}"
+        if searched and status[first] == ECA_TIMEOUT:
+            return one_not_found(self._names[first], searched, detail)
         return CaChannelException(int(status[first]), self._names[first], detail)
 
     def _unreadable(self, index: int, status: int) -> str:

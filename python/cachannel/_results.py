@@ -61,7 +61,7 @@ def raise_first(results: Iterable[Any]) -> None:
     shown = ", ".join(others[:_NAMED_AT_MOST])
     if len(others) > _NAMED_AT_MOST:
         shown += f" and {len(others) - _NAMED_AT_MOST} more"
-    raise CaChannelException(first.status, first.pvname, f"also {shown}")
+    raise first._with(f"also {shown}")
 
 
 def settle(results: list[Any], single: bool, throw: bool) -> Any:
@@ -75,4 +75,4 @@ def settle(results: list[Any], single: bool, throw: bool) -> Any:
 
 def nothing(error: CaChannelException) -> CaNothing:
     """The exception as a value."""
-    return CaNothing(error.status, error.pvname, error._detail)
+    return CaNothing(error.status, error.pvname, error._detail, error._what)

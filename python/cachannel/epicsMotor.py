@@ -23,6 +23,7 @@ from ._constants import (
 from ._enums import ChannelState
 from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError
 from ._motion import Motion
+from ._not_found import one_not_found
 from ._set_mode import SetMode, confirm
 from .epicsPV import epicsPV
 
@@ -182,9 +183,11 @@ class epicsMotor:
             self.close()
             if not missing:
                 raise
-            which = "any of its fields" if len(missing) == len(_FIELDS) else f".{', .'.join(missing).upper()}"
             seconds = epicsPV.ca_timeout
-            raise CaChannelException(error.status, name, f"no connection to {which} within {seconds:g} s") from None
+            if len(missing) == len(_FIELDS):
+                raise one_not_found(name, seconds, "there is no connection to any of its fields") from None
+            which = f".{', .'.join(missing).upper()}"
+            raise CaChannelException(error.status, name, "", f"no connection to {which} within {seconds:g} s") from None
         self._set_mode = SetMode(self.pvs["set"], name)
         self._motion.watch(self.pvs["dmov"])
 

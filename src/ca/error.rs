@@ -9,6 +9,8 @@ pub enum Kind {
     /// The channel, the server or the network: what libca reports by a status.
     #[default]
     Access,
+    /// No server has answered for the PV. libca reports a timeout.
+    NotFound,
     /// The caller gave a value that does not convert or fit.
     Value,
     /// The caller gave an object of a type that does not convert.
@@ -35,6 +37,18 @@ impl Error {
             pv: Some(pv.to_owned()),
             detail: String::new(),
         }
+    }
+
+    pub fn not_found(pv: &str, detail: impl Into<String>) -> Error {
+        Error {
+            kind: Kind::NotFound,
+            ..Error::with_detail(Status::TIMEOUT, pv, detail)
+        }
+    }
+
+    /// What libca reports by a status.
+    pub fn is_status(&self) -> bool {
+        matches!(self.kind, Kind::Access | Kind::NotFound)
     }
 
     pub fn with_detail(status: Status, pv: &str, detail: impl Into<String>) -> Error {

@@ -101,11 +101,11 @@ impl Recording {
             .collect();
         match &searching[..] {
             [] => Ok(()),
-            [name] => Err(Error::new(Status::TIMEOUT, name)),
+            [name] => Err(Error::not_found(name, "")),
             [first, ..] => {
                 let listed = list(searching.iter().copied());
                 let detail = format!("{} PVs did not connect: {listed}", searching.len());
-                Err(Error::with_detail(Status::TIMEOUT, first, detail))
+                Err(Error::not_found(first, detail))
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::ca::status::Status;
 use crate::ca::tape::{Row, Tape};
 use crate::calls::{double, getattr, import, iter};
 use crate::convert::rows;
-use crate::errors::{bad_argument, deadline, truth};
+use crate::errors::{after_wait, bad_argument, deadline, truth};
 use crate::thread_state::{Signals, park_at_exit};
 use numpy::PyArray1;
 use pyo3::prelude::*;
@@ -74,9 +74,10 @@ impl Recorder {
         &self,
         py: Python<'_>,
         recording: &Recording,
-        deadline: Option<Instant>,
+        timeout: f64,
         throw: bool,
     ) -> PyResult<()> {
+        let deadline = until(Some(timeout))?;
         if !throw {
             recording.set_warns();
         }
@@ -91,7 +92,8 @@ impl Recorder {
         }
         if throw {
             recording.set_warns();
-            recording.verify()?;
+            let verified = recording.verify();
+            verified.map_err(|error| after_wait(py, error, timeout))?;
         }
         Ok(())
     }
@@ -229,7 +231,7 @@ impl Recorder {
                 double(&getattr(&class, "ca_timeout")?)?
             }
         };
-        let deadline = until(Some(timeout))?;
+        until(Some(timeout))?;
         let context = current(py)??;
         py.detach(|| self.end_with_context());
         let was_empty = self.tape.is_empty();
@@ -243,15 +245,14 @@ impl Recorder {
             // With this lock, so that whoever stops it stops the tape, too.
             self.tape.start();
         }
-        self.begin(py, &recording, deadline, throw)
-            .inspect_err(|_| {
-                py.detach(|| {
-                    self.end(Some(&recording));
-                    if was_empty {
-                        self.tape.discard();
-                    }
-                });
-            })
+        self.begin(py, &recording, timeout, throw).inspect_err(|_| {
+            py.detach(|| {
+                self.end(Some(&recording));
+                if was_empty {
+                    self.tape.discard();
+                }
+            });
+        })
     }
 
     /// Ends the recording. What was recorded can still be read. See ca_clear_channel.

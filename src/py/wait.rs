@@ -10,7 +10,7 @@ use crate::ca::error::Error;
 use crate::ca::status::Status;
 use crate::calls::{call_method, import};
 use crate::dispatch::{Pumped, delivers_while_waiting, log, pump};
-use crate::errors::{deadline, eca, outcome, status, truth};
+use crate::errors::{after_wait, deadline, eca, outcome, status, truth};
 use crate::thread_state::{Signals, in_callback, waits_in_vain};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -138,7 +138,7 @@ pub fn wait_io(
     chid: Option<&Bound<'_, Chid>>,
 ) -> PyResult<()> {
     let context = context_of(py, chid)?;
-    Ok(pend_outstanding(py, &context, timeout, true)??)
+    pend_outstanding(py, &context, timeout, true)?.map_err(|error| after_wait(py, error, timeout))
 }
 
 /// Flushes, and waits for what this thread alone asked for, `own` foremost; as `getw` and `searchw` do. What is still
@@ -191,6 +191,10 @@ pub fn wait_connected(
     let deadline = deadline(timeout)?;
     let channel = chid.get().channel()?;
     match wait_own(py, channel.context(), None, deadline)? {
+        Err(error) if error.status == Status::TIMEOUT && channel.native_type().is_none() => {
+            let own = Error::not_found(channel.name(), error.detail);
+            Err(after_wait(py, own, timeout))
+        }
         Err(error) if channel.native_type().is_none() => Err(error.into()),
         _ => Ok(()),
     }

@@ -6,7 +6,7 @@ use super::wait::{make_room, wait_for};
 use crate::ca::batch::remaining;
 use crate::ca::channel::Channel;
 use crate::ca::dbr::{Base, DbrType};
-use crate::ca::error::{Error, Kind};
+use crate::ca::error::Error;
 use crate::ca::status::Status;
 use crate::callback::Callback;
 use crate::convert::{outgoing, shown};
@@ -73,7 +73,7 @@ impl<'py> Write<'_, 'py> {
             py.detach(|| send(channel, dbr_type, count, bytes))
         };
         match sent {
-            Err(error) if error.kind != Kind::Access => Err(error.into()),
+            Err(error) if !error.is_status() => Err(error.into()),
             sent => Ok(sent),
         }
     }

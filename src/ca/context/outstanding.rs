@@ -87,17 +87,21 @@ impl Context {
     /// An error that names what is missing from `batches`.
     pub fn timed_out(&self, batches: &[Arc<Batch>]) -> Error {
         let channels = self.channels();
-        let mut missing: Vec<&str> = channels
+        let mut missing: Vec<(&str, bool)> = channels
             .iter()
             .filter(|channel| batches.iter().any(|batch| channel.is_awaited(batch)))
-            .map(|channel| channel.name())
+            .map(|channel| (channel.name(), channel.native_type().is_some()))
             .collect();
         missing.sort_unstable();
-        missing.dedup();
-        let mut error = Error::from(Status::TIMEOUT);
-        error.pv = missing.first().map(|name| (*name).to_owned());
+        missing.dedup_by_key(|(name, _)| *name);
+        let mut error = match missing.first() {
+            Some((name, false)) => Error::not_found(name, ""),
+            Some((name, true)) => Error::new(Status::TIMEOUT, name),
+            None => Error::from(Status::TIMEOUT),
+        };
         if missing.len() > 1 {
-            let shown = missing[..missing.len().min(10)].join(", ");
+            let shown: Vec<&str> = missing.iter().take(10).map(|(name, _)| *name).collect();
+            let shown = shown.join(", ");
             error.detail = format!("{} PVs did not answer: {shown}", missing.len());
             if missing.len() > 10 {
                 error.detail.push_str(", …");
