@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from conftest import SERVER_PORT
 from helpers import RunScript, assert_quiet
@@ -192,6 +194,32 @@ def test_the_error_log_of_a_program_without_ioc(run_script: RunScript) -> None:
 def test_the_error_log_of_a_program_with_an_ioc_is_the_iocs(run_script: RunScript, module: str) -> None:
     result = run_script(f"    import {module}\n" + RECORDS + LOG + "    print(said('from the IOC'))\n")
     assert (result.returncode, result.stdout, result.stderr) == (0, "[]\n", "from the IOC\n")
+
+
+@pytest.mark.parametrize("module", ["softioc.softioc", "epicscorelibs.ioc"])
+@pytest.mark.skipif(sys.platform == "win32", reason="there the console is not given back")
+def test_the_error_log_of_an_ioc_that_comes_later(run_script: RunScript, module: str) -> None:
+    """Every message once, in order, also of those that come while libCom gets its console back."""
+    script = (
+        RECORDS
+        + LOG
+        + f"""
+    wait_for(lambda: said("from the IOC"))
+    records.clear()
+    import {module}
+    for number in range(2000):
+        com.errlogPrintf(b"%d\\n", number)
+        if number % 100 == 0:
+            com.errlogFlush()
+    com.errlogFlush()
+    with CaChannel(P + "calong") as channel:
+        channel.getw()
+    print(texts())
+    """
+    )
+    result = run_script(script)
+    lines = "".join(f"{number}\n" for number in range(2000))
+    assert (result.returncode, result.stdout, result.stderr) == (0, "[]\n", lines)
 
 
 def test_a_flood_of_one_message(run_script: RunScript) -> None:

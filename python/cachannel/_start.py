@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 
 from . import _ca, _repeater, _variables
@@ -38,9 +37,7 @@ def prepare() -> None:
                 for text in mistakes if tells_of_mistakes else ():
                     logging.getLogger("cachannel").warning("%s", text)
                 _variables.mend()
-            # The error log of a process with an IOC is the IOC's.
-            if not {"softioc", "epicscorelibs.ioc"} & sys.modules.keys():
-                _ca.divert_errlog()
+            _ca.divert_errlog()
         elif _variables.is_mended():
             _variables.mend()
         _repeater.look()

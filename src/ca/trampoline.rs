@@ -8,10 +8,10 @@ use super::context::Context;
 use super::dbr::DbrType;
 use super::event::{Answer, Dbr, Event, Exception};
 use super::request::Request;
-use super::sayings;
 use super::slot::Slot;
 use super::status::Status;
 use super::subscription::Subscription;
+use super::{errlog, sayings};
 use crate::ca_sys::{
     self, access_rights_handler_args, connection_handler_args, dbr_time_double, event_handler_args,
     exception_handler_args,
@@ -278,11 +278,24 @@ pub unsafe extern "C" fn message(format: *const c_char, args: *mut c_void) -> c_
 }
 
 /// What libca and libCom write to the latter's error log.
-pub unsafe extern "C" fn errlog(_user: *mut c_void, text: *const c_char) {
+pub unsafe extern "C" fn logged(_user: *mut c_void, text: *const c_char) {
     contained(|| {
         // SAFETY: libCom lends a text with its NUL.
         let text = unsafe { string(text) };
-        sayings::say(sayings::plain(&text));
+        errlog::logged(&text);
+    });
+}
+
+/// What libCom writes to the console of the error log.
+///
+/// # Safety
+/// There must be so many bytes.
+#[cfg(unix)]
+pub(super) unsafe fn console(text: *const c_char, size: usize) {
+    contained(|| {
+        // SAFETY: the caller's promise.
+        let text = unsafe { std::slice::from_raw_parts(text.cast::<u8>(), size) };
+        errlog::written(text);
     });
 }
 

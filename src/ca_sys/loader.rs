@@ -32,7 +32,11 @@ pub type ErrlogListener = unsafe extern "C" fn(user: *mut c_void, message: *cons
 pub struct Errlog {
     /// errlogAddListener
     pub add_listener: unsafe extern "C" fn(listener: ErrlogListener, user: *mut c_void),
-    /// eltc: whether the messages also go to standard error
+    /// errlogSetConsole: the C stream (FILE) to which the messages also go; standard error where null
+    #[cfg(unix)]
+    pub set_console: unsafe extern "C" fn(stream: *mut c_void) -> c_int,
+    /// eltc: whether the messages also go to the console
+    #[cfg(windows)]
     pub to_console: unsafe extern "C" fn(yes: c_int) -> c_int,
 }
 
@@ -119,6 +123,9 @@ unsafe fn errlog(library: &libloading::Library) -> Option<Errlog> {
     unsafe {
         Some(Errlog {
             add_listener: *library.get(b"errlogAddListener\0").ok()?,
+            #[cfg(unix)]
+            set_console: *library.get(b"errlogSetConsole\0").ok()?,
+            #[cfg(windows)]
             to_console: *library.get(b"eltc\0").ok()?,
         })
     }
