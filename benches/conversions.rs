@@ -1,5 +1,6 @@
 //! Micro-benchmarks of what happens to a value between libca and Python, without either: `cargo bench --no-default-features`.
 
+use cachannel::ca::bounds::Extent;
 use cachannel::ca::dbr::{Base, DbrType, Limits, Number, View};
 use cachannel::ca::event::{Answer, Dbr, Event};
 use cachannel::ca::queue::EventQueue;
@@ -40,8 +41,13 @@ impl Lent {
 
     fn copy(&self) -> Dbr {
         // SAFETY: the words hold a structure of that type with as many elements.
-        let copied =
-            unsafe { Dbr::copy_from(self.dbr_type, self.count, self.words.as_ptr().cast()) };
+        let copied = unsafe {
+            Dbr::copy_from(
+                self.dbr_type,
+                Extent::of(self.count),
+                self.words.as_ptr().cast(),
+            )
+        };
         copied.expect("not null")
     }
 }

@@ -13,6 +13,7 @@ mod outgoing;
 pub mod preload;
 #[cfg(feature = "python")]
 mod rows;
+pub mod text;
 
 #[cfg(feature = "python")]
 pub use incoming::{ArrayCache, Memory, Style, fill, value};

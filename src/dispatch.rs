@@ -182,7 +182,7 @@ fn update(py: Python<'_>, subscription: &Arc<Subscription>, answer: &Answer) -> 
     else {
         return Ok(());
     };
-    let brought = answer.dbr.as_ref().map(|dbr| dbr.dbr_type);
+    let brought = answer.dbr.as_ref().map(|dbr| dbr.named_type());
     let dbr_type = brought.unwrap_or_else(|| subscription.dbr_type());
     let Some(args) = value_args(py, &channel, dbr_type, 0, answer, &callback)? else {
         return Ok(());
@@ -202,16 +202,10 @@ fn reply(py: Python<'_>, request: &Arc<Request>, answer: &Answer) -> PyResult<()
     if channel.is_closed() {
         return Ok(());
     }
+    let (dbr_type, count) = request.named();
     let args = match request.op {
-        Op::Get => value_args(
-            py,
-            channel,
-            request.dbr_type,
-            request.count,
-            answer,
-            &callback,
-        )?,
-        Op::Put => base_args(py, channel, request.dbr_type, request.count, answer)?,
+        Op::Get => value_args(py, channel, dbr_type, count, answer, &callback)?,
+        Op::Put => base_args(py, channel, dbr_type, count, answer)?,
     };
     match args {
         Some(args) if !channel.is_closed() => callback.call(args.into_any()),
@@ -254,7 +248,7 @@ fn value_args<'py>(
     callback: &Callback,
 ) -> PyResult<Option<Bound<'py, PyDict>>> {
     let dbr = answer.dbr.as_ref();
-    let (dbr_type, count) = dbr.map_or((dbr_type, count), |dbr| (dbr.dbr_type, dbr.count));
+    let (dbr_type, count) = dbr.map_or((dbr_type, count), |dbr| (dbr.named_type(), dbr.count));
     let args = base_args(py, channel, dbr_type, count, answer)?;
     if let Some(args) = &args {
         fill(args, dbr, callback.style, callback.use_numpy)?;

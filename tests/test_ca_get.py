@@ -456,23 +456,48 @@ def test_a_refused_get_among_others(connect: Connect) -> None:
     assert ca.pend_io(10) is ca.ECA.NORMAL
 
 
-def test_text_that_is_not_utf8_comes_as_bytes(connect: Connect) -> None:
+def test_text_that_is_not_utf8_is_latin1(connect: Connect) -> None:
     chid = connect("wfSTRING")
     write(chid, [b"\xff\xfe", "é", b"plain", "漢字", b"\xc3"])
-    assert read(chid) == [b"\xff\xfe", "é", "plain", "漢字", b"\xc3"]
+    assert read(chid) == ["ÿþ", "é", "plain", "漢字", "Ã"]
     scalar = connect("oneSTRING")
     write(scalar, b"caf\xe9")
-    assert read(scalar) == b"caf\xe9"
-    assert read(scalar, ca.DBR_TIME_STRING)["value"] == b"caf\xe9"
+    assert read(scalar) == "café"
+    assert read(scalar, ca.DBR_TIME_STRING)["value"] == "café"
 
 
-def test_units_that_are_not_utf8_come_as_bytes(connect: Connect) -> None:
+def test_a_string_that_was_cut(connect: Connect) -> None:
+    scalar = connect("oneSTRING")
+    write(scalar, ("é" * 20).encode()[:39])
+    assert read(scalar) == read(scalar, ca.DBR_CTRL_STRING)["value"] == "é" * 19
+    # There was room for more: it is not a cut character.
+    write(scalar, ("é" * 19).encode()[:37])
+    assert read(scalar) == ("é" * 19).encode()[:37].decode("latin-1")
+
+
+def test_states_that_were_cut(connect: Connect) -> None:
+    states, one, two = connect("states"), connect("states.ONST"), connect("states.TWST")
+    before = read(one), read(two)
+    try:
+        write(one, ("x" + "é" * 13).encode()[:25])
+        write(two, b"\xb5m")
+        assert read(states, ca.DBR_GR_ENUM)["strs"][:3] == ("zero", "x" + "é" * 12, "µm")
+        assert read(states, ca.DBR_CTRL_ENUM)["strs"][2] == "µm"
+    finally:
+        write(one, before[0])
+        write(two, before[1])
+
+
+def test_units(connect: Connect) -> None:
     value, units = connect("plain"), connect("plain.EGU")
     before = read(units)
     write(units, b"\xb5m")
-    assert read(value, ca.DBR_GR_DOUBLE)["units"] == b"\xb5m"
+    assert read(value, ca.DBR_GR_DOUBLE)["units"] == "µm"  # Latin-1
     write(units, "µm")
     assert read(value, ca.DBR_GR_DOUBLE)["units"] == "µm"
+    write(units, "µA/cm²")  # of which 7 of 8 bytes come
+    assert read(value, ca.DBR_GR_DOUBLE)["units"] == read(value, ca.DBR_CTRL_FLOAT)["units"] == "µA/cm"
+    assert read(value, ca.DBR_GR_LONG)["units"] == "µA/cm"
     write(units, before)  # others read it too
 
 

@@ -113,6 +113,8 @@ def test_times_and_alarms(make_group: MakeGroup) -> None:
     nanoseconds = (stamp["pv_seconds"] + ca.POSIX_TIME_AT_EPICS_EPOCH) * 10**9 + stamp["pv_nseconds"]
     assert readings["time"][0].astype("i8") == nanoseconds
     group.put(0)
+    never_processed = make_group(["unprocessed", "plain"]).get(time=True)
+    assert numpy.isnat(never_processed["time"]).tolist() == [True, False]
 
 
 FAILING = ["plain", "no-such-pv:in-any-ioc", "hidden", "note", "wfDOUBLE", "text", "count"]

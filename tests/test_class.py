@@ -477,7 +477,13 @@ def test_char_waveform_as_text(make_channel: MakeChannel, text: str) -> None:
 def test_char_waveform_that_is_not_utf8(make_channel: MakeChannel) -> None:
     channel = make_channel("cawavec")
     channel.putw(b"\xff\xfe\x41")
-    assert channel.getw(ca.DBR_STRING) == b"\xff\xfe\x41"
+    assert channel.getw(ca.DBR_STRING) == "ÿþA"
+    channel.putw("cafés".encode()[:4] + b"\0")
+    assert channel.getw(ca.DBR_STRING) == "cafÃ"
+    channel.putw(b"cafe" + b"\xc3")
+    assert channel.getw(ca.DBR_STRING) == "cafe"  # cut by the array's end
+    channel.putw("é".encode() * 2)
+    assert channel.getw(ca.DBR_STRING, 3) == "é"  # cut by the count
 
 
 def test_long_text(make_channel: MakeChannel) -> None:
@@ -487,12 +493,98 @@ def test_long_text(make_channel: MakeChannel) -> None:
     assert channel.getw(ca.DBR_STRING) == text
 
 
-def test_one_char_as_text(make_channel: MakeChannel) -> None:
+def every_way(channel: CaChannel, req_type: int | None, count: int | None = None, **keywords: Any) -> list[Any]:
+    """What comes of a PV, read in every way of the class."""
+    seen: list[Any] = []
+
+    def came(args: dict[str, Any], user_args: tuple[Any, ...]) -> None:
+        assert args["type"] == (channel.field_type() if req_type is None else req_type)
+        seen.append(args["pv_value"])
+
+    plain = channel.getw(req_type, count, **keywords)
+    channel.array_get(req_type, count, **keywords)
+    channel.pend_io(10)
+    values = [plain, channel.getValue()]
+    values = [value["pv_value"] if isinstance(value, dict) else value for value in values]
+    channel.array_get_callback(req_type, count, came, **keywords)
+    channel.add_masked_array_event(req_type, count, None, came, **keywords)
+    channel.flush_io()
+    wait_for(lambda: len(seen) == 2)
+    channel.clear_event()
+    return values + seen
+
+
+STRINGS = [ca.DBR_STRING, ca.DBR_STS_STRING, ca.DBR_TIME_STRING, ca.DBR_GR_STRING, ca.DBR_CTRL_STRING]
+
+
+@pytest.mark.parametrize("req_type", STRINGS)
+def test_text_in_every_way(make_channel: MakeChannel, req_type: int) -> None:
+    channel = make_channel("cawavec")
+    channel.putw("abc")
+    assert every_way(channel, req_type) == ["abc"] * 4
+    assert every_way(channel, req_type, use_numpy=True) == ["abc"] * 4
+    assert every_way(channel, req_type, 2) == ["ab"] * 4
+    assert every_way(channel, req_type, 1) == ["a"] * 4
+    assert every_way(channel, req_type, 0) == ["abc"] * 4
+
+
+@pytest.mark.parametrize("req_type", [None, *STRINGS])
+def test_one_char_is_a_number(make_channel: MakeChannel, req_type: int | None) -> None:
     channel = make_channel("oneCHAR")
-    channel.putw(65)
-    assert channel.getw(ca.DBR_STRING) == "A"
-    channel.putw(0)
-    assert channel.getw(ca.DBR_STRING) == ""
+    for number in (65, 0):
+        channel.putw(number)
+        expected = number if req_type is None else str(number)
+        assert every_way(channel, req_type) == [expected] * 4
+        assert every_way(channel, req_type, 1, use_numpy=True) == [expected] * 4
+
+
+ARRAYS: dict[str, list[Any]] = {
+    "wfDOUBLE": [2.5, 3.5],
+    "wfLONG": [7, 8],
+    "wfCHAR": [9, 10],
+    "wfENUM": [1, 2],
+    "wfSTRING": ["one", "two"],
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_an_array_stays_an_array(make_channel: MakeChannel, name: str) -> None:
+    """However many elements it holds; with the zeros that 3.2.0 gave where no count was given."""
+    channel = make_channel(name)
+    value = ARRAYS[name]
+    nothing = type(value[0])()
+    for held in (1, 2):
+        channel.putw(value[:held])
+        padded = value[:held] + [nothing] * (5 - held)
+        expected: dict[int | None, Any] = {
+            None: padded, 5: padded, 9: padded, 3: padded[:3], 0: value[:held], 1: value[0]
+        }  # fmt: skip
+        for count, wanted in expected.items():
+            for came in every_way(channel, None, count):
+                assert (type(came), came) == (type(wanted), wanted)
+            for came in every_way(channel, None, count, use_numpy=True):
+                if count == 1 or name == "wfSTRING":
+                    assert (type(came), came) == (type(wanted), wanted)
+                else:
+                    assert isinstance(came, np.ndarray)
+                    assert came.tolist() == wanted
+
+
+def test_counts_in_callbacks(make_channel: MakeChannel) -> None:
+    channel = make_channel("wfDOUBLE")
+    channel.putw([2.5])
+    for count, told in {None: 5, 5: 5, 9: 5, 3: 3, 1: 1, 0: 1}.items():
+        counts: list[int] = []
+
+        def came(args: dict[str, Any], user_args: tuple[list[int]]) -> None:
+            user_args[0].append(args["count"])
+
+        channel.array_get_callback(None, count, came, counts)
+        channel.add_masked_array_event(None, count, None, came, counts)
+        channel.flush_io()
+        wait_for(lambda counts=counts: len(counts) == 2)
+        channel.clear_event()
+        assert counts == [told, told]
 
 
 META = {"pv_value", "pv_status", "pv_severity"}
@@ -706,12 +798,25 @@ def test_a_channel_that_is_dropped_is_cleared(run_script: RunScript) -> None:
         anchor = connect("calong")  # libca is slow to search for what comes as it ends a circuit
         channel = CaChannel(P + "fast")
         channel.searchw()
-        gone = weakref.ref(channel._chid)
+        seen = []
+        channel.add_masked_array_event(None, None, None, lambda args, user: seen.append(1))
+        channel.flush_io()
+        wait_for(lambda: len(seen) >= 2)
+        gone = weakref.ref(channel)
         del channel
-        print(gone())
+        gc.collect()
+        wait_for(lambda: gone() is None)
+        count = len(seen)
+        other = CaChannel(P + "fast0")
+        other.searchw()
+        updates = []
+        other.add_masked_array_event(None, None, None, lambda args, user: updates.append(1))
+        other.flush_io()
+        wait_for(lambda: len(updates) >= 4)
+        print(len(seen) - count)
         """
     )
-    assert_quiet(result, "None\n")
+    assert_quiet(result, "0\n")
 
 
 def test_callbacks_are_let_go_after_their_call(run_script: RunScript) -> None:

@@ -110,7 +110,13 @@ def test_reads_and_updates_that_lie_fail(tell: Tell) -> None:
         ca.flush_io()
         wait_for(lambda: len(told) == 4 * len(lies), 10, f"all but {{told}}")
     """)
-    assert told == {(lie, way, count): READS[lie] for lie in READS for way in ("get", "update") for count in (0, 5)}
+    for (lie, _, count), came in told.items():
+        wanted = READS[lie]
+        if count and isinstance(wanted, list):
+            # All that the PV can hold: zeros take the place of what did not come.
+            wanted = wanted + [0.0] * (count - len(wanted))
+        assert came == wanted, lie
+    assert len(told) == 4 * len(READS)
 
 
 def test_a_claim_without_its_bytes_is_not_copied(tell: Tell) -> None:
@@ -176,7 +182,7 @@ def test_every_way_to_read_tells(tell: Tell) -> None:
     # Where text is asked for, an answer that is text is the right one.
     assert told["type_text"] == ["BADTYPE"] * 5 + ["good", "BADTYPE"]
     # None at all is a value of an array, but no number.
-    assert told["count_zero"] == [[]] * 3 + ["BADCOUNT"] * 2 + ["good", "BADCOUNT"]
+    assert told["count_zero"] == ["BADCOUNT"] * 7
 
 
 def test_texts_and_states_end_with_their_field(tell: Tell) -> None:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from conftest import SERVER_PORT
-from helpers import RunScript, assert_quiet
+from helpers import Connect, RunScript, assert_quiet, write
 from server_process import free_port
 
 RECORDS = """
@@ -222,8 +222,9 @@ def test_the_error_log_of_an_ioc_that_comes_later(run_script: RunScript, module:
     assert (result.returncode, result.stdout, result.stderr) == (0, "[]\n", lines)
 
 
-def test_a_flood_of_one_message(run_script: RunScript) -> None:
+def test_a_flood_of_one_message(run_script: RunScript, connect: Connect) -> None:
     """libca has a word for each packet of an answer that it drops."""
+    write(connect("big"), [1.5] * 4_000_000)
     result = run_script(
         RECORDS
         + """
@@ -235,8 +236,19 @@ def test_a_flood_of_one_message(run_script: RunScript) -> None:
         channel.getw()
     except CaChannelException as error:
         print(error.status, error)
+    from cachannel.util import caget
+    for wanted in (P + "big", [P + "calong", P + "big"]):
+        try:
+            caget(wanted, timeout=1)
+        except CaChannelException as error:
+            print(error.status, error.pvname[len(P):], "libca has dropped an answer" in str(error))
+    channel.array_get()
+    try:
+        channel.pend_io(1)
+    except CaChannelException as error:
+        print(error.status, "libca has dropped an answer" in str(error))
     wait_for(lambda: said("EPICS_CA_MAX_ARRAY_BYTES ignored"))
-    print(len(records) < 10, "set EPICS_CA_MAX_ARRAY_BYTES to more" in said("EPICS_CA_MAX_ARRAY_BYTES ignored")[0])
+    print(len(records) < 20, "set EPICS_CA_MAX_ARRAY_BYTES to more" in said("EPICS_CA_MAX_ARRAY_BYTES ignored")[0])
     # What is small enough comes.
     channel.setTimeout(20)
     print(len(channel.getw(count=100)))
@@ -250,8 +262,15 @@ def test_a_flood_of_one_message(run_script: RunScript) -> None:
     """,
         env={"EPICS_CA_AUTO_ARRAY_BYTES": "NO", "EPICS_CA_MAX_ARRAY_BYTES": "20000"},
     )
+    write(connect("big"), [1.5])
     first, *others = result.stdout.splitlines()
     assert (result.returncode, result.stderr) == (0, "")
     assert first.startswith("ECA.TIMEOUT ")
     assert "larger than EPICS_CA_MAX_ARRAY_BYTES" in first
-    assert others == ["True True", "100", "ECA.TIMEOUT False"]
+    assert others == [
+        *["ECA.TIMEOUT big True"] * 2,
+        "ECA.TIMEOUT True",
+        "True True",
+        "100",
+        "ECA.TIMEOUT False",
+    ]

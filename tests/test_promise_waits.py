@@ -84,3 +84,44 @@ def test_pend_io_does_not_wait_for_callbacks(connect: Connect) -> None:
     assert done == []
     release.set()
     wait_for(lambda: len(done) == 2)
+
+
+def test_what_was_waited_for_in_vain_is_not_there_later(run_script: RunScript) -> None:
+    # Neither before the answer has come, nor after.
+    result = run_script(
+        """
+        chid = connect("calong")
+        names = ("calong", "catest")
+        chans = [CaChannel(P + name) for name in names]
+        for chan in chans:
+            chan.setTimeout(10)
+            chan.searchw()
+            chan.getw()  # an earlier value
+
+        def outcome(ask):
+            try:
+                return ask()
+            except CaChannelException as error:
+                return error.status.name, error.pvname[len(P):]
+
+        def outcomes():
+            print(*map(outcome, (chans[0].getValue, chans[1].getValue, value.get)))
+
+        stop_server(chid)
+        chans[0].array_get()
+        status, value = ca.get(chid)
+        print(outcome(chans[0].getValue))  # nobody has waited yet
+        chans[1].setTimeout(0.1)
+        print(outcome(lambda: chans[0].pend_io(0.1))[0], outcome(chans[1].getw))
+        outcomes()
+        os.kill(IOC_PID, signal.SIGCONT)
+        print(read(chid))  # comes after the others' answers
+        outcomes()
+        # What is asked for now has nothing to do with that.
+        chans[0].array_get()
+        chans[0].pend_io(10)
+        print(chans[0].getValue())
+        """
+    )
+    late = "('TIMEOUT', 'calong') ('TIMEOUT', 'catest') ('TIMEOUT', 'calong')\n"
+    assert_quiet(result, f"('IOINPROGRESS', 'calong')\nTIMEOUT ('TIMEOUT', 'catest')\n{late}5\n{late}5\n")

@@ -65,6 +65,13 @@ def test_the_time_is_the_servers_stamp(connect: Connect, prefix: str) -> None:
     assert row["time"].astype(int) == stamp["seconds"] * 1_000_000_000 + stamp["nanoseconds"]
 
 
+def test_a_record_that_was_never_processed_has_no_time(prefix: str) -> None:
+    with Recorder(prefix + "unprocessed") as recorder:
+        row = recorder.read(10)[0]
+    assert np.isnat(row["time"])
+    assert (row["value"], row["status"]) == (0.0, ca.AlarmCondition.UDF)
+
+
 def test_severity_and_status(connect: Connect, prefix: str) -> None:
     chid = connect("catest")
     field = {name: connect(f"catest.{name}") for name in ("HIHI", "HHSV")}

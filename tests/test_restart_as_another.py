@@ -149,8 +149,7 @@ def test_everything_goes_on_as_the_pv_is_now(restarted: All, name: str) -> None:
     wait_for(lambda: pv.all_have(value), 10, f"{pv.updates} are to end with {value}")
     # Nothing came as what the PV was before.
     assert set(pv.types) == {getattr(ca, f"DBR_{kind}")}
-    shown = list(map(str, value)) if isinstance(value, list) else str(value)
-    wait_for(lambda: pv.updates["shown"][-1] == shown, 10, f"{pv.updates['shown']}")
+    wait_for(lambda: same(pv.updates["shown"][-1], value), 10, f"{pv.updates['shown']}")
     # Who names a type gets it.
     assert {type(value) for value in pv.updates["as given"]} == {str}
     wait_for(lambda: pv.updates["as given"][-1] != "", 10)

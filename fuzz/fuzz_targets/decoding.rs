@@ -4,11 +4,13 @@
 
 #![no_main]
 
+use cachannel::ca::bounds::Extent;
 use cachannel::ca::dbr::{
     Base, DbrType, Form, MAX_ENUM_STATES, MAX_ENUM_STRING_SIZE, MAX_STRING_SIZE, MAX_UNITS_SIZE,
     View,
 };
 use cachannel::ca::event::Dbr;
+use cachannel::convert::text;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -25,14 +27,14 @@ fuzz_target!(|input: &[u8]| {
     // What an answer that passed the checks is copied from holds what it claims.
     if dbr_type.size(count).is_some_and(|size| size <= bytes.len()) {
         // SAFETY: so many bytes are there.
-        let dbr = unsafe { Dbr::copy_from(dbr_type, count, bytes.as_ptr().cast()) };
+        let dbr = unsafe { Dbr::copy_from(dbr_type, Extent::of(count), bytes.as_ptr().cast()) };
         let dbr = dbr.expect("memory for what there is");
         look(&dbr.view());
         assert_eq!(
             dbr.view().value_bytes().len(),
             count * dbr_type.base().size()
         );
-        assert!(dbr.text().len() <= bytes.len());
+        assert!(text::of(&dbr).chars().count() <= bytes.len());
     }
 });
 

@@ -15,24 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import cachannel as PACKAGE
 
 from . import _ca, ca
-from ._constants import (
-    DBF_CHAR,
-    DBR_CHAR,
-    DBR_CTRL_CHAR,
-    DBR_CTRL_STRING,
-    DBR_GR_CHAR,
-    DBR_GR_STRING,
-    DBR_STRING,
-    DBR_STS_CHAR,
-    DBR_STS_STRING,
-    DBR_TIME_CHAR,
-    DBR_TIME_STRING,
-    ECA_BADCHID,
-    ECA_BADMASK,
-    ECA_BADTYPE,
-    ECA_DISCONN,
-    ECA_NORMAL,
-)
+from ._constants import ECA_BADCHID, ECA_BADMASK, ECA_BADTYPE, ECA_DISCONN, ECA_NORMAL
 from ._enums import CA_OP, CA_PRIORITY, DBF, ECA, ChannelState
 from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError
 from ._version import __version__
@@ -62,15 +45,6 @@ EventCallback = Callable[[dict[str, Any], tuple[Any, ...]], object]
 ConnectionCallback = Callable[[tuple[ca.chid, CA_OP], tuple[Any, ...]], object]
 """A callback of a connection: ``callback((chid, op), user_args)``."""
 
-# A text in a CHAR array is asked for as numbers: as DBR_STRING a server sends it in pieces of 39 bytes at most.
-_CHAR_FOR_STRING = {
-    DBR_STRING: DBR_CHAR,
-    DBR_STS_STRING: DBR_STS_CHAR,
-    DBR_TIME_STRING: DBR_TIME_CHAR,
-    DBR_GR_STRING: DBR_GR_CHAR,
-    DBR_CTRL_STRING: DBR_CTRL_CHAR,
-}
-
 
 def _use_numpy(keywords: dict[str, Any]) -> bool:
     """The ``use_numpy`` keyword, or the package's USE_NUMPY."""
@@ -80,16 +54,6 @@ def _use_numpy(keywords: dict[str, Any]) -> bool:
     if unknown:
         raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
     return bool(keywords["use_numpy"])
-
-
-def _text(elements: Any) -> str | bytes:
-    """The text in the elements of a CHAR PV, up to its NUL; bytes where it is not UTF-8."""
-    raw = bytes([elements]) if isinstance(elements, int) else bytes(elements)
-    raw = raw.partition(b"\0")[0]
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw
 
 
 class CaChannel(_ca.Transfers):
@@ -357,23 +321,14 @@ class CaChannel(_ca.Transfers):
     def getw(self, req_type: int | None = None, count: int | None = None, **keywords: Any) -> Any:
         """Reads the value: :meth:`array_get`, then waits for it, at most this channel's timeout.
 
-        A CHAR array asked for as DBR_STRING (or DBR_STS_STRING, …) comes as the text it holds, up to its NUL.
         Parameters as for :meth:`array_get`; result as for :meth:`getValue`.
         """
-        chid = self._channel()
-        as_text = req_type in _CHAR_FOR_STRING and ca.field_type(chid) == DBF_CHAR
-        if as_text and req_type is not None:
-            req_type = _CHAR_FOR_STRING[req_type]
         # Other threads may read too: the value is this call's own. And no older one is to be taken for it, if it fails.
         self._dbrvalue = None
-        self._dbrvalue = answer = _ca.read_wait(chid, req_type, count, _use_numpy(keywords), self.getTimeout())
-        value = answer.get()
-        if as_text:
-            if isinstance(value, dict):
-                value["pv_value"] = _text(value["pv_value"])
-            else:
-                value = _text(value)
-        return value
+        self._dbrvalue = answer = _ca.read_wait(
+            self._channel(), req_type, count, _use_numpy(keywords), self.getTimeout()
+        )
+        return answer.get()
 
     #
     # Monitor

@@ -151,10 +151,11 @@ class ChannelGroup:
         in time (ECA_TIMEOUT).
 
         :param timeout: seconds for all of them together, 0 for ever; the group's where None.
-        :param as_string: a list of str instead: the name of an enum's state, numbers with the record's precision, and a
-            CHAR array's text up to its NUL.
-        :param time: an array with the fields ``value`` (float64), ``time`` (datetime64[ns], UTC), ``severity`` and
-            ``status`` (:class:`ca.AlarmSeverity`, :class:`ca.AlarmCondition`) instead.
+        :param as_string: a list of str instead, as the servers give them: the name of an enum's state (its number where
+            that has none), numbers with the record's precision; and a CHAR array's text up to its NUL.
+        :param time: an array with the fields ``value`` (float64), ``time`` (datetime64[ns], UTC; NaT for a record that
+            was never processed), ``severity`` and ``status`` (:class:`ca.AlarmSeverity`, :class:`ca.AlarmCondition`)
+            instead.
         :param throw: whether PVs that fail raise. Where not, their values are NaN (or an empty text), their times NaT,
             their alarms INVALID and COMM, and :attr:`status` tells which they are.
         """

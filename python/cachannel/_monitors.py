@@ -16,7 +16,7 @@ from ._constants import DBE_PROPERTY, ECA_NORMAL, POSIX_TIME_AT_EPICS_EPOCH
 from ._enums import DBF
 from ._errors import CaChannelException
 from ._results import raise_first
-from ._strings import Form, Properties, form
+from ._strings import Form, Properties, form, is_long_string
 
 MonitorCallback = Callable[[dict[str, Any], tuple[()]], object]
 """``callback(epics_args, ())``; the second argument is there because callbacks of class CaChannel have it."""
@@ -81,14 +81,14 @@ class Monitor:
     def properties_request(self) -> Request | None:
         """The read of what `subscribe` needs; None where it needs nothing."""
         form = self._form
-        return Request(self.pvname, self._chid, form.plain(), 1, False) if form.with_properties else None
+        return None if form.convert is None else Request(self.pvname, self._chid, form.plain(), 1, False)
 
     def subscribe(self, properties: Properties | None) -> None:
         """Asks for the updates; to be flushed."""
         form = self._form
-        if form.with_properties and properties is not None:
+        if form.convert is not None and properties is not None:
             self._properties = properties
-            # Follows changes of units and precision.
+            # Follows changes of the states.
             self._subscribe(self._changed, form.plain(), 1, DBE_PROPERTY, False)
         if self._may_convert():
             self._subscribe(self._update, form.base.toTIME(), self._count, None, self._use_numpy)
@@ -97,7 +97,7 @@ class Monitor:
 
     def _may_convert(self) -> bool:
         """Whether values are made text, as the PV is now or may be once."""
-        return self._as_string or self.pvname.endswith("$")
+        return self._as_string or is_long_string(self.pvname)
 
     def _native_now(self) -> tuple[DBF, int]:
         return ca.field_type(self._chid), ca.element_count(self._chid)
@@ -130,7 +130,7 @@ class Monitor:
         if self._has_become_another():
             return
         if epics_args["status"] == ECA_NORMAL and self._form.convert is not None:
-            if self._form.with_properties and not self._properties:
+            if not self._properties:
                 return  # they are on their way
             epics_args["pv_value"] = self._form.convert(epics_args["pv_value"], self._properties)
         self.callback(epics_args, user_args)
@@ -157,9 +157,17 @@ class Monitor:
         if epics_args["status"] != ECA_NORMAL:
             print(self.pvname, ca.message(epics_args["status"]))
             return
-        seconds = epics_args["pv_seconds"] + POSIX_TIME_AT_EPICS_EPOCH
-        stamp = datetime.fromtimestamp(seconds).replace(microsecond=epics_args["pv_nseconds"] // 1000)
-        print(self.pvname, stamp.strftime("%Y-%m-%d %H:%M:%S.%f"), epics_args["pv_value"])
+        stamp = local_time(epics_args["pv_seconds"], epics_args["pv_nseconds"])
+        print(self.pvname, stamp, epics_args["pv_value"])
+
+
+def local_time(seconds: int, nanoseconds: int) -> str:
+    """A time stamp as text; the nanoseconds may be more than a second. A record that was never processed has none."""
+    if not seconds and not nanoseconds:
+        return "<undefined>"
+    more, nanoseconds = divmod(nanoseconds, 1_000_000_000)
+    stamp = datetime.fromtimestamp(seconds + more + POSIX_TIME_AT_EPICS_EPOCH)
+    return stamp.replace(microsecond=nanoseconds // 1000).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 _monitors: dict[Key, list[Monitor]] = {}

@@ -13,6 +13,7 @@ from ._connections import AT_ONCE, remaining
 from ._constants import ECA_BADCOUNT, ECA_NORMAL, ECA_STRTOBIG, ECA_TIMEOUT
 from ._enums import DBF
 from ._errors import CaChannelException, CaChannelValueError, write_failed
+from ._strings import is_long_string
 
 Target = tuple[str, Any, Any]
 """The name of a PV, its chid (or the exception that connecting came to), and the value for it."""
@@ -120,7 +121,7 @@ def _completed(target: Target, status: int) -> Any:
 
 def _text_for(name: str, chid: ca.chid, value: Any) -> Any:
     """What to write to a PV: where its name ends in ``$``, a text, whole or not at all."""
-    if not name.endswith("$") or ca.field_type(chid) != DBF.CHAR:
+    if not is_long_string(name) or ca.field_type(chid) != DBF.CHAR:
         return value
     if isinstance(value, numbers.Number):
         value = str(value)

@@ -25,7 +25,7 @@ Several PVs go all at once, against one timeout:
 >>> caget(["catest", "calong"])
 [2.5, 7]
 >>> caget(["catest", "calong"], as_string=True)
-['2.5000 mm', '7 steps']
+[2.5, 7]
 
 Channels are made when they are first used, and kept for the next call. All functions may be called from any thread, in
 callbacks too. A PV that fails raises :class:`CaChannelException` with its name; with ``throw=False`` a
@@ -111,12 +111,13 @@ def caget(
 ) -> Any:
     """Reads a PV: its value, or for several names the list of their values. See ca_array_get.
 
-    An int, float or str; a list or numpy array of more than one element; for a name that ends in ``$`` (an IOC's long
-    strings: ``record.DESC$``, ``lso.VAL$``) a str.
+    An int, float or str; of a PV of more than one element a list or numpy array; for a name with ``$`` behind it (an
+    IOC's long strings: ``record.DESC$``, ``lso.VAL$``, also ``lso.VAL$[0:9]``) a str.
 
     :param name: name of a PV, or several names.
-    :param as_string: everything as text: an enum as the name of its state, a CHAR array as the text in it up to its
-        NUL, a number with the decimals and the units of its record (``'1.2300 mm'``), other arrays as arrays of texts.
+    :param as_string: an enum as the name of its state (its number where that has none), a CHAR array of more than one
+        element as the text in it up to its NUL. All other values come as they do without it: ``getw(ca.DBR_STRING)``
+        and :class:`ChannelGroup` have texts of numbers.
     :param count: elements to read at most; the PV's element count where None, as many as it holds now where 0.
     :param use_numpy: whether more than one element come as a numpy array; the package's ``USE_NUMPY`` where None.
     :param timeout: seconds for all of it, connecting included, 0 to give up at once; :attr:`CaChannel.ca_timeout` where
@@ -148,9 +149,7 @@ def caget(
         if isinstance(result, CaChannelException):
             return result
         convert = forms[name].convert
-        if convert is None:
-            return result
-        return convert(result["pv_value"], result) if forms[name].with_properties else convert(result, {})
+        return result if convert is None else convert(result["pv_value"], result)
 
     results = read([request(name) for name in names], deadline)
     return settle([shown(*pair) for pair in zip(names, results)], single, throw)
@@ -221,7 +220,7 @@ def camonitor(
     It goes on after a reconnect by itself, with the type and element count that the PV has then.
 
     :param name: name of a PV, or several names.
-    :param as_string: everything as text, as for :func:`caget`.
+    :param as_string: as for :func:`caget`.
     :param count: elements at most; the PV's element count where None, as many as it holds at each update where 0.
     :param callback: ``callback(epics_args, user_args)``, with the dict chid, type (a TIME type), count, status (ECA),
         pv_value, pv_status, pv_severity, pv_seconds (since the EPICS epoch, 1990), pv_nseconds, and an empty tuple. It

@@ -61,6 +61,8 @@ pub struct Batch {
     waiters: AtomicUsize,
     /// Somebody other than its owner has waited for it in vain: others do not try again.
     given_up: AtomicBool,
+    /// Its owner has waited for it in vain: what comes yet, comes too late.
+    ended: AtomicBool,
     /// How many answers libca had dropped before anything of this was asked for.
     dropped_before: AtomicU64,
     failure: Mutex<Option<Error>>,
@@ -73,6 +75,7 @@ impl Batch {
             pending: AtomicUsize::new(0),
             waiters: AtomicUsize::new(0),
             given_up: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             dropped_before: AtomicU64::new(0),
             failure: Mutex::new(None),
         })
@@ -104,6 +107,11 @@ impl Batch {
         self.given_up.store(true, Ordering::Relaxed);
     }
 
+    /// Nobody will ask for more with it, and nobody waits for it any more.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
     /// The first failure among its requests since this was last asked.
     pub fn take_failure(&self) -> Option<Error> {
         lock(&self.failure).take()
@@ -126,6 +134,16 @@ pub struct Ticket {
 impl Ticket {
     pub fn belongs_to(&self, batch: &Arc<Batch>) -> bool {
         Arc::ptr_eq(&self.batch, batch)
+    }
+
+    /// Whoever waited for it has given up.
+    pub fn is_late(&self) -> bool {
+        self.batch.ended.load(Ordering::Acquire)
+    }
+
+    /// Why it may never be answered.
+    pub fn why_nothing_came(&self) -> Option<&'static str> {
+        self.batch.why_nothing_came()
     }
 
     pub fn failed(self, status: Status, pv: &str) {

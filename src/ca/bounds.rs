@@ -5,7 +5,8 @@
 //! read. `docs/hostile.rst` says what that leaves open.
 
 use super::channel::Channel;
-use super::dbr::DbrType;
+use super::dbr::{Base, DbrType, Form};
+use super::event::Shape;
 use super::status::Status;
 use crate::ca_sys::event_handler_args;
 
@@ -13,21 +14,137 @@ use crate::ca_sys::event_handler_args;
 #[cfg(test)]
 const ALWAYS_THERE: usize = 16 * 1024;
 
-/// What libca was asked for.
+/// What libca is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Asked {
+pub struct Asked {
     pub dbr_type: DbrType,
     /// 0: as many as there are.
     pub count: usize,
+    /// All that the PV can hold is wanted: zeros take the place of the elements that it does not hold now.
+    pub whole: bool,
+    /// The elements are CHARs, and wanted as the text in them.
+    pub text: bool,
+    /// The type is a STS one, of which the value alone is wanted.
+    pub bare: bool,
+}
+
+/// What an answer holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Elements that the server sent.
+    pub came: usize,
+    /// Elements of the value: zeros follow those that came.
+    pub count: usize,
+    pub shape: Shape,
+}
+
+impl Extent {
+    /// An answer with so many elements.
+    pub fn of(count: usize) -> Extent {
+        Extent {
+            came: count,
+            count,
+            shape: if count == 1 {
+                Shape::Scalar
+            } else {
+                Shape::Array
+            },
+        }
+    }
 }
 
 impl Asked {
-    /// The number of elements that the answer holds, or why it is none. `held` gives how many the channel may have.
+    /// So many elements of a type: what is written, and what is read of a PV of one element.
+    pub fn exactly(dbr_type: DbrType, count: usize) -> Asked {
+        Asked {
+            dbr_type,
+            count,
+            whole: false,
+            text: false,
+            bare: false,
+        }
+    }
+
+    /// For `count` elements of a PV that can hold `held`; for all of them where `count` is `None`, for as many as there are
+    /// where it is 0.
+    ///
+    /// A server is asked for a number of elements only where fewer than all are wanted: one that holds fewer than it was
+    /// asked for should fill up with zeros, and some say that they did while they did not. libca would read on.
+    pub fn of(dbr_type: DbrType, count: Option<usize>, held: usize) -> Asked {
+        if dbr_type.number() >= DbrType::FORMS {
+            // These have one element, whatever the PV has.
+            return Asked::exactly(dbr_type, count.map_or(held, |count| count.min(held)));
+        }
+        match count {
+            Some(count) if count < held || held == 0 => Asked::exactly(dbr_type, count),
+            _ => Asked {
+                whole: true,
+                ..Asked::exactly(dbr_type, if held == 1 { 1 } else { 0 })
+            },
+        }
+    }
+
+    /// As [`of`](Asked::of), but what is asked for as a STRING in an array of CHAR is the text in it, which has to be asked
+    /// for as CHAR: as STRING, a server sends a text for each element.
+    pub fn of_text(dbr_type: DbrType, native: Base, count: Option<usize>, held: usize) -> Asked {
+        let is_string = dbr_type.base() == Base::String && dbr_type.number() < DbrType::FORMS;
+        if !is_string || native != Base::Char || held <= 1 {
+            return Asked::of(dbr_type, count, held);
+        }
+        Asked {
+            text: true,
+            ..Asked::of(DbrType::in_form(dbr_type.form(), Base::Char), count, held)
+        }
+    }
+
+    /// As a subscription asks for it. A server answers with an empty message where an array has become empty, or cannot be
+    /// read, and as many elements as there are were asked for, of a plain type; libca takes that for the end of the
+    /// subscription, and tells nobody. Messages of other types are never empty.
+    pub(super) fn for_updates(self) -> Asked {
+        let is_plain =
+            self.dbr_type.form() == Form::Plain && self.dbr_type.number() < DbrType::FORMS;
+        if self.count > 0 || !is_plain {
+            return self;
+        }
+        Asked {
+            dbr_type: DbrType::in_form(Form::Sts, self.dbr_type.base()),
+            bare: true,
+            ..self
+        }
+    }
+
+    /// The type of the value: that of the answer, or that of the elements alone.
+    pub(super) fn value_type(&self) -> DbrType {
+        if self.bare {
+            DbrType::plain(self.dbr_type.base())
+        } else {
+            self.dbr_type
+        }
+    }
+
+    /// The type that the caller asked for.
+    pub fn named_type(&self) -> DbrType {
+        let dbr_type = self.value_type();
+        if self.text {
+            DbrType::in_form(dbr_type.form(), Base::String)
+        } else {
+            dbr_type
+        }
+    }
+
+    /// Whether libca, asked for this, brings what `now` asks for.
+    pub(super) fn serves(&self, now: &Asked) -> bool {
+        // As many as there are serve for all.
+        let all = Asked { count: 0, ..*now };
+        self == now || now.whole && *self == all.for_updates()
+    }
+
+    /// What the answer holds, or why it is none. `held` gives how many elements the channel may have.
     pub(super) fn check(
         self,
         args: &event_handler_args,
         held: impl FnOnce() -> usize,
-    ) -> Result<usize, Status> {
+    ) -> Result<Extent, Status> {
         let status = Status(args.status);
         if !status.is_normal() {
             return Err(status);
@@ -37,18 +154,35 @@ impl Asked {
         if !same_type || args.dbr.is_null() {
             return Err(Status::BADTYPE);
         }
-        let most = if self.count == 0 { held() } else { self.count };
-        match usize::try_from(args.count) {
-            Ok(count) if count <= most => Ok(count),
-            _ => Err(Status::BADCOUNT),
+        let held = if self.count == 0 { held() } else { usize::MAX };
+        let most = if self.count == 0 { held } else { self.count };
+        let Some(came) = usize::try_from(args.count).ok().filter(|n| *n <= most) else {
+            return Err(Status::BADCOUNT);
+        };
+        if self.count == 1 && came == 0 {
+            // There is no value, and zero is one.
+            return Err(Status::BADCOUNT);
         }
+        let count = if self.count == 0 && !self.whole {
+            came
+        } else {
+            most
+        };
+        let shape = if self.text {
+            Shape::Text
+        } else if count == 1 && (self.count == 1 || held == 1) {
+            Shape::Scalar
+        } else {
+            Shape::Array
+        };
+        Ok(Extent { came, count, shape })
     }
 
     pub(super) fn check_for(
         self,
         args: &event_handler_args,
         channel: &Channel,
-    ) -> Result<usize, Status> {
+    ) -> Result<Extent, Status> {
         self.check(args, || channel.element_count())
     }
 }
@@ -71,14 +205,104 @@ mod tests {
     }
 
     fn asked(count: usize) -> Asked {
-        Asked {
-            dbr_type: DbrType::CHAR,
-            count,
+        Asked::exactly(DbrType::CHAR, count)
+    }
+
+    /// How many came.
+    fn checked(asked: Asked, args: &event_handler_args) -> Result<usize, Status> {
+        asked.check(args, || 7).map(|extent| extent.came)
+    }
+
+    fn extent(asked: Asked, came: c_long, held: usize) -> (usize, Shape) {
+        let checked = asked.check(&claim(asked.dbr_type.number(), came, 1), || held);
+        let extent = checked.unwrap();
+        assert_eq!(extent.came, came as usize);
+        (extent.count, extent.shape)
+    }
+
+    #[test]
+    fn what_is_missing_counts() {
+        let of = |count, held| Asked::of(DbrType::CHAR, count, held);
+        for came in [0, 1, 5] {
+            // All of it.
+            assert_eq!(extent(of(None, 5), came, 5), (5, Shape::Array));
+            assert_eq!(extent(of(Some(5), 5), came, 5), (5, Shape::Array));
+            assert_eq!(extent(of(Some(9), 5), came, 5), (5, Shape::Array));
+            // As much as there is.
+            let all = (came as usize, Shape::Array);
+            assert_eq!(extent(of(Some(0), 5), came, 5), all);
+        }
+        for came in [0, 1] {
+            assert_eq!(extent(of(Some(3), 5), came, 5), (3, Shape::Array));
+        }
+        assert_eq!(extent(of(Some(1), 5), 1, 5), (1, Shape::Scalar));
+        assert_eq!(extent(of(None, 1), 1, 1), (1, Shape::Scalar));
+        assert_eq!(extent(of(Some(0), 1), 1, 1), (1, Shape::Scalar));
+        assert_eq!(extent(of(Some(0), 1), 0, 1), (0, Shape::Array));
+        assert_eq!(extent(of(None, 0), 0, 0), (0, Shape::Array));
+    }
+
+    #[test]
+    fn a_number_is_asked_for_where_it_is_less_than_all() {
+        let wire = |count, held| Asked::of(DbrType::CHAR, count, held).count;
+        assert_eq!(wire(None, 5), 0);
+        assert_eq!(wire(Some(5), 5), 0);
+        assert_eq!(wire(Some(4), 5), 4);
+        assert_eq!(wire(None, 1), 1);
+        // Before it is known what the PV can hold.
+        assert_eq!(wire(None, 0), 0);
+        assert_eq!(wire(Some(4), 0), 4);
+    }
+
+    #[test]
+    fn an_array_of_char_holds_a_text() {
+        for number in [0, 7, 14, 21, 28] {
+            let string = DbrType::new(number).unwrap();
+            let asked = Asked::of_text(string, Base::Char, None, 5);
+            assert_eq!(i64::from(asked.dbr_type.number()), number + 4);
+            assert!(asked.text && asked.whole);
+            assert_eq!(asked.named_type(), string);
+            assert_eq!(extent(asked, 2, 5), (5, Shape::Text));
+            // One element is a number.
+            let one = Asked::of(string, None, 1);
+            assert_eq!(Asked::of_text(string, Base::Char, None, 1), one);
+            let other = Asked::of(string, None, 5);
+            assert_eq!(Asked::of_text(string, Base::Short, None, 5), other);
+        }
+        for other in [DbrType::CHAR, DbrType::CLASS_NAME, DbrType::STSACK_STRING] {
+            let asked = Asked::of_text(other, Base::Char, None, 5);
+            assert_eq!(asked, Asked::of(other, None, 5));
         }
     }
 
-    fn checked(asked: Asked, args: &event_handler_args) -> Result<usize, Status> {
-        asked.check(args, || 7)
+    #[test]
+    fn updates_are_never_empty_messages() {
+        for number in 0..39 {
+            let asked = Asked::of(DbrType::new(number).unwrap(), Some(0), 5).for_updates();
+            assert!(
+                asked.dbr_type.size(0).unwrap() > 0 || number > 34,
+                "{asked:?}"
+            );
+            assert_eq!(i64::from(asked.named_type().number()), number);
+            assert_eq!(asked.for_updates(), asked);
+        }
+        let scalar = Asked::of(DbrType::DOUBLE, None, 1);
+        assert_eq!(scalar.for_updates(), scalar);
+        let text = Asked::of_text(DbrType::STRING, Base::Char, None, 5).for_updates();
+        assert_eq!(text.named_type(), DbrType::STRING);
+        assert_eq!(text.value_type(), DbrType::CHAR);
+    }
+
+    #[test]
+    fn as_many_as_there_are_serve_for_all() {
+        let of = |count, held| Asked::of(DbrType::CHAR, count, held);
+        assert!(of(None, 0).for_updates().serves(&of(None, 1)));
+        assert!(of(None, 5).for_updates().serves(&of(None, 3).for_updates()));
+        assert!(!of(None, 1).serves(&of(None, 3)));
+        assert!(!of(Some(0), 5).serves(&of(None, 5)));
+        assert!(!of(Some(4), 5).serves(&of(Some(4), 3)));
+        let double = Asked::of(DbrType::DOUBLE, None, 5);
+        assert!(!of(None, 5).serves(&double));
     }
 
     #[test]
@@ -86,6 +310,8 @@ mod tests {
         for count in [0, 1, 5] {
             assert_eq!(checked(asked(5), &claim(4, count, 1)), Ok(count as usize));
         }
+        assert_eq!(checked(asked(1), &claim(4, 1, 1)), Ok(1));
+        assert_eq!(checked(asked(1), &claim(4, 0, 1)), Err(Status::BADCOUNT));
         for count in [0, 1, 7] {
             assert_eq!(checked(asked(0), &claim(4, count, 1)), Ok(count as usize));
         }
@@ -114,8 +340,8 @@ mod tests {
         fn nothing_beyond_passes(
             number in 0i64..39, count in 0usize..100_000, type_: i32, claimed: i32, status: i32, held: u32,
         ) {
-            let asked = Asked { dbr_type: DbrType::new(number).unwrap(), count };
-            if let Ok(taken) = asked.check(&claim(type_, claimed.into(), status), || held as usize) {
+            let asked = Asked::exactly(DbrType::new(number).unwrap(), count);
+            if let Ok(Extent { came: taken, .. }) = asked.check(&claim(type_, claimed.into(), status), || held as usize) {
                 prop_assert_eq!(i64::from(type_), number);
                 prop_assert_eq!(taken as i64, i64::from(claimed));
                 prop_assert!(taken <= count || count == 0 && taken <= held as usize);

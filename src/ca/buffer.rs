@@ -27,25 +27,27 @@ pub enum Bytes {
 }
 
 impl Bytes {
-    /// Copies `len` bytes from `source`. `None` where the system has no memory for them.
+    /// `len` bytes, of which the first `copied` are copied from `source` and the others are zero. `None` where the system has
+    /// no memory for them.
     ///
     /// # Safety
-    /// `source` must be readable for `len` bytes.
-    pub unsafe fn copy_from(source: *const u8, len: usize) -> Option<Bytes> {
+    /// `source` must be readable for `copied` bytes, which are no more than `len`.
+    pub unsafe fn copy_from(source: *const u8, copied: usize, len: usize) -> Option<Bytes> {
+        debug_assert!(copied <= len);
         if len <= INLINE {
             let mut words = [0u64; INLINE / 8];
-            // SAFETY: the caller vouches for `source`; `words` holds INLINE bytes and len <= INLINE.
-            unsafe { std::ptr::copy_nonoverlapping(source, words.as_mut_ptr().cast(), len) };
+            // SAFETY: the caller vouches for `source`; `words` holds INLINE bytes and copied <= len <= INLINE.
+            unsafe { std::ptr::copy_nonoverlapping(source, words.as_mut_ptr().cast(), copied) };
             Some(Bytes::Inline { words, len })
         } else {
             // SAFETY: as above, the caller's promise is handed on.
-            unsafe { Buffer::copy_from(source, len) }.map(Bytes::Heap)
+            unsafe { Buffer::copy_from(source, copied, len) }.map(Bytes::Heap)
         }
     }
 
     pub fn of(source: &[u8]) -> Bytes {
         // SAFETY: a slice is readable.
-        let copied = unsafe { Bytes::copy_from(source.as_ptr(), source.len()) };
+        let copied = unsafe { Bytes::copy_from(source.as_ptr(), source.len(), source.len()) };
         copied.unwrap_or_else(|| handle_alloc_error(Layout::for_value(source)))
     }
 
@@ -106,15 +108,19 @@ impl Drop for Block {
 
 impl Buffer {
     /// # Safety
-    /// `source` must be readable for `len` bytes.
-    unsafe fn copy_from(source: *const u8, len: usize) -> Option<Buffer> {
+    /// As for [`Bytes::copy_from`].
+    unsafe fn copy_from(source: *const u8, copied: usize, len: usize) -> Option<Buffer> {
         let block = if len >= POOLED {
             take(len.checked_next_multiple_of(POOLED)?)?
         } else {
             Block::new(len.next_multiple_of(ALIGN).max(ALIGN))?
         };
-        // SAFETY: the block is at least `len` bytes, ours alone, and so cannot overlap `source`.
-        unsafe { std::ptr::copy_nonoverlapping(source, block.start.as_ptr(), len) };
+        // SAFETY: the block is at least `len` bytes, of which `copied` are a part; it is ours alone, and so cannot overlap
+        // `source`.
+        unsafe {
+            std::ptr::copy_nonoverlapping(source, block.start.as_ptr(), copied);
+            std::ptr::write_bytes(block.start.as_ptr().add(copied), 0, len - copied);
+        }
         Some(Buffer {
             block: Some(block),
             len,
@@ -202,7 +208,7 @@ mod tests {
 
     fn copied(source: &[u8]) -> Bytes {
         // SAFETY: the slice is readable for its length.
-        unsafe { Bytes::copy_from(source.as_ptr(), source.len()) }.unwrap()
+        unsafe { Bytes::copy_from(source.as_ptr(), source.len(), source.len()) }.unwrap()
     }
 
     proptest! {
@@ -211,6 +217,15 @@ mod tests {
             let bytes = copied(&source);
             prop_assert_eq!(bytes.as_slice(), &source[..]);
             prop_assert_eq!(bytes.heap_len() > 0, source.len() > INLINE);
+        }
+
+        #[test]
+        fn what_is_missing_is_zero(source in prop::collection::vec(1..=u8::MAX, 0..100), more in 0usize..100) {
+            let len = source.len() + more;
+            // SAFETY: the slice is readable for its length.
+            let bytes = unsafe { Bytes::copy_from(source.as_ptr(), source.len(), len) }.unwrap();
+            prop_assert_eq!(&bytes.as_slice()[..source.len()], &source[..]);
+            prop_assert_eq!(&bytes.as_slice()[source.len()..], &vec![0; more][..]);
         }
     }
 

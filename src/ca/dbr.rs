@@ -42,6 +42,17 @@ pub const MAX_ENUM_STRING_SIZE: usize = 26;
 pub const MAX_ENUM_STATES: usize = 16;
 /// Seconds from the POSIX epoch (1970) to the EPICS epoch (1990).
 pub const POSIX_TIME_AT_EPICS_EPOCH: i64 = 631_152_000;
+/// The time of what has none: numpy's NaT.
+pub const NO_TIME: i64 = i64::MIN;
+
+/// Nanoseconds from the POSIX epoch to a time stamp, which is seconds since the EPICS epoch and nanoseconds. A record that was
+/// never processed has the stamp 0, and no time.
+pub fn posix_nanoseconds((seconds, nanoseconds): (u32, u32)) -> i64 {
+    if (seconds, nanoseconds) == (0, 0) {
+        return NO_TIME;
+    }
+    (i64::from(seconds) + POSIX_TIME_AT_EPICS_EPOCH) * 1_000_000_000 + i64::from(nanoseconds)
+}
 
 impl Base {
     const ALL: [Base; 7] = [
@@ -92,6 +103,8 @@ impl DbrType {
     pub const PUT_ACKS: DbrType = DbrType(36);
     pub const STSACK_STRING: DbrType = DbrType(37);
     pub const CLASS_NAME: DbrType = DbrType(38);
+    /// The types below are the five forms of each base.
+    pub const FORMS: i32 = 35;
 
     /// The type with this number, if there is one.
     pub fn new(number: i64) -> Option<DbrType> {
@@ -337,7 +350,7 @@ impl<'a> View<'a> {
 }
 
 /// A C string in a fixed field: up to the NUL, or all of it where there is none.
-pub(super) fn text(field: &[u8]) -> &[u8] {
+pub fn text(field: &[u8]) -> &[u8] {
     let end = field.iter().position(|b| *b == 0).unwrap_or(field.len());
     &field[..end]
 }
@@ -374,6 +387,15 @@ mod tests {
         assert_eq!(view.stamp(), (1_000, 5));
         assert_eq!(view.number(0), Number::Float(1.5));
         assert_eq!(view.value_bytes(), 1.5f64.to_ne_bytes());
+    }
+
+    #[test]
+    fn a_record_that_was_never_processed_has_no_time() {
+        assert_eq!(posix_nanoseconds((0, 0)), NO_TIME);
+        assert_eq!(posix_nanoseconds((0, 1)), 631_152_000_000_000_001);
+        // Not what a time stamp may have, but they come.
+        assert_eq!(posix_nanoseconds((1, u32::MAX)), 631_152_005_294_967_295);
+        assert!(posix_nanoseconds((u32::MAX, u32::MAX)) > 0);
     }
 
     #[test]

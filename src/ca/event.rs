@@ -1,8 +1,9 @@
 //! What libca told us, in memory of our own.
 
+use super::bounds::Extent;
 use super::buffer::Bytes;
 use super::channel::Channel;
-use super::dbr::{self, Base, DbrType, View};
+use super::dbr::{Base, DbrType, View};
 use super::request::Request;
 use super::status::Status;
 use super::subscription::Subscription;
@@ -12,10 +13,22 @@ use std::sync::Arc;
 /// Whatever the layer above wants back with an event: its callback.
 pub type Handler = Arc<dyn Any + Send + Sync>;
 
+/// How a value is to be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Of a PV of one element, or the one element that was asked for.
+    Scalar,
+    /// Of a PV that can hold more, however many came.
+    Array,
+    /// CHARs, which are to be a text.
+    Text,
+}
+
 /// One DBR structure, copied out of libca.
 pub struct Dbr {
     pub dbr_type: DbrType,
     pub count: usize,
+    pub shape: Shape,
     bytes: Bytes,
 }
 
@@ -23,21 +36,23 @@ impl Dbr {
     /// Copies what libca lends to a callback. `None` where there is nothing, or no memory for it.
     ///
     /// # Safety
-    /// `source` must be null or point to a structure of type `dbr_type` with `count` elements.
+    /// `source` must be null or point to a structure of type `dbr_type` with as many elements as `came`.
     pub unsafe fn copy_from(
         dbr_type: DbrType,
-        count: usize,
+        extent: Extent,
         source: *const std::ffi::c_void,
     ) -> Option<Dbr> {
         if source.is_null() {
             return None;
         }
-        let len = dbr_type.size(count)?;
+        let copied = dbr_type.size(extent.came)?;
+        let len = dbr_type.size(extent.count.max(extent.came))?;
         // SAFETY: `size` is never more than the structure that the caller promises.
-        let bytes = unsafe { Bytes::copy_from(source.cast(), len) }?;
+        let bytes = unsafe { Bytes::copy_from(source.cast(), copied, len) }?;
         Some(Dbr {
             dbr_type,
-            count,
+            count: extent.count,
+            shape: extent.shape,
             bytes,
         })
     }
@@ -49,11 +64,11 @@ impl Dbr {
     pub unsafe fn renew(
         spare: Option<Arc<Dbr>>,
         dbr_type: DbrType,
-        count: usize,
+        extent: Extent,
         source: *const std::ffi::c_void,
     ) -> Option<Arc<Dbr>> {
         // SAFETY: the caller's promise.
-        let dbr = unsafe { Dbr::copy_from(dbr_type, count, source) }?;
+        let dbr = unsafe { Dbr::copy_from(dbr_type, extent, source) }?;
         let Some(mut place) = spare else {
             return Some(Arc::new(dbr));
         };
@@ -68,11 +83,11 @@ impl Dbr {
         View::new(self.dbr_type, self.count, self.bytes.as_slice())
     }
 
-    /// A text, up to its NUL: of a string type, or in the elements of a CHAR array.
-    pub fn text(&self) -> &[u8] {
-        match self.dbr_type.base() {
-            Base::Char => dbr::text(self.view().value_bytes()),
-            _ => self.view().string(0),
+    /// The type that was asked for: a text in CHARs is a STRING.
+    pub fn named_type(&self) -> DbrType {
+        match self.shape {
+            Shape::Text => DbrType::in_form(self.dbr_type.form(), Base::String),
+            _ => self.dbr_type,
         }
     }
 

@@ -1,6 +1,7 @@
 //! How a sweep gets to libca: at once, as far as libca does not block; the rest through the threads of its circuits.
 
 use super::batch::Batch;
+use super::bounds::Asked;
 use super::channel::{Channel, Inside};
 use super::circuit::{Circuit, message};
 use super::context::{Context, ContextPass};
@@ -185,7 +186,7 @@ impl Launch<'_> {
 /// Writes have no answer that would tell that they have left: a read behind them has.
 fn confirm(channel: &Arc<Channel>) {
     if channel.may_be_read() {
-        drop(channel.get(DbrType::ENUM, 1, None, None));
+        drop(channel.get(Asked::exactly(DbrType::ENUM, 1), None, None));
     }
 }
 

@@ -4,7 +4,7 @@
 //! [`request::Request`] that somebody waits for or puts an [`event::Event`] on its context's [`queue::EventQueue`].
 
 pub mod batch;
-mod bounds;
+pub mod bounds;
 pub mod buffer;
 pub mod channel;
 pub mod circuit;

@@ -297,6 +297,7 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
+    use super::super::bounds::Extent;
     use super::super::dbr::{Base, DbrType, Form};
     use super::super::event::Dbr;
     use super::super::status::Status;
@@ -321,9 +322,9 @@ mod tests {
 
     fn answer(value: f64, elements: usize) -> Answer {
         let values = vec![value; elements];
+        let (dbr_type, extent) = (DbrType::plain(DOUBLE), Extent::of(elements));
         // SAFETY: the vector holds that many doubles.
-        let dbr =
-            unsafe { Dbr::copy_from(DbrType::plain(DOUBLE), elements, values.as_ptr().cast()) };
+        let dbr = unsafe { Dbr::copy_from(dbr_type, extent, values.as_ptr().cast()) };
         Answer {
             status: Status::NORMAL,
             dbr: dbr.map(Arc::new),

@@ -21,8 +21,9 @@ pub enum Op {
 pub struct Request {
     pub channel: Arc<Channel>,
     pub op: Op,
-    pub dbr_type: DbrType,
-    pub count: usize,
+    asked: Asked,
+    /// Elements that the caller asked for.
+    number: usize,
     /// The layer above's callback; without one the answer is kept here for who asks.
     pub handler: Option<Handler>,
     state: Mutex<State>,
@@ -44,8 +45,12 @@ impl Request {
         let mut fresh = Request {
             channel: channel.clone(),
             op: order.op,
-            dbr_type: order.dbr_type,
-            count: order.count,
+            asked: order.asked,
+            number: if order.asked.whole {
+                channel.element_count()
+            } else {
+                order.asked.count
+            },
             handler: order.handler,
             state: Mutex::new(State {
                 ticket: order.ticket,
@@ -72,9 +77,19 @@ impl Request {
         recycled
     }
 
-    /// The answer, once it is there.
+    /// The answer, once it is there; a failure where the wait for it has ended before.
     pub fn answer(&self) -> Option<Answer> {
-        lock(&self.state).answer.clone()
+        let state = lock(&self.state);
+        match (&state.answer, &state.ticket) {
+            (Some(answer), _) => Some(answer.clone()),
+            (None, Some(ticket)) if ticket.is_late() => Some(Answer::failed(Status::TIMEOUT)),
+            (None, _) => None,
+        }
+    }
+
+    /// Why there may never be an answer, where libca has said so.
+    pub fn why_nothing_came(&self) -> Option<&'static str> {
+        lock(&self.state).ticket.as_ref()?.why_nothing_came()
     }
 
     pub fn waits_in(&self, batch: &Arc<super::batch::Batch>) -> bool {
@@ -93,11 +108,14 @@ impl Request {
         }
     }
 
+    /// What libca is asked for, or given.
     pub(super) fn asked(&self) -> Asked {
-        Asked {
-            dbr_type: self.dbr_type,
-            count: self.count,
-        }
+        self.asked
+    }
+
+    /// The type and the number of elements that the caller asked for, or gave.
+    pub fn named(&self) -> (DbrType, usize) {
+        (self.asked.named_type(), self.number)
     }
 
     pub(super) fn take_spare(&self) -> Option<Arc<Dbr>> {
@@ -115,7 +133,13 @@ impl Request {
                     answer,
                 })
             } else {
-                state.answer = Some(answer);
+                let is_late = state.ticket.as_ref().is_some_and(Ticket::is_late);
+                // Who has waited in vain must not take it for the answer to something later.
+                state.answer = Some(if is_late {
+                    Answer::failed(Status::TIMEOUT)
+                } else {
+                    answer
+                });
                 None
             };
             (state.ticket.take(), event)
@@ -137,8 +161,7 @@ impl Request {
 /// What a new request is made of.
 pub struct Order {
     pub op: Op,
-    pub dbr_type: DbrType,
-    pub count: usize,
+    pub asked: Asked,
     pub handler: Option<Handler>,
     pub ticket: Option<Ticket>,
     /// A request that is over: its memory serves again, where nobody else refers to it.

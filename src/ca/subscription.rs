@@ -33,6 +33,8 @@ pub enum WantedType {
     Fixed(DbrType),
     /// The PV's own, in this form; also after it has come back with another.
     Native(Form),
+    /// This; but where an array of CHAR is asked for as STRING, the text in it.
+    Text(DbrType),
 }
 
 /// How many elements a subscription is to bring.
@@ -55,17 +57,23 @@ pub struct Wish {
 impl Wish {
     /// What libca is to be asked for, while the PV is this. `None`: it has to be connected first.
     fn terms(&self, native: Option<Base>, held: usize) -> Option<Asked> {
-        let dbr_type = match (self.dbr_type, native) {
-            (WantedType::Fixed(dbr_type), _) => dbr_type,
-            (WantedType::Native(form), Some(native)) => DbrType::in_form(form, native),
+        let count = match self.count {
+            WantedCount::Fixed(count) => Some(count),
+            WantedCount::Native => None,
+        };
+        let asked = match (self.dbr_type, native) {
+            (WantedType::Text(dbr_type), Some(native)) => {
+                Asked::of_text(dbr_type, native, count, held)
+            }
+            (WantedType::Fixed(dbr_type) | WantedType::Text(dbr_type), _) => {
+                Asked::of(dbr_type, count, held)
+            }
+            (WantedType::Native(form), Some(native)) => {
+                Asked::of(DbrType::in_form(form, native), count, held)
+            }
             (WantedType::Native(_), None) => return None,
         };
-        let count = match self.count {
-            WantedCount::Fixed(count) if held > 0 => count.min(held),
-            WantedCount::Fixed(count) => count,
-            WantedCount::Native => held,
-        };
-        Some(Asked { dbr_type, count })
+        Some(asked.for_updates())
     }
 }
 
@@ -160,14 +168,15 @@ impl Subscription {
         self.wish.mask
     }
 
-    /// The type that its updates come in.
+    /// The type that its updates are asked for in.
     pub fn dbr_type(&self) -> DbrType {
-        self.terms().dbr_type
+        self.terms().named_type()
     }
 
     /// The PV has connected, as this. `true` where libca has to be asked anew; until then, what comes is not taken.
     pub(super) fn look(&self, native: Option<Base>, held: usize) -> bool {
-        let differs = self.wish.terms(native, held) != Some(self.terms());
+        let now = self.wish.terms(native, held);
+        let differs = now.is_none_or(|now| !self.terms().serves(&now));
         if native.is_none() || !differs {
             return self.state.load(Ordering::SeqCst) == STALE;
         }

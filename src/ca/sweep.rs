@@ -32,16 +32,17 @@ pub enum Form {
 }
 
 impl Form {
-    /// The request type and the element count for a channel.
-    fn order(self, native: Base, count: usize) -> Result<(DbrType, usize), Status> {
-        match (self, native) {
-            (Form::Text, Base::Char) if count > 1 => Ok((DbrType::CHAR, count)),
-            _ if count != 1 => Err(Status::BADCOUNT),
-            (Form::Text, _) => Ok((DbrType::STRING, 1)),
-            (_, Base::String) => Err(Status::NOCONVERT),
-            (Form::Value, _) => Ok((DbrType::DOUBLE, 1)),
-            (Form::Time, _) => Ok((DbrType::TIME_DOUBLE, 1)),
-        }
+    /// What a channel is asked for.
+    fn order(self, native: Base, held: usize) -> Result<Asked, Status> {
+        let dbr_type = match (self, native) {
+            (Form::Text, Base::Char) if held > 1 => DbrType::STRING,
+            _ if held != 1 => return Err(Status::BADCOUNT),
+            (Form::Text, _) => DbrType::STRING,
+            (_, Base::String) => return Err(Status::NOCONVERT),
+            (Form::Value, _) => DbrType::DOUBLE,
+            (Form::Time, _) => DbrType::TIME_DOUBLE,
+        };
+        Ok(Asked::of_text(dbr_type, native, None, held))
     }
 }
 
@@ -260,10 +261,11 @@ impl Sweep {
         let members = self.members().ok_or(Status::CHANDESTROY)?;
         let channel = &members.channels()[index];
         let native = channel.native_type().ok_or(Status::DISCONN)?;
-        let (dbr_type, count) = Form::Text.order(native, channel.element_count())?;
-        let count = Asked { dbr_type, count }.check_for(args, channel)?;
+        let asked = Form::Text.order(native, channel.element_count())?;
+        let extent = asked.check_for(args, channel)?;
         // SAFETY: the caller's promise, for what was checked.
-        let dbr = unsafe { Dbr::copy_from(dbr_type, count, args.dbr) }.ok_or(Status::ALLOCMEM)?;
+        let dbr = unsafe { Dbr::copy_from(asked.dbr_type, extent, args.dbr) };
+        let dbr = dbr.ok_or(Status::ALLOCMEM)?;
         // A slot is answered once.
         drop(self.texts[index].set(dbr));
         Ok(())
@@ -326,16 +328,16 @@ impl Sweep {
             let Some(native) = channel.native_type() else {
                 return Status::DISCONN;
             };
-            let (dbr_type, count) = match form.order(native, channel.element_count()) {
-                Ok(order) => order,
+            let asked = match form.order(native, channel.element_count()) {
+                Ok(asked) => asked,
                 Err(status) => return status,
             };
             // SAFETY: the caller's promise for the id. `user` stays good until the answer or until the channel is cleared,
             // because the members keep the sweep so long.
             return Status(unsafe {
                 context.api().ca_array_get_callback(
-                    c_long::from(dbr_type.number()),
-                    c_count(count),
+                    c_long::from(asked.dbr_type.number()),
+                    c_count(asked.count),
                     id,
                     Some(trampoline::swept),
                     user,
@@ -391,11 +393,11 @@ impl Sweep {
         })
     }
 
-    /// The status and the text of each channel, up to its NUL.
-    pub fn texts(&self) -> impl Iterator<Item = (Status, Option<&[u8]>)> {
+    /// The status and the text of each channel.
+    pub fn texts(&self) -> impl Iterator<Item = (Status, Option<&Dbr>)> {
         self.slots.iter().zip(&self.texts).map(|(slot, text)| {
             match slot.outcome().unwrap_or(Status::TIMEOUT) {
-                Status::NORMAL => (Status::NORMAL, text.get().map(Dbr::text)),
+                Status::NORMAL => (Status::NORMAL, text.get()),
                 status => (status, None),
             }
         })
@@ -407,10 +409,7 @@ impl Sweep {
 /// # Safety
 /// `args` must be what libca handed to a callback.
 unsafe fn number(dbr_type: DbrType, args: &event_handler_args) -> Result<View<'_>, Status> {
-    let asked = Asked { dbr_type, count: 1 };
-    if asked.check(args, || 1)? != 1 {
-        return Err(Status::BADCOUNT);
-    }
+    Asked::exactly(dbr_type, 1).check(args, || 1)?;
     let size = dbr_type.size(1).unwrap_or(0);
     // SAFETY: the caller's promise: a structure of the type that was checked, with its one element.
     let bytes = unsafe { std::slice::from_raw_parts(args.dbr.cast::<u8>(), size) };
@@ -423,14 +422,18 @@ mod tests {
 
     #[test]
     fn orders_by_native_type() {
-        assert_eq!(Form::Value.order(Base::Enum, 1), Ok((DbrType::DOUBLE, 1)));
+        let order = |form: Form, native, held| {
+            let asked = form.order(native, held);
+            asked.map(|asked| (asked.dbr_type, asked.count))
+        };
+        assert_eq!(order(Form::Value, Base::Enum, 1), Ok((DbrType::DOUBLE, 1)));
         assert_eq!(
-            Form::Time.order(Base::Char, 1),
+            order(Form::Time, Base::Char, 1),
             Ok((DbrType::TIME_DOUBLE, 1))
         );
-        assert_eq!(Form::Text.order(Base::Char, 1), Ok((DbrType::STRING, 1)));
-        assert_eq!(Form::Text.order(Base::Char, 40), Ok((DbrType::CHAR, 40)));
-        assert_eq!(Form::Text.order(Base::String, 1), Ok((DbrType::STRING, 1)));
+        assert_eq!(order(Form::Text, Base::Char, 1), Ok((DbrType::STRING, 1)));
+        assert_eq!(order(Form::Text, Base::Char, 40), Ok((DbrType::CHAR, 0)));
+        assert_eq!(order(Form::Text, Base::String, 1), Ok((DbrType::STRING, 1)));
         assert_eq!(Form::Text.order(Base::Double, 2), Err(Status::BADCOUNT));
         assert_eq!(Form::Value.order(Base::Char, 40), Err(Status::BADCOUNT));
         assert_eq!(Form::Time.order(Base::String, 1), Err(Status::NOCONVERT));

@@ -2,7 +2,7 @@
 
 use super::batch::Ticket;
 use super::channel::Channel;
-use super::dbr::{Base, POSIX_TIME_AT_EPICS_EPOCH};
+use super::dbr::{Base, posix_nanoseconds};
 use super::event::Event;
 use super::status::Status;
 use super::tape::{Row, Tape};
@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-const NANOSECONDS: i64 = 1_000_000_000;
 /// The severity INVALID: there is no value, or none to rely on.
 const INVALID: i32 = 3;
 
@@ -146,10 +145,9 @@ impl Track {
         if !self.open.load(Ordering::Acquire) {
             return;
         }
-        let seconds = i64::from(update.stamp.secPastEpoch) + POSIX_TIME_AT_EPICS_EPOCH;
         self.tape.push(Row {
             channel: self.channel,
-            time: seconds * NANOSECONDS + i64::from(update.stamp.nsec),
+            time: posix_nanoseconds((update.stamp.secPastEpoch, update.stamp.nsec)),
             value: update.value,
             severity: update.severity.into(),
             status: update.status.into(),

@@ -121,9 +121,22 @@ unsafe fn answer(
     channel: &Channel,
     spare: Option<Arc<Dbr>>,
 ) -> Answer {
-    let copied = asked.check_for(args, channel).and_then(|count| {
-        // SAFETY: the caller's promise, for what was checked.
-        unsafe { Dbr::renew(spare, asked.dbr_type, count, args.dbr) }.ok_or(Status::ALLOCMEM)
+    let copied = asked.check_for(args, channel).and_then(|extent| {
+        let skipped = if asked.bare {
+            asked.dbr_type.value_offset()
+        } else {
+            0
+        };
+        // SAFETY: the caller's promise, for what was checked: behind what is skipped are the elements, as in the plain type.
+        let dbr = unsafe {
+            Dbr::renew(
+                spare,
+                asked.value_type(),
+                extent,
+                args.dbr.byte_add(skipped),
+            )
+        };
+        dbr.ok_or(Status::ALLOCMEM)
     });
     match copied {
         Ok(dbr) => Answer {
@@ -155,6 +168,9 @@ pub unsafe extern "C" fn update(args: event_handler_args) {
 const ONE_DOUBLE: Asked = Asked {
     dbr_type: DbrType::TIME_DOUBLE,
     count: 1,
+    whole: false,
+    text: false,
+    bare: false,
 };
 
 /// As `update`, for a recorder. It is called millions of times a second, and so does without a reference of its own.
@@ -166,9 +182,7 @@ pub unsafe extern "C" fn record(args: event_handler_args) {
             return;
         };
         match ONE_DOUBLE.check(&args, || 1) {
-            Ok(1) => {}
-            // None at all.
-            Ok(_) => return track.record_failure(Status::BADCOUNT),
+            Ok(_) => {}
             Err(status) => return track.record_failure(status),
         }
         // SAFETY: libca lends a structure of the type that it names, until this returns; a copy may lie anywhere.

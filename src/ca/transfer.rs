@@ -1,6 +1,7 @@
 //! What is asked of a channel: get, put, subscribe.
 
 use super::batch::Ticket;
+use super::bounds::Asked;
 use super::buffer::Bytes;
 use super::channel::{Channel, ChannelPass, Inside, Way};
 use super::dbr::DbrType;
@@ -18,20 +19,19 @@ use std::ffi::{c_long, c_ulong, c_void};
 use std::sync::Arc;
 
 impl Channel {
-    /// Asks for the value (ca_array_get_callback). `count` 0 means as many elements as there are now.
+    /// Asks for the value (ca_array_get_callback).
     pub fn get(
         self: &Arc<Channel>,
-        dbr_type: DbrType,
-        count: usize,
+        asked: Asked,
         handler: Option<Handler>,
         ticket: Option<Ticket>,
     ) -> Result<Arc<Request>> {
         self.connected_type()?;
         let pass = self.pass()?;
-        self.c_count(count)?;
+        self.c_count(asked.count)?;
         self.context().gathered.hand_on();
-        let request = self.new_request(Op::Get, dbr_type, count, handler, ticket, None);
-        let (way, sent) = self.way_if(self.may_be_read() && dbr_type.is_readable(), 0);
+        let request = self.new_request(Op::Get, asked, handler, ticket, None);
+        let (way, sent) = self.way_if(self.may_be_read() && asked.dbr_type.is_readable(), 0);
         request.set_sent(sent);
         let status = match way {
             Way::Behind(circuit) => circuit.try_send(Errand::Get(request.clone())),
@@ -43,18 +43,17 @@ impl Channel {
     /// As [`get`](Channel::get), at the latest with the next flush, and in the memory of a request that is over.
     pub fn get_later(
         self: &Arc<Channel>,
-        dbr_type: DbrType,
-        count: usize,
+        asked: Asked,
         ticket: Ticket,
         recycled: Option<Arc<Request>>,
     ) -> Result<Arc<Request>> {
         self.connected_type()?;
-        if !self.may_be_read() || !dbr_type.is_readable() {
+        if !self.may_be_read() || !asked.dbr_type.is_readable() {
             // libca has the last word, and its own status for it.
-            return self.get(dbr_type, count, None, Some(ticket));
+            return self.get(asked, None, Some(ticket));
         }
-        self.c_count(count)?;
-        let request = self.new_request(Op::Get, dbr_type, count, None, Some(ticket), recycled);
+        self.c_count(asked.count)?;
+        let request = self.new_request(Op::Get, asked, None, Some(ticket), recycled);
         self.context().gathered.add(request.clone());
         Ok(request)
     }
@@ -77,12 +76,13 @@ impl Channel {
 
     fn ask(&self, pass: &ChannelPass<'_>, request: &Arc<Request>) -> Result<Status> {
         let user: *mut c_void = Arc::as_ptr(request).cast_mut().cast();
-        let count = self.c_count(request.count)?;
+        let asked = request.asked();
+        let count = self.c_count(asked.count)?;
         // SAFETY: the pass keeps the id alive; `user` stays good until the answer or until the channel is cleared,
         // because `requests` keeps it.
         Ok(Status(unsafe {
             pass.api().ca_array_get_callback(
-                c_long::from(request.dbr_type.number()),
+                c_long::from(asked.dbr_type.number()),
                 count,
                 pass.raw(),
                 Some(trampoline::get),
@@ -144,7 +144,8 @@ impl Channel {
         let inside = self.inside()?;
         self.context().gathered.hand_on();
         let (way, sent) = self.way_if(self.may_be_written(), data.len());
-        let request = self.new_request(Op::Put, dbr_type, count, handler, ticket, None);
+        let asked = Asked::exactly(dbr_type, count);
+        let request = self.new_request(Op::Put, asked, handler, ticket, None);
         request.set_sent(sent);
         let Way::Behind(circuit) = way else {
             let status = self.write_notify(&inside.pass()?, &request, data)?;
@@ -165,11 +166,12 @@ impl Channel {
         data: &[u8],
     ) -> Result<Status> {
         let user: *mut c_void = Arc::as_ptr(request).cast_mut().cast();
-        let count = self.c_count(request.count)?;
+        let asked = request.asked();
+        let count = self.c_count(asked.count)?;
         // SAFETY: as for `write`, and for `user` as for `ask`.
         Ok(Status(unsafe {
             pass.api().ca_array_put_callback(
-                c_long::from(request.dbr_type.number()),
+                c_long::from(asked.dbr_type.number()),
                 count,
                 pass.raw(),
                 data.as_ptr().cast(),
@@ -384,16 +386,14 @@ impl Channel {
     fn new_request(
         self: &Arc<Channel>,
         op: Op,
-        dbr_type: DbrType,
-        count: usize,
+        asked: Asked,
         handler: Option<Handler>,
         ticket: Option<Ticket>,
         recycled: Option<Arc<Request>>,
     ) -> Arc<Request> {
         let order = Order {
             op,
-            dbr_type,
-            count,
+            asked,
             handler,
             ticket,
             recycled,

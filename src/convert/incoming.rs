@@ -2,14 +2,15 @@
 
 use super::names::{Names, names};
 use super::outgoing::numpy;
+use super::text::{self, STATE, STRING, UNITS, decoded};
 use crate::ca::buffer::Bytes;
 use crate::ca::dbr::{Base, Form, Limits, Number, POSIX_TIME_AT_EPICS_EPOCH, View};
-use crate::ca::event::Dbr;
+use crate::ca::event::{Dbr, Shape};
 use numpy::ndarray::ArrayView1;
 use numpy::{Element, PyArray1};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use pyo3::{IntoPyObjectExt, intern};
 use std::sync::Arc;
 
@@ -108,8 +109,8 @@ fn describe(
         Form::Gr | Form::Ctrl if view.dbr_type.base() == Base::Enum => {
             let states = view.states();
             dict.set_item(keys.no_str.bind(py), states.len())?;
-            let texts: PyResult<Vec<_>> = states.into_iter().map(|s| text(py, s)).collect();
-            dict.set_item(keys.strs.bind(py), PyTuple::new(py, texts?)?)
+            let texts = states.into_iter().map(|state| decoded(state, STATE));
+            dict.set_item(keys.strs.bind(py), PyTuple::new(py, texts)?)
         }
         _ => match view.limits() {
             Some(limits) => self::limits(dict, &limits, keys),
@@ -149,7 +150,7 @@ fn acknowledgement(
 
 fn limits(dict: &Bound<'_, PyDict>, limits: &Limits<'_>, keys: &Keys) -> PyResult<()> {
     let py = dict.py();
-    dict.set_item(keys.units.bind(py), text(py, limits.units)?)?;
+    dict.set_item(keys.units.bind(py), decoded(limits.units, UNITS))?;
     let set = |key: &Py<PyString>, limit| dict.set_item(key.bind(py), number(py, limit)?);
     set(&keys.upper_disp, limits.upper_disp)?;
     set(&keys.lower_disp, limits.lower_disp)?;
@@ -167,7 +168,7 @@ fn limits(dict: &Bound<'_, PyDict>, limits: &Limits<'_>, keys: &Keys) -> PyResul
     Ok(())
 }
 
-/// One element as a scalar, more as a list or array.
+/// A PV of one element as a scalar, others as a list or array; a text as str.
 fn elements<'py>(
     py: Python<'py>,
     dbr: &Arc<Dbr>,
@@ -176,15 +177,18 @@ fn elements<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let view = dbr.view();
     let base = dbr.dbr_type.base();
-    if base == Base::String {
-        if view.count == 1 {
-            return text(py, view.string(0));
+    match (dbr.shape, base) {
+        (Shape::Text, _) | (Shape::Scalar, Base::String) => {
+            return Ok(PyString::new(py, &text::of(dbr)).into_any());
         }
-        let texts: PyResult<Vec<_>> = (0..view.count).map(|i| text(py, view.string(i))).collect();
-        return PyList::new(py, texts?).map(Bound::into_any);
-    }
-    if view.count == 1 {
-        return number(py, view.number(0));
+        (Shape::Scalar, _) => return number(py, view.number(0)),
+        (Shape::Array, Base::String) => {
+            let texts: Vec<_> = (0..view.count)
+                .map(|index| decoded(view.string(index), STRING))
+                .collect();
+            return PyList::new(py, texts).map(Bound::into_any);
+        }
+        (Shape::Array, _) => {}
     }
     if use_numpy {
         return match memory {
@@ -258,14 +262,6 @@ fn number(py: Python<'_>, number: Number) -> PyResult<Bound<'_, PyAny>> {
         Number::Int(value) => value.into_bound_py_any(py),
         Number::Float(value) => value.into_bound_py_any(py),
     }
-}
-
-/// A C string as str, or as bytes where it is not UTF-8.
-fn text<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    Ok(match std::str::from_utf8(bytes) {
-        Ok(text) => PyString::new(py, text).into_any(),
-        Err(_) => PyBytes::new(py, bytes).into_any(),
-    })
 }
 
 /// The names of a dict's entries.

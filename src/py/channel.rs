@@ -91,9 +91,11 @@ impl Transfers {
 
     /// Asks for the value: :meth:`getValue` has it once :meth:`pend_io` has succeeded. See ca_array_get.
     ///
-    /// :param req_type: request type (``ca.DBR_XXXX``); the native type where None.
-    /// :param count: elements to read at most; the PV's element count where None, as many as it holds now where 0.
-    /// :param use_numpy: whether more than one element come as a numpy array; the package's ``USE_NUMPY`` by default.
+    /// :param req_type: request type (``ca.DBR_XXXX``); the native type where None. An array of CHAR asked for as
+    ///     ``DBR_STRING``, ``DBR_TIME_STRING``, … comes as the text in it, up to its NUL.
+    /// :param count: elements to read at most; where None the PV's element count, with zeros for those that it does not
+    ///     hold now; where 0 as many as it holds.
+    /// :param use_numpy: whether an array comes as a numpy array; the package's ``USE_NUMPY`` by default.
     #[pyo3(signature = (req_type=None, count=None, **keywords))]
     fn array_get<'py>(
         slf: &Bound<'py, Transfers>,
@@ -127,10 +129,11 @@ impl Transfers {
 
     /// The value that the last :meth:`array_get` brought; None where there was none.
     ///
-    /// A plain type gives the value itself (int, float or str; a list or numpy array of more than one element), the
-    /// others a dict as for :meth:`array_get_callback`.
+    /// A plain type gives the value itself, the others a dict as for :meth:`array_get_callback`. The value is an int, float or
+    /// str; of a PV that can hold more than one element a list or numpy array, unless ``count=1`` was asked for.
     ///
-    /// :raises CaChannelException: where it has not arrived, or the server could not read it.
+    /// :raises CaChannelException: where it has not arrived (ECA_IOINPROGRESS), has not arrived in time (ECA_TIMEOUT, also
+    ///     when it has come since), or the server could not read it.
     #[pyo3(name = "getValue")]
     fn get_value<'py>(slf: &Bound<'py, Transfers>) -> PyResult<Bound<'py, PyAny>> {
         let value = getattr(slf, intern!(slf.py(), "_dbrvalue"))?;

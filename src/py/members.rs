@@ -5,23 +5,21 @@ use super::chid::Chid;
 use super::context::current;
 use super::wait::wait_done;
 use crate::ca::batch::{Batch, Waited};
-use crate::ca::dbr::POSIX_TIME_AT_EPICS_EPOCH;
+use crate::ca::dbr::{NO_TIME, posix_nanoseconds};
 use crate::ca::members;
 use crate::ca::status::Status;
 use crate::ca::sweep::{Form, Job, Sweep};
 use crate::calls::iter;
 use crate::convert::many::{Values, items, values};
+use crate::convert::text;
 use crate::errors::deadline;
 use crate::thread_state::park_at_exit;
 use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// numpy's NaT.
-const NO_TIME: i64 = i64::MIN;
 /// Alarm of what was not read: INVALID, COMM.
 const NO_ALARM_KNOWN: (i16, i16) = (3, 9);
 
@@ -230,7 +228,7 @@ impl Members {
         ))
     }
 
-    /// The values as texts, empty where there is none. What is not UTF-8 is taken for Latin-1.
+    /// The values as texts, empty where there is none.
     fn get_text<'py>(
         &self,
         py: Python<'py>,
@@ -245,7 +243,7 @@ impl Members {
         let mut texts = Vec::with_capacity(self.number());
         for (status, text) in sweep.texts() {
             statuses.push(status.0);
-            texts.push(PyString::new(py, &decoded(text.unwrap_or_default())));
+            texts.push(PyString::new(py, &text.map(text::of).unwrap_or_default()));
         }
         py.detach(|| self.members.recycle(sweep));
         Ok((PyArray1::from_vec(py, statuses), PyList::new(py, texts)?))
@@ -294,16 +292,5 @@ impl Members {
             statuses
         });
         Ok(PyArray1::from_vec(py, statuses))
-    }
-}
-
-fn posix_nanoseconds((seconds, nanoseconds): (u32, u32)) -> i64 {
-    (i64::from(seconds) + POSIX_TIME_AT_EPICS_EPOCH) * 1_000_000_000 + i64::from(nanoseconds)
-}
-
-fn decoded(text: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(text) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => text.iter().map(|byte| char::from(*byte)).collect(),
     }
 }

@@ -4,10 +4,11 @@ use super::arguments::{element_count, request_type, seconds};
 use super::chid::Chid;
 use super::wait::wait_own;
 use crate::ca::batch::Ticket;
+use crate::ca::bounds::Asked;
 use crate::ca::channel::Channel;
-use crate::ca::dbr::DbrType;
+use crate::ca::dbr::{Base, DbrType};
 use crate::ca::error::Error;
-use crate::ca::event::Handler;
+use crate::ca::event::{Answer, Handler};
 use crate::ca::request::Request;
 use crate::ca::status::Status;
 use crate::callback::Callback;
@@ -53,6 +54,21 @@ impl DBRValue {
         self.request.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Why there is no value: the answer's status, or `None` where there is no answer.
+    fn failure(&self, status: Option<Status>) -> Error {
+        let request = self.request();
+        let request = request.as_ref();
+        let name = request.map_or("", |request| request.channel.name());
+        let why = request.and_then(|request| request.why_nothing_came());
+        match status {
+            Some(status) => Error::with_detail(status, name, why.unwrap_or("")),
+            None => {
+                let detail = "the value has not arrived: wait for it with pend_io";
+                Error::with_detail(Status::IOINPROGRESS, name, detail)
+            }
+        }
+    }
+
     /// Asks again, in the same memory, for loops over the same channels; `false` where it cannot be used again. It is
     /// for whoever alone refers to the value.
     pub fn ask_again(&self, py: Python<'_>, read: &Read<'_, '_>) -> PyResult<bool> {
@@ -65,18 +81,6 @@ impl DBRValue {
         *self.request() = Some(request);
         Ok(true)
     }
-
-    fn missing(&self) -> Error {
-        let detail = "the value has not arrived: wait for it with pend_io";
-        let early = || {
-            let request = self.request();
-            let name = request
-                .as_ref()
-                .map_or("", |request| request.channel.name());
-            Error::with_detail(Status::IOINPROGRESS, name, detail)
-        };
-        self.missing.as_deref().cloned().unwrap_or_else(early)
-    }
 }
 
 #[pymethods]
@@ -84,18 +88,14 @@ impl DBRValue {
     /// The value: new each time, but that a numpy array of 1 MiB or more is one and the same, over the memory into which
     /// it was received.
     pub fn get<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(missing) = &self.missing {
+            // Whatever has come since.
+            return Err(missing.as_ref().clone().into());
+        }
         let answer = self.request().as_ref().and_then(|request| request.answer());
-        let Some(answer) = answer else {
-            return Err(self.missing().into());
-        };
-        let Some(dbr) = &answer.dbr else {
-            let request = self.request();
-            let name = request
-                .as_ref()
-                .map_or("", |request| request.channel.name());
-            let error = Error::new(answer.status, name);
-            drop(request);
-            return Err(error.into());
+        let dbr = match answer {
+            Some(Answer { dbr: Some(dbr), .. }) => dbr,
+            other => return Err(self.failure(other.map(|answer| answer.status)).into()),
         };
         let large = dbr.view().value_bytes().len() >= SHARED_FROM;
         let memory = if large {
@@ -103,7 +103,7 @@ impl DBRValue {
         } else {
             Memory::Copy
         };
-        value(py, dbr, self.style, self.use_numpy(), memory)
+        value(py, &dbr, self.style, self.use_numpy(), memory)
     }
 
     #[getter]
@@ -151,9 +151,6 @@ impl<'py> Read<'_, 'py> {
         let handler = callback.map(Callback::handler);
         let started = self.begin(channel, handler, None, ticket)?;
         let (status, request) = outcome(started)?;
-        if let Some(callback) = callback.filter(|_| request.is_some()) {
-            callback.hold(chid.as_any());
-        }
         let value = request
             .filter(|_| callback.is_none())
             .map(|request| DBRValue::new(request, self.use_numpy, self.style));
@@ -170,17 +167,33 @@ impl<'py> Read<'_, 'py> {
         let requested = request_type(channel.name(), self.chtype)?;
         let count = element_count(channel.name(), self.count)?;
         Ok(channel.connected_type().and_then(|native| {
-            let dbr_type = requested?.unwrap_or(DbrType::plain(native));
-            let held = channel.element_count();
-            let count = count.map_or(held, |count| count.min(held));
+            let asked = self
+                .style
+                .asked(requested?, native, count, channel.element_count());
             // Attached all the while: libca only queues it, and there is room.
             match ticket(channel) {
-                Some(ticket) if handler.is_none() => {
-                    channel.get_later(dbr_type, count, ticket, recycled)
-                }
-                ticket => channel.get(dbr_type, count, handler, ticket),
+                Some(ticket) if handler.is_none() => channel.get_later(asked, ticket, recycled),
+                ticket => channel.get(asked, handler, ticket),
             }
         }))
+    }
+}
+
+impl Style {
+    /// What libca is asked for. The classes give a text where an array of CHAR is asked for as STRING; in module `ca` that
+    /// is what the server makes of it, as in C.
+    fn asked(
+        self,
+        requested: Option<DbrType>,
+        native: Base,
+        count: Option<usize>,
+        held: usize,
+    ) -> Asked {
+        let dbr_type = requested.unwrap_or(DbrType::plain(native));
+        match self {
+            Style::Pv => Asked::of_text(dbr_type, native, count, held),
+            Style::Plain => Asked::of(dbr_type, count, held),
+        }
     }
 }
 
@@ -194,8 +207,9 @@ fn style_of(user_args: Option<&Bound<'_, PyAny>>) -> Style {
 
 /// Asks for a PV's value (ca_array_get, ca_array_get_callback).
 ///
-/// `chtype`: request type; the native one where None. `count`: elements at most; the PV's element count where None, as many
-/// as it holds now where 0. `use_numpy`: more than one element come as a numpy array instead of a list.
+/// `chtype`: request type; the native one where None. `count`: elements at most; where None the PV's element count, with zeros
+/// for those that it does not hold now; where 0 as many as it holds. `use_numpy`: arrays come as numpy arrays, not as lists. One
+/// element is a scalar where the PV has no more, or `count` is 1.
 ///
 /// Without a callback returns `(ECA, DBRValue)`, whose `get()` has the value once `pend_io` has succeeded. With one returns
 /// `(ECA, None)`, and the callback gets a dict `chid`, `type` (DBR), `count`, `status` (ECA), `value` (None where the read
@@ -242,12 +256,10 @@ pub fn read_wait<'py>(
     let requested = request_type(channel.name(), chtype)??;
     let count = element_count(channel.name(), count)?;
     let native = channel.connected_type()?;
-    let dbr_type = requested.unwrap_or(DbrType::plain(native));
-    let held = channel.element_count();
-    let count = count.map_or(held, |count| count.min(held));
+    let asked = Style::Pv.asked(requested, native, count, channel.element_count());
     let batch = channel.context().batch();
     let ticket = Some(batch.ticket());
-    let request = channel.get(dbr_type, count, None, ticket)?;
+    let request = channel.get(asked, None, ticket)?;
     let waited = wait_own(py, channel.context(), Some(batch), deadline)?;
     let mut answer = DBRValue::new(request, use_numpy, Style::Pv);
     if let Err(error) = waited {

@@ -269,8 +269,7 @@ impl Recorder {
     /// Returns a structured array over the very memory into which they were recorded, with the fields
     ///
     /// * ``channel``, int64: the PV, as index into :attr:`names`
-    /// * ``time``, datetime64[ns]: the server's time stamp, UTC. The start of 1990 is that of a record that was never
-    ///   processed.
+    /// * ``time``, datetime64[ns]: the server's time stamp, UTC. NaT for a record that was never processed.
     /// * ``value``, float64
     /// * ``severity``, int32: 0 to 3 (``ca.AlarmSeverity``)
     /// * ``status``, int32: the alarm's condition, 0 to 21 (``ca.AlarmCondition``)

@@ -6,6 +6,7 @@ use crate::ca::dbr::Form;
 use crate::ca::status::Status;
 use crate::ca::subscription::{Subscription, WantedCount, WantedType, Wish};
 use crate::callback::{Callback, callback};
+use crate::convert::Style;
 use crate::errors::{eca, outcome, status, truth};
 use crate::thread_state::in_callback;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -82,14 +83,15 @@ pub fn create_subscription<'py>(
     let started = requested.and_then(|requested| {
         let dbr_type = match requested {
             // With a type of its own, a subscription may be made before the PV is found.
-            Some(dbr_type) if !native => WantedType::Fixed(dbr_type),
+            Some(dbr_type) if !native => match callback.style {
+                Style::Pv => WantedType::Text(dbr_type),
+                Style::Plain => WantedType::Fixed(dbr_type),
+            },
             Some(dbr_type) => WantedType::Native(dbr_type.form()),
             None => WantedType::Native(Form::Plain),
         };
         let count = match count {
             Some(count) => WantedCount::Fixed(count),
-            // Not known yet.
-            None if channel.element_count() == 0 => WantedCount::Fixed(0),
             None => WantedCount::Native,
         };
         let wish = Wish {
@@ -126,7 +128,8 @@ pub fn clear_subscription<'py>(
     let evid = evid.get();
     let cleared = py.detach(|| evid.subscription.clear());
     if let Some(callback) = callback(&evid.subscription.handler) {
-        evid.chid.get().remove_subscription(py, &callback);
+        Chid::remove_subscription(evid.chid.bind(py), &callback);
+        callback.let_go(py);
     }
     status(py, cleared)
 }

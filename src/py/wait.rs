@@ -12,7 +12,9 @@ use crate::calls::{call_method, import};
 use crate::dispatch::{Pumped, delivers_while_waiting, log, pump};
 use crate::errors::{after_wait, deadline, eca, outcome, status, truth};
 use crate::thread_state::{Signals, in_callback, waits_in_vain};
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -147,7 +149,11 @@ pub fn wait_own(
     own: Option<Arc<Batch>>,
     deadline: Option<Instant>,
 ) -> PyResult<Result<(), Error>> {
-    let batches: Vec<Arc<Batch>> = own.into_iter().chain([context.thread_batch()]).collect();
+    let batches: Vec<Arc<Batch>> = own
+        .iter()
+        .cloned()
+        .chain([context.thread_batch()])
+        .collect();
     if let Err(error) = py.detach(|| context.flush()) {
         return Ok(Err(error));
     }
@@ -158,6 +164,9 @@ pub fn wait_own(
     }
     let error = context.timed_out(&batches);
     context.forget(&batches);
+    if let Some(own) = own {
+        own.end();
+    }
     match signals.raised {
         Some(raised) => Err(raised),
         None => Ok(Err(error)),
@@ -269,8 +278,11 @@ fn warn_of_loop(py: Python<'_>) -> PyResult<()> {
     let text = "pend_event and poll do not wait in a callback, where they return ECA_EVDISALLOW: a loop in a callback that waits \
                 for another callback does not end, as that runs only when this one has returned";
     let stack = call_method(&import(py, "traceback")?, "format_stack", ())?;
-    let stack: Vec<String> = stack.extract()?;
-    let text = format!("{text}; this one is at\n{}", stack.concat().trim_end());
+    let stack = call_method(intern!(py, ""), "join", (stack,))?;
+    let text = format!(
+        "{text}; this one is at\n{}",
+        stack.cast::<PyString>()?.to_string_lossy().trim_end()
+    );
     log(py, "cachannel", "warning", &text, None)
 }
 

@@ -4,6 +4,7 @@ use super::arguments::{element_count, optional_seconds, request_type, seconds};
 use super::chid::Chid;
 use super::wait::{make_room, wait_for};
 use crate::ca::batch::remaining;
+use crate::ca::bounds::Asked;
 use crate::ca::channel::Channel;
 use crate::ca::dbr::{Base, DbrType};
 use crate::ca::error::Error;
@@ -105,8 +106,8 @@ pub fn put<'py>(
     #[pyo3(from_py_with = optional_seconds)] timeout: Option<f64>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let deadline = optional_deadline(timeout)?;
-    let callback = Callback::optional(callback, user_args, false)?;
-    let handler = callback.as_ref().map(Callback::handler);
+    let handler =
+        Callback::optional(callback, user_args, false)?.map(|callback| callback.handler());
     let write = Write {
         chid,
         value,
@@ -120,9 +121,6 @@ pub fn put<'py>(
             .put_notify(dbr_type, count, bytes, Some(handler), None)
             .map(drop),
     })?;
-    if let (Some(callback), Some(chid), Ok(())) = (callback, chid, &sent) {
-        callback.hold(chid.as_any());
-    }
     status(py, sent)
 }
 
@@ -198,7 +196,7 @@ fn round_trip(
     let batch = channel.context().batch();
     let ticket = Some(batch.ticket());
     let sent = py.detach(|| {
-        channel.get(DbrType::ENUM, 1, None, ticket)?;
+        channel.get(Asked::exactly(DbrType::ENUM, 1), None, ticket)?;
         channel.context().flush()
     });
     match sent {

@@ -118,7 +118,12 @@ impl Context {
 
     /// The calling thread's `pend_io` waits no more for what is outstanding now.
     pub fn forget(&self, batches: &[Arc<Batch>]) {
-        BATCHES.with_borrow_mut(|own| own.retain(|(id, _)| *id != self.id));
+        BATCHES.with_borrow_mut(|all| {
+            if let Some(place) = all.iter().position(|(id, _)| *id == self.id) {
+                // Those of other threads may still be waited for there.
+                all.swap_remove(place).1.end();
+            }
+        });
         for batch in batches {
             batch.give_up();
         }
