@@ -17,11 +17,40 @@ pub struct Callback {
     call: Mutex<Option<Call>>,
     pub style: Style,
     pub use_numpy: bool,
+    /// The package's own, which does not hold its channel: nobody else has asked for it.
+    is_own: bool,
+}
+
+/// A function of the package itself as a callback: it goes with its channel, when nothing refers to that any more.
+#[pyclass(frozen, module = "cachannel._ca")]
+pub struct Own {
+    function: Py<PyAny>,
+}
+
+#[pymethods]
+impl Own {
+    #[new]
+    fn new(function: Py<PyAny>) -> Own {
+        Own { function }
+    }
+
+    #[pyo3(signature = (*args))]
+    fn __call__<'py>(&self, args: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+        call(self.function.bind(args.py()), args, None)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.function)
+    }
 }
 
 struct Call {
     function: Kept<PyAny>,
     user_args: Option<Kept<PyAny>>,
+    /// The channel's object. In C a channel lives until it is cleared, whoever remembers its id, and programs are written so:
+    /// their callbacks may be all that knows the channel. The collector is not shown this reference, so that it takes the
+    /// channel, and all that the callback refers to, for what somebody outside of Python holds.
+    channel: Option<Kept<PyAny>>,
 }
 
 impl Callback {
@@ -38,11 +67,15 @@ impl Callback {
             );
             return Err(bad_type(Status::BADFUNCPTR, detail));
         }
+        let own = function.cast_exact::<Own>().ok();
+        let function = own.map_or(function, |own| own.get().function.bind(function.py()));
         Ok(Arc::new(Callback {
             call: Mutex::new(Some(Call {
                 function: Kept::new(function.clone()),
                 user_args: user_args.cloned().map(Kept::new),
+                channel: None,
             })),
+            is_own: own.is_some(),
             style: if user_args.is_some() {
                 Style::Pv
             } else {
@@ -96,6 +129,31 @@ impl Callback {
         shown.unwrap_or_else(|| "a callback".to_owned())
     }
 
+    /// Holds the channel's object until it is let go; not where that has happened.
+    pub fn hold(&self, channel: &Bound<'_, PyAny>) {
+        if self.is_own {
+            return;
+        }
+        let kept = Kept::new(channel.clone());
+        let mut call = self.call.lock().unwrap_or_else(PoisonError::into_inner);
+        let unwanted = match &mut *call {
+            Some(call) => call.channel.replace(kept),
+            None => Some(kept),
+        };
+        drop(call);
+        unwanted
+            .into_iter()
+            .for_each(|kept| kept.release(channel.py()));
+    }
+
+    /// Holds the channel's object no longer; `true` where it did.
+    pub fn unhold(&self, py: Python<'_>) -> bool {
+        let mut call = self.call.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = call.as_mut().and_then(|call| call.channel.take());
+        drop(call);
+        held.map(|kept| kept.release(py)).is_some()
+    }
+
     /// Drops the function; a call under way goes on.
     pub fn let_go(&self, py: Python<'_>) {
         let call = self
@@ -106,6 +164,7 @@ impl Callback {
         if let Some(call) = call {
             call.function.release(py);
             call.user_args.into_iter().for_each(|args| args.release(py));
+            call.channel.into_iter().for_each(|kept| kept.release(py));
         }
     }
 
@@ -126,40 +185,22 @@ pub fn callback(handler: &Handler) -> Option<Arc<Callback>> {
     handler.clone().downcast::<Callback>().ok()
 }
 
-/// What a channel knows of its Python object.
-pub struct Owner {
-    /// Weak, so that a channel does not keep its object.
-    object: Kept<PyWeakrefReference>,
-    /// The same object while it has callbacks of module `ca`'s kind. In C a channel lives until it is cleared, whoever
-    /// remembers its id, and programs over `ca` are written so: a callback may be all that knows the channel.
-    pin: Mutex<Option<Kept<PyAny>>>,
-}
+/// What a channel knows of its Python object: weak, so that only callbacks keep that.
+pub struct Owner(Kept<PyWeakrefReference>);
 
 impl Owner {
     pub fn new(object: &Bound<'_, PyAny>) -> PyResult<Arc<Owner>> {
-        Ok(Arc::new(Owner {
-            object: Kept::new(PyWeakrefReference::new(object)?),
-            pin: Mutex::new(None),
-        }))
+        let weak = PyWeakrefReference::new(object)?;
+        Ok(Arc::new(Owner(Kept::new(weak))))
     }
-
-    pub fn pin(&self, py: Python<'_>, object: Option<&Bound<'_, PyAny>>) {
-        let object = object.cloned().map(Kept::new);
-        let mut pin = self.pin.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = std::mem::replace(&mut *pin, object);
-        drop(pin);
-        if let Some(old) = old {
-            old.release(py);
-        }
-    }
-}
-
-/// The owner of a channel.
-pub fn owner(channel: &Channel) -> Option<&Owner> {
-    channel.user().downcast_ref::<Owner>()
 }
 
 /// The Python object of a channel, while it lives.
 pub fn chid_of<'py>(py: Python<'py>, channel: &Channel) -> Option<Bound<'py, PyAny>> {
-    owner(channel)?.object.bound(py)?.upgrade()
+    channel
+        .user()
+        .downcast_ref::<Owner>()?
+        .0
+        .bound(py)?
+        .upgrade()
 }

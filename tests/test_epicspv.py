@@ -347,11 +347,12 @@ def test_beside_a_subscription_of_the_users(make_pv: MakePV) -> None:
     wait_for(lambda: updates[-1] == 13)
 
 
-def test_a_monitored_pv_that_is_dropped_is_cleared(prefix: str) -> None:
+def test_a_pv_that_is_monitored_no_more_goes_with_its_last_reference(prefix: str) -> None:
     def monitored() -> weakref.ref[Any]:
         pv = epicsPV(prefix + "fast")
         pv.setMonitor()
         wait_for(lambda: pv.callBack.monitorState == 2)
+        pv.clearMonitor()
         return weakref.ref(pv.callBack.chid)
 
     chid = monitored()

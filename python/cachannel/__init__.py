@@ -19,7 +19,7 @@ from . import _ca, _exit, _libca
 
 _libca.load()
 
-from . import _start, ca  # noqa: E402 (what follows needs libca)
+from . import _forgotten, _start, ca  # noqa: E402 (what follows needs libca)
 from ._ca import Recorder as Recorder  # noqa: E402
 from ._errors import CaChannelException  # noqa: E402
 from ._errors import CaChannelTypeError as CaChannelTypeError  # noqa: E402
@@ -40,4 +40,4 @@ _exit.install()
 
 _ca.prepare_with(_start.prepare)
 # Registered early, so that it runs late: what a program does at its exit may still use channels.
-atexit.register(_ca.shutdown)
+atexit.register(_forgotten.shutdown)

@@ -47,8 +47,8 @@ class Motion:
 
     def watch(self, dmov: CaChannel) -> None:
         """Subscribes to DMOV."""
-        dmov.change_connection_event(self._connection_changed)
-        dmov.add_masked_array_event(None, None, DBE_VALUE, self._updated)
+        dmov.change_connection_event(_ca.Own(self._connection_changed))
+        dmov.add_masked_array_event(None, None, DBE_VALUE, _ca.Own(self._updated))
         dmov.flush_io()
 
     def _updated(self, epics_args: dict[str, Any], user_args: tuple[Any, ...]) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from . import ca
+from . import _ca, ca
 from ._constants import CA_OP_CONN_UP, ECA_DISCONN, ECA_PUTFAIL, ECA_TIMEOUT
 from ._enums import CA_OP
 from ._errors import CaChannelException
@@ -58,7 +58,7 @@ class SetMode:
         self._motor = motor
         self._owed = threading.Event()
         """Set while the way back into USE mode is not known to have been taken."""
-        channel.change_connection_event(_reconnected, self._owed)
+        channel.change_connection_event(_ca.Own(_reconnected), self._owed)
 
     @contextmanager
     def __call__(self) -> Iterator[None]:

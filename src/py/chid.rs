@@ -5,9 +5,8 @@ use super::context::current;
 use crate::ca::channel::Channel;
 use crate::ca::error::Error;
 use crate::ca::status::Status;
-use crate::callback::{Callback, Owner, owner};
+use crate::callback::{Callback, Owner};
 use crate::calls::{getattr, repr, setattr};
-use crate::convert::Style;
 use crate::convert::names::names;
 use crate::errors::{bad_type, eca, outcome, status};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -16,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// A channel. Dropping the last reference clears it.
+/// A channel. Dropping the last reference clears it; callbacks hold one until they are gone.
 #[pyclass(frozen, weakref, name = "chid", module = "cachannel.ca")]
 pub struct Chid {
     channel: OnceLock<Arc<Channel>>,
@@ -35,10 +34,6 @@ impl Callbacks {
         let rest = [&self.connection, &self.access].into_iter().flatten();
         rest.chain(&self.subscriptions)
     }
-
-    fn keep_alive(&self) -> bool {
-        self.all().any(|callback| callback.style == Style::Plain)
-    }
 }
 
 impl Chid {
@@ -52,39 +47,52 @@ impl Chid {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the callbacks, and keeps the object alive as long as there are some of module `ca`'s kind. What is put
-    /// out is returned, to be dropped when the lock is free.
-    fn change<T>(this: &Bound<'_, Chid>, change: impl FnOnce(&mut Callbacks) -> T) -> T {
+    /// A callback that was put into its place holds the channel, unless that has been closed meanwhile, or it itself let go.
+    fn hold(this: &Bound<'_, Chid>, callback: &Callback) {
+        callback.hold(this.as_any());
         let chid = this.get();
-        let (changed, wanted) = {
-            let mut callbacks = chid.callbacks();
-            let changed = change(&mut callbacks);
-            (changed, callbacks.keep_alive())
-        };
-        if let Some(channel) = chid.channel.get()
-            && let Some(owner) = owner(channel)
-        {
-            owner.pin(
-                this.py(),
-                (wanted && !channel.is_closed()).then_some(this.as_any()),
-            );
+        if chid.channel.get().is_none_or(|channel| channel.is_closed()) {
+            chid.let_go(this.py());
         }
-        changed
+    }
+
+    /// Puts a handler into its place, and lets the one before go.
+    fn replace(
+        this: &Bound<'_, Chid>,
+        handler: Option<Arc<Callback>>,
+        place: impl FnOnce(&mut Callbacks) -> &mut Option<Arc<Callback>>,
+    ) {
+        let new = handler.clone();
+        let old = std::mem::replace(place(&mut this.get().callbacks()), handler);
+        if let Some(callback) = new {
+            Chid::hold(this, &callback);
+        }
+        old.inspect(|old| old.let_go(this.py()));
     }
 
     pub fn add_subscription(this: &Bound<'_, Chid>, callback: Arc<Callback>) {
-        Chid::change(this, |callbacks| callbacks.subscriptions.push(callback));
+        this.get().callbacks().subscriptions.push(callback.clone());
+        Chid::hold(this, &callback);
     }
 
-    pub fn remove_subscription(this: &Bound<'_, Chid>, callback: &Arc<Callback>) {
-        Chid::change(this, |callbacks| {
-            let subscriptions = &mut callbacks.subscriptions;
-            subscriptions.retain(|c| !Arc::ptr_eq(c, callback));
-        });
+    pub fn remove_subscription(&self, py: Python<'_>, callback: &Arc<Callback>) {
+        let others = |c: &Arc<Callback>| !Arc::ptr_eq(c, callback);
+        self.callbacks().subscriptions.retain(others);
+        callback.let_go(py);
+    }
+
+    /// The callbacks by kind: of the connection, of the access rights, of subscriptions.
+    pub fn all_callbacks(&self) -> [Vec<Arc<Callback>>; 3] {
+        let callbacks = self.callbacks();
+        [
+            callbacks.connection.iter().cloned().collect(),
+            callbacks.access.iter().cloned().collect(),
+            callbacks.subscriptions.clone(),
+        ]
     }
 
     /// Lets go of all callbacks, so that what they refer to is free.
-    fn let_go(&self, py: Python<'_>) {
+    pub fn let_go(&self, py: Python<'_>) {
         let callbacks = std::mem::take(&mut *self.callbacks());
         callbacks.all().for_each(|callback| callback.let_go(py));
     }
@@ -153,8 +161,9 @@ pub fn pv_name(name: &Bound<'_, PyAny>) -> PyResult<String> {
 /// CONN_DOWN) whenever the connection changes; without one, `pend_io` waits for the first connection. `priority`: 0 to 99.
 ///
 /// Returns `(ECA, chid)`; the chid is None where the status is not NORMAL: BADSTR for an empty name or one with NUL,
-/// STRTOBIG for a longer one, BADPRIORITY. The channel is cleared when the last reference to the chid goes; as long as it
-/// has callbacks it lives on until `clear_channel`.
+/// STRTOBIG for a longer one, BADPRIORITY. The channel is cleared when the last reference to the chid goes. A callback
+/// of it, a subscription's, a handler's or a request's, holds one: until `clear_channel`, `clear_subscription`, None in the
+/// handler's place, the answer.
 #[pyfunction]
 #[pyo3(signature = (name, callback=None, priority=0, *, user_args=None))]
 pub fn create_channel<'py>(
@@ -214,7 +223,7 @@ fn search<'py>(
     )?;
     hold(&chid)?;
     let owner = Owner::new(chid.as_any())?;
-    let handler = callback.map(|callback| callback.handler());
+    let handler = callback.as_ref().map(Callback::handler);
     let priority = u32::try_from(priority).unwrap_or(u32::MAX);
     let object = chid.get();
     let announce = |channel: &Arc<Channel>| {
@@ -223,7 +232,9 @@ fn search<'py>(
     };
     let made = py.detach(|| Channel::create(&context, &name, priority, owner, handler, announce));
     Ok(made.map(|_| {
-        Chid::change(&chid, |_| ());
+        if let Some(callback) = callback {
+            Chid::hold(&chid, &callback);
+        }
         chid
     }))
 }
@@ -246,7 +257,6 @@ pub fn clear_channel<'py>(
     };
     let cleared = py.detach(|| !channel.is_closed() && channel.clear());
     chid.get().let_go(py);
-    Chid::change(chid, |_| ());
     eca(
         py,
         if cleared {
@@ -276,8 +286,7 @@ pub fn change_connection_event<'py>(
     let channel = chid.get().channel();
     let set = channel.and_then(|c| py.detach(|| c.set_connection_handler(handler)));
     if set.is_ok() {
-        let old = Chid::change(chid, |c| std::mem::replace(&mut c.connection, callback));
-        old.inspect(|old| old.let_go(py));
+        Chid::replace(chid, callback, |callbacks| &mut callbacks.connection);
     }
     status(py, set)
 }
@@ -302,8 +311,7 @@ pub fn replace_access_rights_event<'py>(
     let channel = chid.get().channel();
     let set = channel.and_then(|c| py.detach(|| c.set_access_handler(handler)));
     if set.is_ok() {
-        let old = Chid::change(chid, |c| std::mem::replace(&mut c.access, callback));
-        old.inspect(|old| old.let_go(py));
+        Chid::replace(chid, callback, |callbacks| &mut callbacks.access);
     }
     status(py, set)
 }

@@ -1,12 +1,14 @@
 //! Contexts for Python's threads: which one a thread is in, their dispatchers, and their end.
 
 use super::arguments::whole;
+use super::chid::Chid;
+use super::forgotten::forgotten;
 use crate::ca::channel::Channel;
 use crate::ca::context::{Context, End};
 use crate::ca::error::{Error, Result};
 use crate::ca::fork::PerProcess;
 use crate::ca::status::Status;
-use crate::callback::{Callback, owner};
+use crate::callback::{Callback, chid_of};
 use crate::calls::{call, call_method, getattr, import};
 use crate::convert::names::names;
 use crate::errors::{eca, status, truth};
@@ -193,8 +195,13 @@ fn run_dispatcher(py: Python<'_>, context: &Bound<'_, PyContext>) {
 }
 
 /// Stops the delivery of contexts' events, then ends the contexts; each in bounded time, all at once. Ctrl-C shortens the
-/// waits, not the end, and is returned.
-fn finish(py: Python<'_>, dispatchers: &[Dispatcher], patience: Duration) -> Option<PyErr> {
+/// waits, not the end, and is returned. `stopped` gets the channels when nothing is delivered any more.
+fn finish(
+    py: Python<'_>,
+    dispatchers: &[Dispatcher],
+    patience: Duration,
+    stopped: impl FnOnce(&[Arc<Channel>]),
+) -> Option<PyErr> {
     let contexts = || dispatchers.iter().map(|dispatcher| &dispatcher.context);
     py.detach(|| contexts().for_each(|context| context.queue.stop()));
     let mut signals = Signals::default();
@@ -210,23 +217,29 @@ fn finish(py: Python<'_>, dispatchers: &[Dispatcher], patience: Duration) -> Opt
         }
     }
     let channels: Vec<Arc<Channel>> = contexts().flat_map(|context| context.channels()).collect();
+    stopped(&channels);
     py.detach(|| {
         let begun: Vec<End> = contexts().filter_map(|c| c.begin_end(patience)).collect();
         for end in begun {
             end.wait(&mut || signals.check());
         }
     });
-    // Nothing comes for them any more: what kept their objects for callbacks may go.
-    let owners = channels.iter().filter_map(|channel| owner(channel));
-    owners.for_each(|owner| owner.pin(py, None));
-    drop(channels);
+    // Nothing comes for them any more: their callbacks may go, and their objects with these.
+    for channel in channels {
+        if let Some(object) = chid_of(py, &channel)
+            && let Ok(chid) = object.cast::<Chid>()
+        {
+            chid.get().let_go(py);
+        }
+    }
     release_dropped(py);
     signals.raised
 }
 
-/// Ends all contexts, at exit, each step in bounded time. Afterwards every call gives ECA_NOCACTX.
+/// Ends all contexts, at exit, each step in bounded time. Afterwards every call gives ECA_NOCACTX. Returns, where
+/// `look_for_forgotten`, the names of the channels that only their callbacks have kept, with what these are.
 #[pyfunction]
-pub fn shutdown(py: Python<'_>) {
+pub fn shutdown(py: Python<'_>, look_for_forgotten: bool) -> PyResult<Vec<String>> {
     start_exit();
     let dispatchers = {
         let contexts = CONTEXTS.get().lock_py_attached(py);
@@ -234,9 +247,16 @@ pub fn shutdown(py: Python<'_>) {
         contexts.shared = None;
         std::mem::take(&mut contexts.dispatchers)
     };
-    if let Some(error) = finish(py, &dispatchers, EXIT_PATIENCE) {
+    let mut found = Ok(Vec::new());
+    let raised = finish(py, &dispatchers, EXIT_PATIENCE, |channels| {
+        if look_for_forgotten {
+            found = forgotten(py, channels);
+        }
+    });
+    if let Some(error) = raised {
         error.write_unraisable(py, None);
     }
+    found
 }
 
 /// Makes a context for the calling thread (ca_context_create).
@@ -289,7 +309,8 @@ pub fn destroy_context(py: Python<'_>) -> PyResult<()> {
         let place = dispatchers.position(|d| Arc::ptr_eq(&d.context, &context));
         place.map(|place| contexts.dispatchers.swap_remove(place))
     };
-    let raised = dispatcher.and_then(|dispatcher| finish(py, &[dispatcher], DESTROY_PATIENCE));
+    let raised =
+        dispatcher.and_then(|dispatcher| finish(py, &[dispatcher], DESTROY_PATIENCE, |_| {}));
     raised.map_or(Ok(()), Err)
 }
 

@@ -4,6 +4,7 @@ pub mod arguments;
 pub mod channel;
 pub mod chid;
 pub mod context;
+pub mod forgotten;
 pub mod groups;
 pub mod info;
 pub mod members;

@@ -151,6 +151,9 @@ impl<'py> Read<'_, 'py> {
         let handler = callback.map(Callback::handler);
         let started = self.begin(channel, handler, None, ticket)?;
         let (status, request) = outcome(started)?;
+        if let Some(callback) = callback.filter(|_| request.is_some()) {
+            callback.hold(chid.as_any());
+        }
         let value = request
             .filter(|_| callback.is_none())
             .map(|request| DBRValue::new(request, self.use_numpy, self.style));

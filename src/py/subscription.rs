@@ -128,8 +128,7 @@ pub fn clear_subscription<'py>(
     let evid = evid.get();
     let cleared = py.detach(|| evid.subscription.clear());
     if let Some(callback) = callback(&evid.subscription.handler) {
-        Chid::remove_subscription(evid.chid.bind(py), &callback);
-        callback.let_go(py);
+        evid.chid.get().remove_subscription(py, &callback);
     }
     status(py, cleared)
 }

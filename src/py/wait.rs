@@ -12,9 +12,7 @@ use crate::calls::{call_method, import};
 use crate::dispatch::{Pumped, delivers_while_waiting, log, pump};
 use crate::errors::{after_wait, deadline, eca, outcome, status, truth};
 use crate::thread_state::{Signals, in_callback, waits_in_vain};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -278,11 +276,8 @@ fn warn_of_loop(py: Python<'_>) -> PyResult<()> {
     let text = "pend_event and poll do not wait in a callback, where they return ECA_EVDISALLOW: a loop in a callback that waits \
                 for another callback does not end, as that runs only when this one has returned";
     let stack = call_method(&import(py, "traceback")?, "format_stack", ())?;
-    let stack = call_method(intern!(py, ""), "join", (stack,))?;
-    let text = format!(
-        "{text}; this one is at\n{}",
-        stack.cast::<PyString>()?.to_string_lossy().trim_end()
-    );
+    let stack: Vec<String> = stack.extract()?;
+    let text = format!("{text}; this one is at\n{}", stack.concat().trim_end());
     log(py, "cachannel", "warning", &text, None)
 }
 

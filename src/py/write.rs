@@ -106,8 +106,8 @@ pub fn put<'py>(
     #[pyo3(from_py_with = optional_seconds)] timeout: Option<f64>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let deadline = optional_deadline(timeout)?;
-    let handler =
-        Callback::optional(callback, user_args, false)?.map(|callback| callback.handler());
+    let callback = Callback::optional(callback, user_args, false)?;
+    let handler = callback.as_ref().map(Callback::handler);
     let write = Write {
         chid,
         value,
@@ -121,6 +121,9 @@ pub fn put<'py>(
             .put_notify(dbr_type, count, bytes, Some(handler), None)
             .map(drop),
     })?;
+    if let (Some(callback), Some(chid), Ok(())) = (callback, chid, &sent) {
+        callback.hold(chid.as_any());
+    }
     status(py, sent)
 }
 

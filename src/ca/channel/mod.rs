@@ -262,6 +262,15 @@ impl Channel {
         lock(&self.subscriptions).retain(|other| !Arc::ptr_eq(other, subscription));
     }
 
+    /// The callbacks of its requests that are not answered yet.
+    pub fn handlers_in_flight(&self) -> Vec<Handler> {
+        let requests = lock(&self.requests);
+        requests
+            .iter()
+            .filter_map(|request| request.handler.clone())
+            .collect()
+    }
+
     pub(super) fn finish(&self, request: &Request) -> Option<Arc<Request>> {
         lock(&self.requests).remove(request)
     }

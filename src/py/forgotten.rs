@@ -1,0 +1,63 @@
+//! Channels that nothing in the program refers to any more but their own callbacks.
+
+use super::chid::Chid;
+use crate::ca::channel::Channel;
+use crate::callback::{Callback, callback, chid_of};
+use crate::calls::{call_method, import};
+use pyo3::prelude::*;
+use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
+use std::sync::Arc;
+
+/// One for each kind of callback, and for several of them.
+const KINDS: [(&str, &str); 4] = [
+    ("a connection callback", ""),
+    ("an access rights callback", ""),
+    ("a subscription", "subscriptions"),
+    ("a request with a callback", "requests with a callback"),
+];
+
+/// What a channel's callbacks are, in words, and the channel's object, which they hold no more; `None` where none did.
+fn freed<'py>(
+    py: Python<'py>,
+    channel: &Channel,
+) -> PyResult<Option<(String, Bound<'py, PyWeakrefReference>)>> {
+    let Some(object) = chid_of(py, channel) else {
+        return Ok(None);
+    };
+    let [connection, access, subscriptions] = object.cast::<Chid>()?.get().all_callbacks();
+    let asked = channel.handlers_in_flight();
+    let requests = asked.iter().filter_map(callback).collect();
+    let mut shown = Vec::new();
+    let all: [Vec<Arc<Callback>>; 4] = [connection, access, subscriptions, requests];
+    for (callbacks, (one, more)) in all.iter().zip(KINDS) {
+        match callbacks.iter().filter(|one| one.unhold(py)).count() {
+            0 => {}
+            1 => shown.push(one.to_owned()),
+            count => shown.push(format!("{count} {more}")),
+        }
+    }
+    if shown.is_empty() {
+        return Ok(None);
+    }
+    let text = format!("{} ({})", channel.name(), shown.join(", "));
+    Ok(Some((text, PyWeakrefReference::new(&object)?)))
+}
+
+/// The channels that only their callbacks have kept, each with what these are. It is for the end, when no callback is called
+/// any more: afterwards they hold nothing.
+pub fn forgotten(py: Python<'_>, channels: &[Arc<Channel>]) -> PyResult<Vec<String>> {
+    let mut suspects = Vec::new();
+    for channel in channels {
+        suspects.extend(freed(py, channel)?);
+    }
+    if !suspects.is_empty() {
+        // A callback may refer to its channel in turn.
+        call_method(&import(py, "gc")?, "collect", ())?;
+    }
+    let gone = |(text, object): (String, Bound<'_, PyWeakrefReference>)| {
+        object.upgrade().is_none().then_some(text)
+    };
+    let mut names: Vec<String> = suspects.into_iter().filter_map(gone).collect();
+    names.sort_unstable();
+    Ok(names)
+}
