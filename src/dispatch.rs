@@ -4,7 +4,7 @@ use crate::ca::batch::{Batch, remaining};
 use crate::ca::channel::Channel;
 use crate::ca::context::Context;
 use crate::ca::dbr::DbrType;
-use crate::ca::event::{Answer, Event, Exception};
+use crate::ca::event::{Answer, Event, Exception, Handler};
 use crate::ca::queue::{Delivery, Wake};
 use crate::ca::request::{Op, Request};
 use crate::ca::status::Status;
@@ -156,9 +156,10 @@ fn call(py: Python<'_>, context: &Context, event: &Event) -> PyResult<()> {
         Event::Connection { channel, up } => connection(py, channel, *up),
         Event::AccessRights {
             channel,
+            handler,
             read,
             write,
-        } => access_rights(py, channel, *read, *write),
+        } => access_rights(py, channel, handler, *read, *write),
         Event::Exception(exception) => self::exception(py, context, exception),
         Event::Message(text) => message(py, context, text),
         Event::Warning(text) => log(py, "cachannel", "warning", text, None),
@@ -278,8 +279,38 @@ fn connection(py: Python<'_>, channel: &Arc<Channel>, up: bool) -> PyResult<()> 
     callback.call(args.into_any())
 }
 
-fn access_rights(py: Python<'_>, channel: &Arc<Channel>, read: bool, write: bool) -> PyResult<()> {
-    let Some(callback) = channel.access_handler().as_ref().and_then(callback) else {
+/// Tells an access rights handler of the rights in the thread that has just set it. What it raises is reported; what is to
+/// end whatever goes on is returned.
+pub fn tell_rights(
+    py: Python<'_>,
+    channel: &Arc<Channel>,
+    handler: &Handler,
+    (read, write): (bool, bool),
+) -> PyResult<()> {
+    let event = Event::AccessRights {
+        channel: channel.clone(),
+        handler: handler.clone(),
+        read,
+        write,
+    };
+    match access_rights(py, channel, handler, read, write) {
+        Err(error) if interrupts(py, &error) => Err(error),
+        Err(error) => {
+            report(py, &event, error);
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+fn access_rights(
+    py: Python<'_>,
+    channel: &Arc<Channel>,
+    handler: &Handler,
+    read: bool,
+    write: bool,
+) -> PyResult<()> {
+    let Some(callback) = callback(handler) else {
         return Ok(());
     };
     let Some(chid) = chid_of(py, channel).filter(|_| !channel.is_closed()) else {
@@ -350,15 +381,22 @@ fn report(py: Python<'_>, event: &Event, error: PyErr) {
             "connection",
             channel.connection_handler(),
         ),
-        Event::AccessRights { channel, .. } => (
+        Event::AccessRights {
+            channel, handler, ..
+        } => (
             Some(channel.clone()),
             "access rights",
-            channel.access_handler(),
+            Some(handler.clone()),
         ),
         Event::Exception(exception) => (exception.channel.clone(), "exception", None),
         Event::Message(_) | Event::Warning(_) => (None, "printf", None),
     };
-    let mut text = format!("exception in a {kind} callback");
+    let article = if kind.starts_with(['a', 'e']) {
+        "an"
+    } else {
+        "a"
+    };
+    let mut text = format!("exception in {article} {kind} callback");
     if let Some(pv) = pv {
         text.push_str(&format!(" of {}", pv.name()));
     }

@@ -283,7 +283,7 @@ DOCTESTS = {
         >>> chan.searchw()
         >>> def accessCB(epicsArgs, _):
         ...     print('read:', epicsArgs['read_access'], 'write:', epicsArgs['write_access'])
-        >>> chan.replace_access_rights_event(accessCB); status = chan.pend_event(0.5)
+        >>> chan.replace_access_rights_event(accessCB)
         read: True write: True
         >>> chan.replace_access_rights_event() # clear the callback
         """,

@@ -42,7 +42,7 @@ KINDS = {
     "put": "channel.array_put_callback(5, None, None, callback)",
     "monitor": "channel.add_masked_array_event(None, None, None, callback)",
     "connection": "channel.search_and_connect(None, callback)",
-    "access rights": "channel.replace_access_rights_event(callback)",
+    "access rights": "channel.search(); channel.replace_access_rights_event(callback)",
     "exception": "CaChannel.add_exception_event(callback); enum.array_put('Nonsense')",
 }
 

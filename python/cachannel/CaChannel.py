@@ -196,7 +196,9 @@ class CaChannel(_ca.Transfers):
     ) -> None:
         """Has changes of the access rights given to ``callback(epics_args, user_args)``.
 
-        It is called at once where the channel is connected, then whenever it connects and whenever the rights change.
+        Where the channel is connected, this thread calls it before this returns; then it is called whenever the channel
+        connects, just before the connection callback, whenever it disconnects, just after that, with False and False, and
+        whenever the rights change.
         ``epics_args`` is a dict: chid, read_access, write_access (bool). Anything that is not callable removes the
         callback. See ca_replace_access_rights_event.
         """

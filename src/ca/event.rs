@@ -132,6 +132,7 @@ pub enum Event {
     },
     AccessRights {
         channel: Arc<Channel>,
+        handler: Handler,
         read: bool,
         write: bool,
     },

@@ -80,14 +80,8 @@ pub unsafe extern "C" fn connection(args: connection_handler_args) {
             let channel = channel.clone();
             context.queue.push(Event::Connection { channel, up });
         }
-        if let Some((read, write)) = rights
-            && channel.access_at_connection(read, write)
-        {
-            context.queue.push(Event::AccessRights {
-                channel,
-                read,
-                write,
-            });
+        if let Some((read, write)) = rights {
+            channel.access_at_connection(read, write);
         }
     });
 }
@@ -98,15 +92,7 @@ pub unsafe extern "C" fn access_rights(args: access_rights_handler_args) {
         let Some(channel) = (unsafe { channel(args.chid) }) else {
             return;
         };
-        let (read, write) = (args.ar.read_access() != 0, args.ar.write_access() != 0);
-        if channel.access_changed(read, write) {
-            let context = channel.context().clone();
-            context.queue.push(Event::AccessRights {
-                channel,
-                read,
-                write,
-            });
-        }
+        channel.access_changed(args.ar.read_access() != 0, args.ar.write_access() != 0);
     });
 }
 

@@ -8,6 +8,7 @@ use crate::ca::status::Status;
 use crate::callback::{Callback, Owner};
 use crate::calls::{getattr, repr, setattr};
 use crate::convert::names::names;
+use crate::dispatch::tell_rights;
 use crate::errors::{bad_type, eca, outcome, status};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -293,8 +294,8 @@ pub fn change_connection_event<'py>(
 
 /// Replaces a channel's access rights callback; None removes it (ca_replace_access_rights_event).
 ///
-/// It is called with a dict `chid`, `read_access`, `write_access` (bool): at once where the channel is connected, then
-/// whenever it connects and whenever the rights change.
+/// It is called with a dict `chid`, `read_access`, `write_access` (bool): where the channel is connected, by this thread before
+/// this returns; then whenever it connects, disconnects (False, False), and whenever the rights change.
 #[pyfunction]
 #[pyo3(signature = (chid, callback=None, *, user_args=None))]
 pub fn replace_access_rights_event<'py>(
@@ -308,10 +309,18 @@ pub fn replace_access_rights_event<'py>(
         return eca(py, Status::BADCHID);
     };
     let handler = callback.as_ref().map(Callback::handler);
-    let channel = chid.get().channel();
-    let set = channel.and_then(|c| py.detach(|| c.set_access_handler(handler)));
+    let channel = match chid.get().channel() {
+        Ok(channel) => channel,
+        Err(error) => return eca(py, error.status),
+    };
+    let set = py.detach(|| channel.set_access_handler(handler.clone()));
     if set.is_ok() {
         Chid::replace(chid, callback, |callbacks| &mut callbacks.access);
+    }
+    if let (Ok(Some(rights)), Some(handler)) = (&set, &handler) {
+        let told = tell_rights(py, channel, handler, *rights);
+        py.detach(|| channel.rights_told(handler));
+        told?;
     }
     status(py, set)
 }

@@ -5,6 +5,7 @@ mod end;
 mod link;
 mod pass;
 
+use access::Access;
 use link::{Connection, NOT_CONNECTED};
 
 pub(super) use link::Link;
@@ -55,7 +56,7 @@ pub struct Channel {
     /// What the layer above wants to find again by a channel.
     user: Handler,
     connection: Mutex<Connection>,
-    access_handler: Mutex<Option<Handler>>,
+    access: Mutex<Access>,
     pub(super) requests: Mutex<InFlight>,
     pub(super) subscriptions: Mutex<Vec<Arc<Subscription>>>,
     /// The groups that it is in, until libca has forgotten it.
@@ -97,7 +98,7 @@ impl Channel {
             native_type: AtomicI32::new(NOT_CONNECTED),
             element_count: AtomicUsize::new(0),
             connection: Mutex::new(Connection::new(handler, ticket)),
-            access_handler: Mutex::default(),
+            access: Mutex::default(),
             may_be_read: AtomicBool::new(false),
             may_be_written: AtomicBool::new(false),
             requests: Mutex::default(),
