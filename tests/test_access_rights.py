@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from functools import partial
 from typing import Any
 
 import pytest
@@ -91,13 +92,16 @@ def test_changes_meanwhile_come_later_and_in_order(connect: Connect) -> None:
     switch, chid = connect("rights"), connect("guarded")
     told: list[Any] = []
 
+    def has_write_access(wanted: bool) -> bool:
+        return ca.write_access(chid) is wanted
+
     def changed(args: dict[str, Any]) -> None:
         told.append(args["write_access"])
         if len(told) == 1:
             for value in (0, 1, 0):
                 assert ca.put(switch, value) == ca.ECA_NORMAL
                 ca.flush_io()
-                wait_for(lambda: ca.write_access(chid) == bool(value))
+                wait_for(partial(has_write_access, bool(value)))
             ca.poll()  # whatever is due has come
             told.append("returns")
 

@@ -197,8 +197,8 @@ class CaChannel(_ca.Transfers):
         """Has changes of the access rights given to ``callback(epics_args, user_args)``.
 
         Where the channel is connected, this thread calls it before this returns; then it is called whenever the channel
-        connects, just before the connection callback, whenever it disconnects, just after that, with False and False, and
-        whenever the rights change.
+        connects, just before the connection callback, whenever it disconnects, just after that, with False and False,
+        and whenever the rights change.
         ``epics_args`` is a dict: chid, read_access, write_access (bool). Anything that is not callable removes the
         callback. See ca_replace_access_rights_event.
         """

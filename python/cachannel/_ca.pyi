@@ -59,7 +59,10 @@ __all__ = [
 
 @final
 class chid:
-    """A channel. Dropping the last reference clears it."""
+    """A channel. Dropping the last reference clears it; callbacks hold one until they are gone."""
+
+    def __copy__(self) -> Self: ...
+    def __reduce__(self) -> tuple[type[str], tuple[str]]: ...
 
 @final
 class evid:

@@ -13,7 +13,7 @@ use crate::errors::{bad_type, eca, outcome, status};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBytes, PyString, PyType};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A channel. Dropping the last reference clears it; callbacks hold one until they are gone.
@@ -120,6 +120,16 @@ impl Chid {
             channel.name(),
             getattr(&state, "name")?
         ))
+    }
+
+    /// Pickled, and copied with what it is in, it is its name: a channel belongs to its process.
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyType>, (String,))> {
+        let name = self.channel()?.name().to_owned();
+        Ok((py.get_type::<PyString>(), (name,)))
+    }
+
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
