@@ -77,7 +77,7 @@ def test_a_field_that_the_record_has_not(way: str, prefix: str) -> None:
 
 def test_a_filter_that_the_server_does_not_take(prefix: str) -> None:
     name = prefix + 'catest.VAL{"nosuch":{}}'
-    assert text("searchw", name).endswith(f'{prefix}catest is there, but it does not take VAL{{"nosuch":{{}}}}')
+    assert text("searchw", name).endswith(f'{prefix}catest is there, but does not take VAL{{"nosuch":{{}}}}')
 
 
 def test_a_field_of_a_record_that_is_not_there() -> None:

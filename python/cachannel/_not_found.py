@@ -42,9 +42,8 @@ def _parts(name: str) -> tuple[str, str]:
 def _hint(name: str, records: set[str]) -> str:
     record, field = _parts(name)
     if record in records:
-        return (
-            f"{record} is there, but it does not take {field}" if "{" in field else f"{record} has no field {field!r}"
-        )
+        # A field may have a filter behind it.
+        return f"{record} is there, but does not take {field}" if "{" in field else f"{record} has no field {field!r}"
     if any(map(str.isspace, name)):
         return "there is white space in the name"
     return f"is the name right, and does its IOC run? python -m cachannel {name} tells more"
