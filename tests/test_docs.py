@@ -119,7 +119,7 @@ def test_every_public_name_is_documented() -> None:
         "constants": [*_enums.__all__, *in_constants],
         "epicsPV": [*at_home(epicsPV), *(f"epicsPV.{name}" for name in members(epicsPV.epicsPV))],
         "epicsMotor": [*at_home(epicsMotor), *members(epicsMotor.epicsMotor)],
-        "util": [*at_home(util), "CaNothing", "Monitor", "MonitorCallback", "_channels_"],
+        "util": [*at_home(util), "CaNothing", "Monitor", "MonitorCallback", "MonitorConnectionCallback", "_channels_"],
     }
 
     def is_documented(page: str, name: str) -> bool:

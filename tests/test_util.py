@@ -212,7 +212,7 @@ def test_a_refused_write_raises(prefix: str) -> None:
     assert (raised.value.status, raised.value.pvname) == (ca.ECA_NORDACCESS, prefix + "hidden")
 
 
-@pytest.mark.parametrize("function", [caget, cainfo, camonitor, lambda name, **kw: caput(name, 1, **kw)])
+@pytest.mark.parametrize("function", [caget, cainfo, lambda name, **kw: caput(name, 1, **kw)])
 def test_a_pv_that_is_not_there(monkeypatch: pytest.MonkeyPatch, function: Any) -> None:
     monkeypatch.setattr(CaChannel, "ca_timeout", 0.1)
     began = time.monotonic()

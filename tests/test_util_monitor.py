@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cachannel import CaChannel, CaChannelException, CaChannelTypeError, _monitors, ca
+from cachannel import CaChannel, CaChannelException, CaChannelTypeError, _connections, _monitors, ca
 from cachannel._connections import connect
 from cachannel._enums import DBF
 from cachannel.util import CaNothing, Monitor, caget, camonitor, caput
@@ -212,7 +212,8 @@ def test_as_string(prefix: str, name: str, value: Any, text: Any, capsys: pytest
         return printed.endswith("\n")
 
     wait_for(is_printed)
-    assert printed.split(" ", 3)[3] == f"{text}\n"
+    # What has an alarm ends with it.
+    assert re.fullmatch(rf"{re.escape(str(text))}( STATE MINOR| UDF INVALID)?\n", printed.split(" ", 3)[3])
 
 
 def test_states_that_change(prefix: str) -> None:
@@ -247,23 +248,113 @@ def test_times(stamp: tuple[int, int], text: str, monkeypatch: pytest.MonkeyPatc
         time.tzset()
 
 
-def test_a_failure(prefix: str) -> None:
+def test_a_bad_name_does_not_stop_the_others(prefix: str) -> None:
     calls: Calls = []
-    names = [prefix + "calong", MISSING]
-    with pytest.raises(CaChannelException) as raised:
-        camonitor(names, callback=collect(calls), timeout=0.2)
-    assert (raised.value.status, raised.value.pvname) == (ca.ECA_TIMEOUT, MISSING)
-    assert not _monitors._monitors
-    monitor, missing = camonitor(names, callback=collect(calls), timeout=0.2, throw=False)
+    names = [prefix + "calong", "", prefix + "catest"]
+    with pytest.raises(CaChannelException, match="a PV name must not be empty"):
+        camonitor(names, callback=collect(calls))
+    wait_for(lambda: {ca.name(call["chid"]) for call in calls} == {names[0], names[2]})
+    number = len(calls)
+    monitor, nothing, other = camonitor(names, callback=collect(calls), throw=False)
     assert isinstance(monitor, Monitor)
-    assert isinstance(missing, CaNothing)
-    wait_for(lambda: calls)
+    assert isinstance(other, Monitor)
+    assert isinstance(nothing, CaNothing)
+    assert nothing.status == ca.ECA_BADSTR
+    wait_for(lambda: len(calls) >= number + 2)
     with pytest.raises(CaChannelException):
         camonitor(prefix + "calong", callback=collect(calls), count=-1)
     number = len(calls)
     # The one before goes on.
     caput(prefix + "calong", caget(prefix + "calong") + 1, wait=True)
     wait_for(lambda: len(calls) == number + 1)
+
+
+def test_a_pv_that_is_not_there_does_not_stop_the_others(prefix: str, caplog: pytest.LogCaptureFixture) -> None:
+    calls: Calls = []
+    names = [MISSING, prefix + "calong"]
+    missing, monitor = camonitor(names, callback=collect(calls), timeout=0.2, add=True)
+    assert isinstance(missing, Monitor)
+    assert isinstance(monitor, Monitor)
+    wait_for(lambda: calls)
+    # Nobody would know of it otherwise.
+    (told,) = [record for record in caplog.records if record.name == "cachannel"]
+    assert told.levelname == "WARNING"
+    assert told.getMessage().startswith(f"{MISSING}: no server answered within 0.2 s: is the name right")
+    assert camonitor(MISSING, callback=collect(calls), timeout=0.2) is None
+    # Its search ends with it.
+    chid = _monitors._monitors[missing._key][0]._chid
+    camonitor(MISSING, callback=())
+    assert ca.state(chid) == ca.cs_closed
+
+
+def test_the_function_where_as_string_is(prefix: str, capsys: pytest.CaptureFixture[str]) -> None:
+    calls: Calls = []
+    assert camonitor(prefix + "cabo", collect(calls)) is None
+    wait_for(lambda: calls)
+    assert calls[0]["pv_value"] in (0, 1)
+    assert capsys.readouterr().out == ""
+    with pytest.raises(CaChannelTypeError):
+        camonitor(prefix + "cabo", collect(calls), callback=collect(calls))
+    with pytest.raises(CaChannelTypeError):
+        camonitor(prefix + "cabo", connection_callback="no function")
+
+
+class Printed:
+    """What was printed so far."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self._text = ""
+
+    def lines(self) -> list[str]:
+        self._text += self._capsys.readouterr().out
+        return self._text.splitlines()
+
+
+STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}"
+
+
+def test_it_prints_the_alarm(prefix: str, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = Printed(capsys)
+    name = prefix + "catest"
+    caput(name, 1, wait=True)
+    camonitor(name)
+    wait_for(lambda: len(printed.lines()) == 1)
+    caput(name, 15, wait=True)
+    wait_for(lambda: len(printed.lines()) == 2)
+    caput(name, 2, wait=True)
+    wait_for(lambda: len(printed.lines()) == 3)
+    for line, end in zip(printed.lines(), ("1.0", "15.0 HIGH MINOR", "2.0")):
+        assert re.fullmatch(rf"{name} {STAMP} {end}", line)
+
+
+def test_an_alarm_that_epics_does_not_know(prefix: str, capsys: pytest.CaptureFixture[str]) -> None:
+    monitor = camonitor(prefix + "plain", add=True)
+    event = {"status": 1, "pv_value": 7, "pv_seconds": 1, "pv_nseconds": 0, "pv_status": 99, "pv_severity": 17}
+    monitor.callback(event, ())
+    assert "7 99 17\n" in capsys.readouterr().out
+
+
+def test_connection_callback_of_a_pv_that_is_there(prefix: str) -> None:
+    told: list[Any] = []
+    camonitor(prefix + "calong", callback=lambda *_: None, connection_callback=lambda *event: told.append(event))
+    ((chid, op), user_args) = told[0]
+    assert (ca.name(chid), op, user_args) == (prefix + "calong", ca.CA_OP_CONN_UP, ())
+    camonitor(MISSING, print, timeout=0.1, connection_callback=lambda *event: told.append(event))
+    assert [(ca.name(chid), op) for (chid, op), _ in told[1:]] == [(MISSING, ca.CA_OP_CONN_DOWN)]
+
+
+def test_a_connection_callback_that_raises(prefix: str, caplog: pytest.LogCaptureFixture) -> None:
+    calls: Calls = []
+
+    def bad(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    names = [prefix + "calong", prefix + "catest"]
+    camonitor(names, callback=collect(calls), connection_callback=bad)
+    wait_for(lambda: len(calls) == 2)
+    said = [record.getMessage() for record in caplog.records if record.name == "cachannel"]
+    assert said == [f"{name}: the connection callback of camonitor has raised" for name in names]
 
 
 def test_a_pv_that_may_not_be_read(prefix: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -377,6 +468,48 @@ def test_everything_goes_on_after_a_restart(own: UtilIoc, monkeypatch: pytest.Mo
     assert time.monotonic() - began < 5
     wait_for(lambda: {5, 0.0, "a long string output"} <= set(values(calls[gone:])), LONG)
     camonitor(names, callback=())
+
+
+def test_pvs_that_come_and_go(own: UtilIoc, capsys: pytest.CaptureFixture[str]) -> None:
+    """As EPICS's camonitor prints them."""
+    printed = Printed(capsys)
+    own.kill()
+    own.shape = ("ENUM", 3)
+    name, states, array = (own.prefix + name for name in ("calong", "cabo", "shape"))
+    told: list[Any] = []
+    calls: dict[str, Calls] = {states: [], array: []}
+    camonitor([name, name], timeout=0.2, connection_callback=lambda event, _: told.append(event[1]))
+    for one in calls:
+        camonitor(one, callback=collect(calls[one]), as_string=True, timeout=0.2)
+    assert printed.lines() == [f"{name} *** Not connected (PV not found)"] * len(printed.lines())
+    assert printed.lines()
+    assert told == [ca.CA_OP_CONN_DOWN] * len(told)
+    number = len(told)
+    own.start()
+    wait_for(lambda: told[number:] == [ca.CA_OP_CONN_UP], LONG)
+    lines = len(printed.lines())
+    wait_for(lambda: re.fullmatch(rf"{name} {STAMP} 5", printed.lines()[-1]), LONG)
+    wait_for(lambda: all(calls.values()), LONG)
+    assert (values(calls[states])[-1], values(calls[array])[-1]) == ("Done", ["0", "0", "0"])
+    # It is connected now for all that use it.
+    assert caget(name) == 5
+    own.kill()
+    wait_for(lambda: told[number:] == [ca.CA_OP_CONN_UP, ca.CA_OP_CONN_DOWN], LONG)
+    wait_for(lambda: re.fullmatch(rf"{name} {STAMP} \*\*\* Disconnected", printed.lines()[-1]), LONG)
+    assert len(printed.lines()) > lines
+    # One that starts now says the same.
+    camonitor(name, add=True, timeout=0.2)
+    assert re.fullmatch(rf"{name} {STAMP} \*\*\* Disconnected", printed.lines()[-1])
+    own.start()
+    wait_for(lambda: len(told) == number + 3 and told[-1] == ca.CA_OP_CONN_UP, LONG)
+    wait_for(lambda: sum(line.endswith(" 5") for line in printed.lines()) >= 3, LONG)
+    # Those that have ended print nothing any more.
+    camonitor(name, callback=())
+    before = len(printed.lines())
+    own.kill()
+    wait_for(lambda: ca.state(_connections._channels[_connections.key(name)]) != ca.cs_conn, LONG)
+    ca.poll()
+    assert len(printed.lines()) == before
 
 
 def test_puts_that_are_under_way_when_the_ioc_goes(own: UtilIoc) -> None:

@@ -56,8 +56,13 @@ def wait(deadline: float, chid: ca.chid) -> None:
         return
 
 
-def connect(names: Iterable[str], deadline: float) -> dict[str, ca.chid | CaChannelException]:
-    """Connected channels of the PVs, and an exception for each that does not connect in time, all searched at once."""
+def connect(
+    names: Iterable[str], deadline: float, unfound: dict[str, ca.chid] | None = None
+) -> dict[str, ca.chid | CaChannelException]:
+    """Connected channels of the PVs, and an exception for each that does not connect in time, all searched at once.
+
+    `unfound` gets the channels that have not connected, for who wants to wait for them; otherwise their search ends.
+    """
     seconds = max(deadline - time.monotonic(), 0.0)
     found: dict[str, ca.chid | CaChannelException] = {}
     searched: dict[str, ca.chid] = {}
@@ -75,6 +80,8 @@ def connect(names: Iterable[str], deadline: float) -> dict[str, ca.chid | CaChan
     if searched:
         wait(deadline, next(iter(searched.values())))
     results = {name: _searched(name, chid) for name, chid in searched.items()}
+    if unfound is not None:
+        unfound.update({name: searched[name] for name, result in results.items() if not isinstance(result, ca.chid)})
     missing = not_found([name for name, result in results.items() if result is None], seconds)
     found.update({name: missing[name] if result is None else result for name, result in results.items()})
     return found
@@ -89,6 +96,17 @@ def _searched(name: str, chid: ca.chid) -> ca.chid | CaChannelException | None:
         _channels[key(name)] = chid
         return chid
     return None if before is None else CaChannelException(ECA_DISCONN, name)
+
+
+def keep(its_key: Key, chid: ca.chid) -> None:
+    """Keeps a channel that has connected late, unless there is one."""
+    before = _channels.get(its_key)
+    if before is None or not is_connected(before):
+        _channels[its_key] = chid
+
+
+def is_kept(its_key: Key, chid: ca.chid) -> bool:
+    return _channels.get(its_key) is chid
 
 
 class Request:

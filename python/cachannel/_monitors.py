@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -11,21 +12,25 @@ from types import TracebackType
 from typing import Any
 
 from . import ca
-from ._connections import Key, Request, key, read
-from ._constants import DBE_PROPERTY, ECA_NORMAL, POSIX_TIME_AT_EPICS_EPOCH
-from ._enums import DBF
+from ._connections import Key, Request, is_connected, is_kept, keep, key, read
+from ._constants import DBE_PROPERTY, ECA_DISCONN, ECA_NORMAL, POSIX_TIME_AT_EPICS_EPOCH
+from ._enums import CA_OP, DBF
 from ._errors import CaChannelException
-from ._results import raise_first
 from ._strings import Form, Properties, form, is_long_string
 
 MonitorCallback = Callable[[dict[str, Any], tuple[()]], object]
 """``callback(epics_args, ())``; the second argument is there because callbacks of class CaChannel have it."""
 
+MonitorConnectionCallback = Callable[[tuple[ca.chid, CA_OP], tuple[()]], object]
+"""``callback((chid, op), ())``; ``op`` is ``ca.CA_OP_CONN_UP`` or ``ca.CA_OP_CONN_DOWN``."""
+
+_log = logging.getLogger("cachannel")
+
 
 class Monitor:
     """One callback of one PV, which :func:`camonitor` calls whenever the PV's value or alarm changes.
 
-    As a context manager it stops at the end.
+    A PV that is not there is subscribed to when it appears. As a context manager it stops at the end.
 
     :ivar pvname: the PV's name.
     :ivar callback: the function that is called.
@@ -42,9 +47,17 @@ class Monitor:
         count: int | None,
         callback: MonitorCallback | None,
         use_numpy: bool,
+        connection_callback: MonitorConnectionCallback | None,
+        missing: CaChannelException | None,
     ) -> None:
         self.pvname = name
         self.callback = self._print if callback is None else callback
+        self._prints = callback is None
+        self._connection_callback = connection_callback
+        self._missing = missing
+        """Why the PV is not connected, until it is for the first time."""
+        self._told: CA_OP | None = None
+        """What the connection callback was told last."""
         self._chid = chid
         self._as_string = as_string
         self._form = self._form_for(self._native_now())
@@ -76,12 +89,18 @@ class Monitor:
         evids, self._evids = self._evids, []
         for evid in evids:
             ca.clear_subscription(evid)
+        if not _those_of(self._key, self._chid):
+            ca.change_connection_event(self._chid, None)
+            if not is_kept(self._key, self._chid):
+                ca.clear_channel(self._chid)
         ca.flush_io()
 
     def properties_request(self) -> Request | None:
         """The read of what `subscribe` needs; None where it needs nothing."""
         form = self._form
-        return None if form.convert is None else Request(self.pvname, self._chid, form.plain(), 1, False)
+        if self._missing is not None or form.convert is None:
+            return None
+        return Request(self.pvname, self._chid, form.plain(), 1, False)
 
     def subscribe(self, properties: Properties | None) -> None:
         """Asks for the updates; to be flushed."""
@@ -152,13 +171,81 @@ class Monitor:
             self._end()
         return True
 
-    def _print(self, epics_args: dict[str, Any], user_args: tuple[()]) -> None:
-        """What camonitor does where it was given no callback."""
-        if epics_args["status"] != ECA_NORMAL:
-            print(self.pvname, ca.message(epics_args["status"]))
+    def watch(self) -> None:
+        """From now on it hears of the PV's connection."""
+        ca.change_connection_event(self._chid, _connection_changed, user_args=(self._key,))
+        if self._missing is not None and is_connected(self._chid):
+            self._appear()
+
+    def tell_at_first(self) -> None:
+        """Says how the connection is when all is started; what comes later is told by ``_connection_changed``."""
+        missing = self._missing
+        if self._stopped:
             return
-        stamp = local_time(epics_args["pv_seconds"], epics_args["pv_nseconds"])
-        print(self.pvname, stamp, epics_args["pv_value"])
+        if missing is None:
+            self._tell(CA_OP.CONN_UP)
+            return
+        if self._prints and missing.status == ECA_DISCONN:
+            self._print_disconnected()
+        elif self._prints:
+            self._say("*** Not connected (PV not found)")
+        elif self._connection_callback is None:
+            _log.warning("%s; camonitor goes on when it appears", missing)
+        self._tell(CA_OP.CONN_DOWN)
+
+    def connection_changed(self, op: CA_OP) -> None:
+        """The PV has connected or disconnected."""
+        if op == CA_OP.CONN_UP:
+            self._appear()
+        elif self._prints:
+            self._print_disconnected()
+        self._tell(op)
+
+    def _appear(self) -> None:
+        """The PV that was not there is connected, maybe: subscribes, unless that was done."""
+        with _lock:
+            if self._missing is None or self._stopped:
+                return
+            self._missing = None
+        keep(self._key, self._chid)
+        self._form = self._form_for(self._native_now())
+        try:
+            # Nothing can be read here, in a callback maybe: what the values need comes with the updates.
+            self.subscribe({})
+        except CaChannelException as error:
+            _log.warning("%s; camonitor cannot subscribe to it", error)
+        ca.flush_io()
+        if self._stopped:  # meanwhile, by another thread
+            self._end()
+
+    def _tell(self, op: CA_OP) -> None:
+        """Calls the connection callback, once for each change."""
+        with _lock:
+            if self._connection_callback is None or self._told == op or self._stopped:
+                return
+            self._told = op
+        try:
+            self._connection_callback((self._chid, op), ())
+        except Exception:
+            _log.exception("%s: the connection callback of camonitor has raised", self.pvname)
+
+    def _print_disconnected(self) -> None:
+        self._say(datetime.now().strftime("%Y-%m-%d %H:%M:%S.%f"), "*** Disconnected")
+
+    def _print(self, epics_args: dict[str, Any], user_args: tuple[()]) -> None:
+        """What camonitor does where it was given no callback: as EPICS's, it shows the alarm where there is one."""
+        if epics_args["status"] != ECA_NORMAL:
+            self._say(ca.message(epics_args["status"]))
+            return
+        words = [local_time(epics_args["pv_seconds"], epics_args["pv_nseconds"]), str(epics_args["pv_value"])]
+        status, severity = epics_args["pv_status"], epics_args["pv_severity"]
+        if status or severity:
+            words += [_alarm_text(ca.alarmStatusString, status), _alarm_text(ca.alarmSeverityString, severity)]
+        self._say(*words)
+
+    def _say(self, *words: str) -> None:
+        # In one piece: other threads print as well.
+        print(" ".join((self.pvname, *words)) + "\n", end="")
 
 
 def local_time(seconds: int, nanoseconds: int) -> str:
@@ -168,6 +255,21 @@ def local_time(seconds: int, nanoseconds: int) -> str:
     more, nanoseconds = divmod(nanoseconds, 1_000_000_000)
     stamp = datetime.fromtimestamp(seconds + more + POSIX_TIME_AT_EPICS_EPOCH)
     return stamp.replace(microsecond=nanoseconds // 1000).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def _alarm_text(texts: Callable[[int], str], code: int) -> str:
+    """The text of an alarm; the number of one that EPICS does not know."""
+    try:
+        return texts(code)
+    except IndexError:
+        return str(int(code))
+
+
+def _connection_changed(epics_args: tuple[ca.chid, CA_OP], user_args: tuple[Key]) -> None:
+    """The connection of a channel with monitors has changed."""
+    chid, op = epics_args
+    for monitor in _those_of(user_args[0], chid):
+        monitor.connection_changed(op)
 
 
 _monitors: dict[Key, list[Monitor]] = {}
@@ -182,6 +284,12 @@ def _forked() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
+
+
+def _those_of(its_key: Key, chid: ca.chid) -> list[Monitor]:
+    """The monitors of a PV that have this channel."""
+    with _lock:
+        return [monitor for monitor in _monitors.get(its_key, []) if monitor._chid is chid]
 
 
 def _unregister(monitor: Monitor) -> None:
@@ -203,30 +311,31 @@ def _register(monitor: Monitor, add: bool) -> None:
 
 
 def start(
-    monitors: list[Monitor | CaChannelException], deadline: float, add: bool, throw: bool
+    monitors: list[Monitor | CaChannelException], deadline: float, add: bool
 ) -> list[Monitor | CaChannelException]:
-    """Starts monitors, or with `throw` none where one has failed; gives them, with exceptions for those that fail."""
-    if throw:
-        raise_first(monitors)
+    """Starts monitors; gives them, with exceptions for those that fail."""
     properties = read([one.properties_request() if isinstance(one, Monitor) else one for one in monitors], deadline)
-    if throw:
-        raise_first(properties)
-    started: list[Monitor | CaChannelException] = []
+    results: list[Monitor | CaChannelException] = []
     for monitor, found in zip(monitors, properties):
         if not isinstance(monitor, Monitor) or isinstance(found, CaChannelException):
-            started.append(found)
+            results.append(found)
             continue
-        try:
-            monitor.subscribe(found)
-        except CaChannelException as error:
-            monitor.stop()
-            started.append(error)
-            continue
+        if monitor._missing is None:
+            try:
+                monitor.subscribe(found)
+            except CaChannelException as error:
+                monitor.stop()
+                results.append(error)
+                continue
         # The subscription is not sent yet: the callback starts after those that it replaces have ended.
         _register(monitor, add)
-        started.append(monitor)
+        monitor.watch()
+        results.append(monitor)
     ca.flush_io()
-    return started
+    for result in results:
+        if isinstance(result, Monitor):
+            result.tell_at_first()
+    return results
 
 
 def stop_all(names: Iterable[str]) -> None:

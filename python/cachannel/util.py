@@ -47,11 +47,11 @@ from typing import Any
 from . import ca
 from ._channels import CHANNELS
 from ._connections import Request, connect, read
-from ._constants import ECA_DISCONN, ECA_TIMEOUT
+from ._constants import ECA_BADFUNCPTR, ECA_DISCONN, ECA_TIMEOUT
 from ._enums import DBF
 from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError
 from ._monitors import Monitor as Monitor
-from ._monitors import MonitorCallback, start, stop_all
+from ._monitors import MonitorCallback, MonitorConnectionCallback, start, stop_all
 from ._results import CaNothing as CaNothing
 from ._results import names_of, raise_first, settle
 from ._strings import form
@@ -198,7 +198,7 @@ def caput(
 
 def camonitor(
     name: str | Iterable[str],
-    as_string: bool = False,
+    as_string: bool | MonitorCallback = False,
     count: int | None = None,
     callback: MonitorCallback | Any = None,
     *,
@@ -206,6 +206,7 @@ def camonitor(
     timeout: float | None = None,
     add: bool = False,
     throw: bool = True,
+    connection_callback: MonitorConnectionCallback | None = None,
 ) -> Any:
     """Calls back with a PV's value now, and whenever its value or alarm changes. See ca_create_subscription.
 
@@ -217,38 +218,53 @@ def camonitor(
     <Monitor of 'cacalc'>
     >>> monitor.stop()
 
-    It goes on after a reconnect by itself, with the type and element count that the PV has then.
+    It goes on after a reconnect by itself, with the type and element count that the PV has then. A PV that is not there
+    in time is no failure: it is subscribed to when it appears. Without a callback that is printed; with a callback the
+    `connection_callback` is told, or else the log.
 
     :param name: name of a PV, or several names.
-    :param as_string: as for :func:`caget`.
+    :param as_string: as for :func:`caget`. A function here is the callback: ``camonitor(name, function)``.
     :param count: elements at most; the PV's element count where None, as many as it holds at each update where 0.
     :param callback: ``callback(epics_args, user_args)``, with the dict chid, type (a TIME type), count, status (ECA),
         pv_value, pv_status, pv_severity, pv_seconds (since the EPICS epoch, 1990), pv_nseconds, and an empty tuple. It
-        runs on a thread of its own. None prints name, local time and value. Anything else that is not callable, such
-        as ``()``, ends all callbacks of the PV.
+        runs on a thread of its own. None prints name, local time and value, with the alarm's status and severity where
+        there is one, and when the PV disconnects. Anything else that is not callable, such as ``()``, ends all
+        callbacks of the PV.
     :param use_numpy: as for :func:`caget`.
-    :param timeout: seconds to connect; :attr:`CaChannel.ca_timeout` where None.
+    :param timeout: seconds to wait for connections; :attr:`CaChannel.ca_timeout` where None.
     :param add: keep the callbacks that there are.
     :param throw: False: a :class:`CaNothing` is returned for a PV that failed.
+    :param connection_callback: ``connection_callback((chid, op), user_args)``, with ``ca.CA_OP_CONN_UP`` or
+        ``ca.CA_OP_CONN_DOWN`` and an empty tuple, as of class CaChannel: how it is, before camonitor returns, and then
+        whenever it changes.
     :returns: None; with ``add=True`` or ``throw=False`` a :class:`Monitor`, or for several names the list of them.
-    :raises CaChannelException: ECA_TIMEOUT for a PV that is not found, ECA_DISCONN for one whose IOC is gone; then no
-        PV has got the callback.
+    :raises CaChannelException: for what can be no monitor, such as an empty name, after the others have started.
     """
     names, single = names_of(name)
+    if callable(as_string):
+        if callback is not None:
+            raise CaChannelTypeError(ECA_BADFUNCPTR, None, "as_string is a callback, and there is another one")
+        as_string, callback = False, as_string
+    if connection_callback is not None and not callable(connection_callback):
+        detail = f"a connection callback is a function, not {connection_callback!r}"
+        raise CaChannelTypeError(ECA_BADFUNCPTR, None, detail)
     if callback is not None and not callable(callback):
         stop_all(names)
         return None
     deadline = _deadline(timeout)
     as_numpy = _numpy(use_numpy)
-    channels = connect(names, deadline)
+    unfound: dict[str, ca.chid] = {}
+    channels = connect(names, deadline, unfound)
 
     def make(name: str) -> Monitor | CaChannelException:
-        chid = channels[name]
-        if isinstance(chid, CaChannelException):
-            return chid
-        return Monitor(name, chid, as_string, count, callback, as_numpy)
+        found = channels[name]
+        missing = found if isinstance(found, CaChannelException) else None
+        if missing is not None and name not in unfound:
+            return missing
+        chid = unfound[name] if isinstance(found, CaChannelException) else found
+        return Monitor(name, chid, bool(as_string), count, callback, as_numpy, connection_callback, missing)
 
-    results = start([make(name) for name in names], deadline, add, throw)
+    results = start([make(name) for name in names], deadline, add)
     settled = settle(results, single, throw)
     return settled if add or not throw else None
 
