@@ -14,6 +14,7 @@ use crate::calls::{call as call_python, call_method, getattr, import};
 use crate::convert::names::names;
 use crate::convert::{Style, fill};
 use crate::kept::release_dropped;
+use crate::states::named;
 use crate::thread_state::{Delivering, in_callback, is_exiting};
 use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
@@ -242,7 +243,7 @@ fn base_args<'py>(
 
 fn value_args<'py>(
     py: Python<'py>,
-    channel: &Channel,
+    channel: &Arc<Channel>,
     dbr_type: DbrType,
     count: usize,
     answer: &Answer,
@@ -253,6 +254,9 @@ fn value_args<'py>(
     let args = base_args(py, channel, dbr_type, count, answer)?;
     if let Some(args) = &args {
         fill(args, dbr, callback.style, callback.use_numpy)?;
+        if let (Style::Pv, Some(dbr)) = (callback.style, dbr) {
+            named(py, channel, dbr, args.clone().into_any())?;
+        }
     }
     Ok(args)
 }

@@ -9,7 +9,7 @@
 //! * [`ca_sys`] libca itself: bindings and loader
 //!
 //! Beside them, for all that see Python: [`errors`], the one way from errors to exceptions, [`kept`], objects that any thread
-//! may drop, and [`thread_state`].
+//! may drop, [`states`], what a state without a name is called, and [`thread_state`].
 
 pub mod ca;
 pub mod ca_sys;
@@ -26,6 +26,8 @@ mod errors;
 mod kept;
 #[cfg(feature = "python")]
 mod py;
+#[cfg(feature = "python")]
+mod states;
 #[cfg(feature = "python")]
 mod thread_state;
 

@@ -9,8 +9,9 @@ from typing import Any, Callable
 import cachannel
 import numpy as np
 import pytest
-from cachannel import CaChannel, CaChannelException, CaChannelTypeError, CaChannelValueError, ca
-from helpers import MakeChannel, RunScript, assert_quiet
+from cachannel import CaChannel, CaChannelException, CaChannelTypeError, CaChannelValueError, ChannelGroup, ca
+from cachannel.util import caget, camonitor
+from helpers import MakeChannel, RunScript, assert_quiet, read
 from server_process import wait_for
 
 
@@ -536,6 +537,38 @@ def test_one_char_is_a_number(make_channel: MakeChannel, req_type: int | None) -
         expected = number if req_type is None else str(number)
         assert every_way(channel, req_type) == [expected] * 4
         assert every_way(channel, req_type, 1, use_numpy=True) == [expected] * 4
+
+
+@pytest.mark.parametrize("req_type", STRINGS)
+def test_a_state_without_a_name_has_its_number(make_channel: MakeChannel, prefix: str, req_type: int) -> None:
+    channel = make_channel("gaps")
+    for number, text in ((2, "2"), (9, "9"), (3, "three"), (1, " one ")):
+        channel.putw(number)
+        assert every_way(channel, req_type) == [text] * 4
+        assert caget(prefix + "gaps", as_string=True) == text
+        with ChannelGroup([prefix + "gaps", prefix + "states", prefix + "gaps"], timeout=10) as group:
+            states = group.get(as_string=True)
+        assert states[::2] == [text] * 2
+        assert states[1] != ""
+        seen: list[str] = []
+        with camonitor(
+            prefix + "gaps", as_string=True, callback=lambda args, _, seen=seen: seen.append(args["pv_value"]), add=True
+        ):
+            wait_for(lambda seen=seen: seen)
+        assert seen == [text]
+    # In module ca it is as in C.
+    channel.putw(2)
+    told = read(channel._chid, req_type)
+    assert (told["value"] if isinstance(told, dict) else told) == ""
+
+
+@pytest.mark.parametrize("text", ["  blanks ", "", "\t"])
+def test_texts_are_the_servers_to_the_letter(make_channel: MakeChannel, prefix: str, text: str) -> None:
+    channel = make_channel("castr")
+    channel.putw(text)
+    assert every_way(channel, ca.DBR_STRING) == [text] * 4
+    with ChannelGroup([prefix + "castr"], timeout=10) as group:
+        assert group.get(as_string=True) == [text]
 
 
 ARRAYS: dict[str, list[Any]] = {

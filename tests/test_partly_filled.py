@@ -164,6 +164,18 @@ def test_texts(tell: Tell) -> None:
     assert told == ["text"] * 5
 
 
+def test_cainfo(tell: Tell) -> None:
+    told = tell("""
+        import contextlib, io
+        from cachannel.util import cainfo
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            cainfo([A + name for name in FIRST], timeout=10)
+        told = out.getvalue().count(f"Element count:  {HELD}"), out.getvalue().count("Severity:       NO_ALARM")
+    """)
+    assert told == (len(FIRST), len(FIRST))
+
+
 def test_fewer_than_all(tell: Tell) -> None:
     # Of a read caproto tells how many it sends.
     told = tell("""

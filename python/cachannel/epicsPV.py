@@ -387,7 +387,9 @@ class epicsPV(CaChannel):
         limit = self.getTimeout() if timeout is None else float(timeout)
         fields = _ca.read_wait(chid, control, count, _use_numpy({}), limit).get()
         value = fields["pv_value"]
-        number = len(value) if hasattr(value, "__len__") and not isinstance(value, (str, bytes)) else 1
+        number = len(value) if hasattr(value, "__len__") and not isinstance(value, str) else 1
+        if isinstance(value, str) and self.field_type() == DBF.CHAR:
+            number = min(count or self.element_count(), self.element_count())
         fields.update(chid=chid, type=control, count=number, status=ca.ECA.NORMAL)
         _arrived(fields, (self.callBack,))
 

@@ -291,7 +291,9 @@ def cainfo(name: str | Iterable[str], *, timeout: float | None = None, throw: bo
             return None if chid.status == ECA_DISCONN else chid
         if not ca.read_access(chid):
             return None
-        return Request(name, chid, ca.dbf_type_to_DBR_CTRL(ca.field_type(chid)), 1, False)
+        # An empty array has an alarm, but no first element.
+        count = min(ca.element_count(chid), 2)
+        return Request(name, chid, ca.dbf_type_to_DBR_CTRL(ca.field_type(chid)), count, False)
 
     results: list[Any] = []
     for name, result in zip(names, read([request(name) for name in names], deadline)):

@@ -13,6 +13,7 @@ use crate::calls::iter;
 use crate::convert::many::{Values, items, values};
 use crate::convert::text;
 use crate::errors::deadline;
+use crate::states::{self, is_nameless};
 use crate::thread_state::park_at_exit;
 use numpy::PyArray1;
 use pyo3::prelude::*;
@@ -241,11 +242,25 @@ impl Members {
         };
         let mut statuses = Vec::with_capacity(self.number());
         let mut texts = Vec::with_capacity(self.number());
+        let (mut nameless, mut channels) = (Vec::new(), self.members.channels().iter());
         for (status, text) in sweep.texts() {
             statuses.push(status.0);
+            let channel = channels.next();
+            if let (Some(dbr), Some(channel)) = (text, channel)
+                && is_nameless(channel, dbr)
+            {
+                nameless.push((texts.len(), channel));
+            }
             texts.push(PyString::new(py, &text.map(text::of).unwrap_or_default()));
         }
         py.detach(|| self.members.recycle(sweep));
+        if !nameless.is_empty() {
+            let (places, channels): (Vec<_>, Vec<_>) = nameless.into_iter().unzip();
+            let named = states::texts(py, self.members.context(), &channels)?;
+            for (place, text) in places.into_iter().zip(named) {
+                texts[place] = PyString::new(py, &text.unwrap_or_default());
+            }
+        }
         Ok((PyArray1::from_vec(py, statuses), PyList::new(py, texts)?))
     }
 

@@ -14,6 +14,7 @@ use crate::ca::status::Status;
 use crate::callback::Callback;
 use crate::convert::{ArrayCache, Memory, Style, value};
 use crate::errors::{deadline, eca, outcome, truth};
+use crate::states::named;
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -103,7 +104,18 @@ impl DBRValue {
         } else {
             Memory::Copy
         };
-        value(py, &dbr, self.style, self.use_numpy(), memory)
+        let value = value(py, &dbr, self.style, self.use_numpy(), memory)?;
+        if self.style == Style::Plain || dbr.dbr_type.base() != Base::String {
+            return Ok(value);
+        }
+        let channel = self
+            .request()
+            .as_ref()
+            .map(|request| request.channel.clone());
+        match channel {
+            Some(channel) => named(py, &channel, &dbr, value),
+            None => Ok(value),
+        }
     }
 
     #[getter]

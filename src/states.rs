@@ -1,0 +1,96 @@
+//! The texts of an enum's states that have no name: their numbers.
+//!
+//! A server that is asked for the text of such a state sends an empty one, and no number with it. So it is asked once more.
+
+use crate::ca::batch::Batch;
+use crate::ca::bounds::Asked;
+use crate::ca::channel::Channel;
+use crate::ca::context::Context;
+use crate::ca::dbr::{Base, DbrType, Form, Number};
+use crate::ca::event::{Dbr, Shape};
+use crate::ca::request::Request;
+use crate::convert::text::{self, STATE, decoded};
+use crate::thread_state::Signals;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A server that does not answer in this time leaves the text empty.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Whether a value is the empty text of an enum.
+pub fn is_nameless(channel: &Channel, dbr: &Dbr) -> bool {
+    dbr.shape == Shape::Scalar
+        && dbr.dbr_type.base() == Base::String
+        && dbr.dbr_type.number() < DbrType::FORMS
+        && channel.native_type() == Some(Base::Enum)
+        && text::of(dbr).is_empty()
+}
+
+/// A value, or the dict with one, as the classes give it: with the number of a state that has no name.
+pub fn named<'py>(
+    py: Python<'py>,
+    channel: &Arc<Channel>,
+    dbr: &Dbr,
+    value: Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    if !is_nameless(channel, dbr) {
+        return Ok(value);
+    }
+    let Some(text) = texts(py, channel.context(), &[channel])?.pop().flatten() else {
+        return Ok(value);
+    };
+    match value.cast::<PyDict>() {
+        Ok(dict) => dict.set_item(intern!(py, "pv_value"), text)?,
+        Err(_) => return Ok(PyString::new(py, &text).into_any()),
+    }
+    Ok(value)
+}
+
+/// The states that enums are in now, by their names, or by their numbers where they have none; `None` for those that do not
+/// answer. It works in callbacks, too.
+pub fn texts(
+    py: Python<'_>,
+    context: &Context,
+    channels: &[&Arc<Channel>],
+) -> PyResult<Vec<Option<String>>> {
+    let mut signals = Signals::default();
+    let texts = py.detach(|| {
+        let batch = context.batch();
+        let requests: Vec<_> = channels
+            .iter()
+            .map(|channel| ask(channel, &batch))
+            .collect();
+        // Where that fails, no answer comes.
+        drop(context.flush());
+        let deadline = Some(Instant::now() + PATIENCE);
+        context.wait_done(&[batch], deadline, &mut || signals.check());
+        requests
+            .iter()
+            .map(|request| answered(request.as_ref()?))
+            .collect()
+    });
+    signals.raised.map_or(Ok(texts), Err)
+}
+
+fn ask(channel: &Arc<Channel>, batch: &Arc<Batch>) -> Option<Arc<Request>> {
+    let states = Asked::exactly(DbrType::in_form(Form::Gr, Base::Enum), 1);
+    channel.get(states, None, Some(batch.ticket())).ok()
+}
+
+fn answered(request: &Request) -> Option<String> {
+    let dbr = request.answer()?.dbr?;
+    let Number::Int(number) = dbr.view().number(0) else {
+        return None;
+    };
+    let states = dbr.view().states();
+    let name = usize::try_from(number)
+        .ok()
+        .and_then(|state| states.get(state));
+    match name {
+        Some(name) if !name.is_empty() => Some(decoded(name, STATE).into_owned()),
+        _ => Some(number.to_string()),
+    }
+}
