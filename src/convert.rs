@@ -1,5 +1,7 @@
 //! DBR buffers to Python and numpy values, and back. Nothing else knows how a value looks on either side.
 
+#[cfg(feature = "python")]
+mod arrays;
 pub mod elements;
 #[cfg(feature = "python")]
 mod incoming;
@@ -8,16 +10,21 @@ pub mod many;
 #[cfg(feature = "python")]
 pub mod names;
 #[cfg(feature = "python")]
+mod numbers;
+#[cfg(feature = "python")]
 mod outgoing;
 #[cfg(feature = "python")]
 pub mod preload;
 #[cfg(feature = "python")]
 mod rows;
+pub mod states;
+#[cfg(feature = "python")]
+mod strings;
 pub mod text;
 
 #[cfg(feature = "python")]
 pub use incoming::{ArrayCache, Memory, Style, fill, value};
 #[cfg(feature = "python")]
-pub use outgoing::{Outgoing, outgoing, shown};
+pub use outgoing::{Outgoing, To, outgoing, shown};
 #[cfg(feature = "python")]
 pub use rows::rows;

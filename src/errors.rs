@@ -5,6 +5,7 @@ use crate::ca::status::Status;
 use crate::calls::{self, call_method, import};
 use crate::convert::names::names;
 use crate::thread_state::park_at_exit;
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 /// The class of `cachannel._errors` for each kind of error.
@@ -65,6 +66,29 @@ pub fn misuse(kind: Kind, status: Status, pv: Option<&str>, detail: impl Into<St
         detail: detail.into(),
     }
     .into()
+}
+
+/// What is to be raised where an object raised `error` when it was asked for its value: TypeError, ValueError and
+/// OverflowError say that it does not convert, and are the cause of what `instead` makes. Anything else is the object's own
+/// affair, or Ctrl-C, and comes through as it is.
+pub fn refused(
+    py: Python<'_>,
+    error: PyErr,
+    instead: impl FnOnce(&PyErr) -> PyResult<PyErr>,
+) -> PyErr {
+    let does_not_convert = error.is_instance_of::<PyTypeError>(py)
+        || error.is_instance_of::<PyValueError>(py)
+        || error.is_instance_of::<PyOverflowError>(py);
+    if !does_not_convert {
+        return error;
+    }
+    match instead(&error) {
+        Ok(refusal) => {
+            refusal.set_cause(py, Some(error));
+            refusal
+        }
+        Err(other) => other,
+    }
 }
 
 /// A status as member of `ECA`.

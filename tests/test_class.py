@@ -348,7 +348,7 @@ def test_a_read_that_the_server_refuses(make_channel: MakeChannel, prefix: str) 
         ("oneSHORT", 70000, CaChannelValueError, "NOCONVERT"),
         ("castr", "x" * 40, CaChannelValueError, "STRTOBIG"),
         ("castr", "a\0b", CaChannelValueError, None),
-        ("cawave", [], CaChannelException, "BADCOUNT"),
+        ("catest", [], CaChannelException, "BADCOUNT"),
     ],
 )
 def test_bad_values(

@@ -3,7 +3,6 @@
 from __future__ import absolute_import, annotations, print_function
 
 import itertools
-import math
 import numbers
 import sys
 import traceback
@@ -15,9 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import cachannel as PACKAGE
 
 from . import _ca, ca
-from ._constants import ECA_BADCHID, ECA_BADMASK, ECA_BADTYPE, ECA_DISCONN, ECA_NORMAL
+from ._constants import ECA_BADCHID, ECA_BADMASK, ECA_BADTYPE, ECA_DISCONN, ECA_NORMAL, ECA_PUTFAIL
 from ._enums import CA_OP, CA_PRIORITY, DBF, ECA, ChannelState
 from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError
+from ._refusals import write_failed
+from ._timeouts import seconds
 from ._version import __version__
 
 if TYPE_CHECKING:
@@ -144,17 +145,9 @@ class CaChannel(_ca.Transfers):
         """Sets this channel's timeout, in seconds; None goes back to the class's :attr:`ca_timeout`.
 
         :raises ValueError: for a negative number or NaN.
+        :raises TypeError: for what is no number; a text is none.
         """
-        if timeout is not None:
-            try:
-                timeout = float(timeout)
-            except (TypeError, ValueError):
-                detail = f"a timeout is a number of seconds, not {timeout!r}"
-                raise CaChannelTypeError(ca.ECA_TIMEOUT, self._name(), detail) from None
-            if math.isnan(timeout) or timeout < 0:
-                detail = f"a timeout is a number of seconds, 0 or more, not {timeout}"
-                raise CaChannelValueError(ca.ECA_TIMEOUT, self._name(), detail)
-        self._timeout = timeout
+        self._timeout = None if timeout is None else seconds(timeout, self._name())
 
     def getTimeout(self) -> float:
         """This channel's timeout in seconds, or the class's where it has none of its own."""
@@ -289,7 +282,12 @@ class CaChannel(_ca.Transfers):
         For an ENUM it waits, at most this channel's timeout, for the server to accept the state: one that the PV
         does not have raises.
         """
-        _ca.put_checked(self._channel(), value, req_type, self.getTimeout())
+        try:
+            _ca.put_checked(self._channel(), value, req_type, self.getTimeout())
+        except CaChannelException as error:
+            if error.status != ECA_PUTFAIL or isinstance(error, CaChannelValueError):
+                raise
+            raise write_failed(ECA_PUTFAIL, self._name(), value) from None
 
     #
     # Read; array_get and getValue are _ca.Transfers'
@@ -390,7 +388,7 @@ class CaChannel(_ca.Transfers):
         :raises CaChannelException: ECA_TIMEOUT, with the PVs that did not answer; or what the first failed read came
             to.
         """
-        _ca.wait_io(float(self.getTimeout() if timeout is None else timeout), self._chid)
+        _ca.wait_io(self.getTimeout() if timeout is None else timeout, self._chid)
 
     def pend_event(self, timeout: float | None = None) -> ECA:
         """Flushes, waits out the timeout, and returns when every callback due by then has run. See ca_pend_event.

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
-from typing import Any
-
 from . import _ca
 from ._enums import ECA
 
@@ -74,12 +71,6 @@ class CaChannelValueError(_Misuse, ValueError):
 
 class CaChannelTypeError(_Misuse, TypeError):
     """An object of a type that does not convert. Nothing was sent."""
-
-
-def write_failed(status: int, pvname: str | None, value: Any) -> CaChannelException:
-    """What a write came to, with the value where the server did not take it."""
-    detail = f"the server does not take {reprlib.repr(value)}" if status == ECA.PUTFAIL else ""
-    return CaChannelException(status, pvname, detail)
 
 
 for _class in (CaChannelException, CaChannelValueError, CaChannelTypeError):

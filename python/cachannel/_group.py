@@ -7,10 +7,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import _ca
-from ._constants import ECA_BADCOUNT, ECA_BADSTR, ECA_DISCONN, ECA_NOCONVERT, ECA_NORMAL, ECA_TIMEOUT
+from ._constants import (
+    ECA_BADCOUNT,
+    ECA_BADSTR,
+    ECA_DISCONN,
+    ECA_NOCONVERT,
+    ECA_NORMAL,
+    ECA_PUTFAIL,
+    ECA_TIMEOUT,
+)
 from ._enums import ECA
 from ._errors import CaChannelException, CaChannelTypeError
 from ._not_found import one_not_found
+from ._refusals import why_not
 from .CaChannel import CaChannel
 
 if TYPE_CHECKING:
@@ -193,14 +202,15 @@ class ChannelGroup:
         :param timeout: seconds for all of them together, 0 for ever; the group's where None. Without `wait` it counts
             only where a server has stopped to take what is sent.
         :param throw: whether PVs that fail raise: ECA_DISCONN, ECA_NOWTACCESS, with `wait` ECA_TIMEOUT and ECA_PUTFAIL.
-        :raises CaChannelValueError: for values that do not convert or fit, whatever `throw` is, and where there are
-            more or fewer than PVs. CaChannelTypeError for objects that do not convert at all.
+        :raises CaChannelValueError: for values that do not convert or fit, also those with more elements than the PV
+            holds, whatever `throw` is, and where there are more or fewer than PVs. CaChannelTypeError for objects that
+            do not convert at all.
         """
         status = self._members.put(values, bool(wait), self._limit(timeout))
-        self._settle(status, throw, _plainly)
+        self._settle(status, throw, self._unwritable)
 
     def _limit(self, timeout: float | None) -> float:
-        return float(self.timeout if timeout is None else timeout)
+        return self.timeout if timeout is None else timeout
 
     def _settle(
         self, status: NDArray[numpy.int32], throw: bool, reason: Callable[[int, int], str], searched: float = 0.0
@@ -233,6 +243,9 @@ class ChannelGroup:
         if status == ECA_NOCONVERT:
             return "it holds a text: as_string=True reads it"
         return ""
+
+    def _unwritable(self, index: int, status: int) -> str:
+        return why_not(self._names[index]) if status == ECA_PUTFAIL else ""
 
 
 def _plainly(index: int, status: int) -> str:

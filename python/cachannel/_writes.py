@@ -6,13 +6,15 @@ import numbers
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from . import _ca, ca
 from ._connections import AT_ONCE, remaining
-from ._constants import ECA_BADCOUNT, ECA_NORMAL, ECA_STRTOBIG, ECA_TIMEOUT
+from ._constants import ECA_BADCOUNT, ECA_NORMAL, ECA_PUTFAIL, ECA_STRTOBIG, ECA_TIMEOUT
 from ._enums import DBF
-from ._errors import CaChannelException, CaChannelValueError, write_failed
+from ._errors import CaChannelException, CaChannelValueError
+from ._refusals import write_failed
 from ._strings import is_long_string
 
 Target = tuple[str, Any, Any]
@@ -27,7 +29,10 @@ def one_each(value: Any, number: int) -> list[Any]:
     if len(value) != number:
         detail = f"{number} PVs need {number} values, or a single one for all, not {len(value)}"
         raise CaChannelValueError(ECA_BADCOUNT, None, detail)
-    return list(value)
+    values = list(islice(iter(value), number))
+    if len(values) != number:
+        raise CaChannelValueError(ECA_BADCOUNT, None, "the values changed while they were looked at")
+    return values
 
 
 def put(targets: list[Target], timeout: float, throw: bool) -> list[Any]:
@@ -52,7 +57,7 @@ def put(targets: list[Target], timeout: float, throw: bool) -> list[Any]:
 
 
 def put_wait(targets: list[Target], timeout: float | None, throw: bool) -> list[Any]:
-    """Writes and waits; True for each that completed, False for each that did not in time, else an exception.
+    """Writes and waits; True for each that completed, an exception for each that did not.
 
     With `throw` it ends at the first that could not be sent.
     """
@@ -107,15 +112,17 @@ def _sent(target: Target, send: Callable[[ca.chid, Any], int]) -> Any:
         return chid
     try:
         status = send(chid, _text_for(name, chid, value))
-    except CaChannelException as error:
+    except CaChannelValueError as error:
         return error
+    except CaChannelException as error:
+        return write_failed(ECA_PUTFAIL, name, value) if error.status == ECA_PUTFAIL else error
     return True if status == ECA_NORMAL else CaChannelException(status, name)
 
 
 def _completed(target: Target, status: int) -> Any:
-    """True, or False where it was not complete in time, or an exception."""
+    """True, or the exception that it came to."""
     if status == ECA_TIMEOUT:
-        return False
+        return CaChannelException(status, target[0], "it was written, and may complete later")
     return True if status == ECA_NORMAL else write_failed(status, target[0], target[2])
 
 
@@ -125,8 +132,9 @@ def _text_for(name: str, chid: ca.chid, value: Any) -> Any:
         return value
     if isinstance(value, numbers.Number):
         value = str(value)
-    if isinstance(value, str):
-        size, room = len(value.encode()), ca.element_count(chid) - 1
+    if isinstance(value, (str, bytes)):
+        raw = value.encode(errors="replace") if isinstance(value, str) else value
+        size, room = len(raw.rstrip(b"\0")), ca.element_count(chid) - 1
         if size > room:
             raise CaChannelValueError(ECA_STRTOBIG, name, f"the text has {size} bytes, and there is room for {room}")
     return value

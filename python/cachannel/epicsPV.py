@@ -8,7 +8,8 @@ from typing import Any
 from . import _ca, ca
 from ._constants import CA_OP_CONN_DOWN, DBE_VALUE, ECA_BADTYPE, ECA_IOINPROGRESS, ECA_NORMAL
 from ._enums import CA_OP, CA_PRIORITY, DBF, DBR
-from ._errors import CaChannelException, write_failed
+from ._errors import CaChannelException
+from ._refusals import write_failed
 from .CaChannel import CaChannel, ConnectionCallback, _use_numpy
 
 # What `from epicsPV import *` gave in 3.x.
@@ -384,7 +385,7 @@ class epicsPV(CaChannel):
             self.array_get_callback(control, count, _arrived, self.callBack)
             self.flush_io()
             return
-        limit = self.getTimeout() if timeout is None else float(timeout)
+        limit = self.getTimeout() if timeout is None else timeout
         fields = _ca.read_wait(chid, control, count, _use_numpy({}), limit).get()
         value = fields["pv_value"]
         number = len(value) if hasattr(value, "__len__") and not isinstance(value, str) else 1
@@ -415,7 +416,7 @@ class epicsPV(CaChannel):
             later), ECA_PUTFAIL where the server refused it, ECA_DISCONN where the IOC is gone, or goes meanwhile.
         """
         self.callBack.putComplete = 0
-        seconds = 0.0 if timeout is None else float(timeout)
+        seconds = 0.0 if timeout is None else timeout
         status = _ca.put_wait(self._channel(), value, req_type, count, timeout=seconds)
         if status != ECA_NORMAL:
             raise write_failed(status, self._name(), value)

@@ -10,14 +10,13 @@
 1
 >>> caget("cabo", as_string=True)
 'Busy'
->>> caput("cawavec", "this can be a long string")
+>>> caput("cawavec", "text")
 >>> caget("cawavec", as_string=True)
-'this '
+'text'
 >>> caput("cawave", range(4))
 >>> caget("cawave", count=4)
 [0.0, 1.0, 2.0, 3.0]
->>> caput("catest", 1.5, wait=True)  # True: it is complete
-True
+>>> caput("catest", 1.5, wait=True)  # it is complete
 
 Several PVs go all at once, against one timeout:
 
@@ -47,14 +46,15 @@ from typing import Any
 from . import ca
 from ._channels import CHANNELS
 from ._connections import Request, connect, read
-from ._constants import ECA_BADFUNCPTR, ECA_DISCONN, ECA_TIMEOUT
+from ._constants import ECA_BADFUNCPTR, ECA_DISCONN
 from ._enums import DBF
-from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError
+from ._errors import CaChannelException, CaChannelTypeError
 from ._monitors import Monitor as Monitor
 from ._monitors import MonitorCallback, MonitorConnectionCallback, start, stop_all
 from ._results import CaNothing as CaNothing
 from ._results import names_of, raise_first, settle
 from ._strings import form
+from ._timeouts import seconds
 from ._writes import one_each, put, put_wait
 from .CaChannel import CaChannel, _use_numpy
 
@@ -79,21 +79,11 @@ _channels_ = CHANNELS
 
 
 def _checked(timeout: float | None) -> float | None:
-    if timeout is None:
-        return None
-    try:
-        seconds = float(timeout)
-    except (TypeError, ValueError):
-        detail = f"a timeout is a number of seconds, not {timeout!r}"
-        raise CaChannelTypeError(ECA_TIMEOUT, None, detail) from None
-    if not seconds >= 0:
-        raise CaChannelValueError(ECA_TIMEOUT, None, f"a timeout is a number of seconds, 0 or more, not {timeout!r}")
-    return seconds
+    return None if timeout is None else seconds(timeout)
 
 
 def _deadline(timeout: float | None) -> float:
-    seconds = _checked(timeout)
-    return time.monotonic() + (CaChannel.ca_timeout if seconds is None else seconds)
+    return time.monotonic() + (CaChannel.ca_timeout if timeout is None else seconds(timeout))
 
 
 def _numpy(use_numpy: bool | None) -> bool:
@@ -171,14 +161,14 @@ def caput(
     :param name: name of a PV, or several names.
     :param value: as for :meth:`CaChannel.array_put`. For several names a list, tuple or array of as many values, one
         for each, or a single value (a str is one) for all. A name that ends in ``$`` takes a str of any length that the
-        record can hold; to another CHAR array a str goes cut to the array's size.
+        record can hold. What another array has no room for is cut, with a warning in the log.
     :param wait: wait until the write, and the processing that it started, is complete.
     :param timeout: seconds to wait for the completion of all, 0 not to wait; for ever where None.
     :param throw: False: a :class:`CaNothing` is returned for a PV that failed.
-    :returns: with ``wait=True`` whether it completed: True, or False where the timeout came first (it was written, and
-        may complete later). None without. With ``throw=False`` True where it was written, a CaNothing where it failed.
-        For several names a list of these; None where there is nothing to tell.
-    :raises CaChannelException: ECA_TIMEOUT for a PV that is not found, ECA_DISCONN for one whose IOC is gone or goes
+    :returns: None. With ``throw=False`` True where it was written (with ``wait=True``: where it is complete), a
+        CaNothing where it failed; for several names a list of these.
+    :raises CaChannelException: ECA_TIMEOUT for a PV that is not found, and with ``wait=True`` for a write that is not
+        complete in time (it was written, and may complete later); ECA_DISCONN for a PV whose IOC is gone or goes
         meanwhile, ECA_NOWTACCESS; ECA_PUTFAIL where the server refuses the write, which is known with ``wait=True``,
         and always of an ENUM. What is written to several PVs stays written where a later one fails.
     :raises CaChannelValueError: for a value that does not convert or fit; it is not sent.
@@ -193,7 +183,7 @@ def caput(
     targets = [(name, channels[name], one) for name, one in zip(names, values)]
     results = put_wait(targets, timeout, throw) if wait else put(targets, limit, throw)
     settled = settle(results, single, throw)
-    return settled if wait or not throw else None
+    return None if throw else settled
 
 
 def camonitor(

@@ -23,6 +23,7 @@ pub mod members;
 pub mod queue;
 pub mod recording;
 pub mod refusal;
+pub mod repeats;
 pub mod request;
 mod sayings;
 mod slot;

@@ -82,7 +82,7 @@ impl Items {
         append(&mut self.bytes)?;
         let size = self.bytes.len() - start;
         // What is too short is not sent: libca would read on.
-        let whole = dbr_type.size(count).is_some_and(|needed| needed <= size) && count > 0;
+        let whole = dbr_type.size(count).is_some_and(|needed| needed <= size);
         self.items.push(whole.then_some(Item {
             dbr_type,
             count,
@@ -448,11 +448,13 @@ mod tests {
         };
         items.add(DbrType::DOUBLE, 1, two).unwrap();
         items.add(DbrType::CHAR, 2, two).unwrap();
+        // This empties an array.
         items.add(DbrType::CHAR, 0, |_| Ok::<(), ()>(())).unwrap();
         items.skip();
         assert!(items.get(0).is_none());
         assert_eq!(items.get(1).unwrap().1, [1, 2]);
-        assert!(items.get(2).is_none() && items.get(3).is_none() && items.get(4).is_none());
+        assert!(items.get(2).unwrap().1.is_empty());
+        assert!(items.get(3).is_none() && items.get(4).is_none());
         assert_eq!(items.add(DbrType::CHAR, 1, |_| Err("no")), Err("no"));
     }
 }

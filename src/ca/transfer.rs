@@ -418,7 +418,7 @@ impl Channel {
         if !dbr_type.is_writable() {
             return Err(Error::new(Status::BADTYPE, self.name()));
         }
-        if count == 0 {
+        if count == 0 && self.element_count() <= 1 {
             let detail = "an empty sequence has nothing to write";
             return Err(Error::with_detail(Status::BADCOUNT, self.name(), detail));
         }

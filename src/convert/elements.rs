@@ -38,10 +38,62 @@ pub fn limits(base: Base) -> Option<(i128, i128)> {
     }
 }
 
+/// Of an integer that libca and EPICS know as one, and a double does not: larger ones no record holds.
+pub fn has_no_double(given: Given) -> bool {
+    match given {
+        Given::Int(value) => {
+            value.unsigned_abs() > 1 << 53
+                && value.unsigned_abs() < 1 << 64
+                && (value as f64) as i128 != value
+        }
+        Given::Float(_) => false,
+    }
+}
+
+/// The number in a text: a decimal one as in Python, but without underscores, or a hexadecimal integer as EPICS takes it.
+/// `None` for what is no number, and for one that no float holds.
+pub fn number_in(text: &str) -> Option<Given> {
+    let text = text.trim();
+    let (negative, digits) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let hexadecimal = digits
+        .strip_prefix("0x")
+        .or_else(|| digits.strip_prefix("0X"));
+    let (digits, radix) = match hexadecimal {
+        Some(digits) => (digits, 16),
+        None => (digits, 10),
+    };
+    if !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(radix)) {
+        match i128::from_str_radix(digits, radix) {
+            Ok(0) if negative => return Some(Given::Float(-0.0)),
+            Ok(number) => return Some(Given::Int(if negative { -number } else { number })),
+            Err(_) if radix == 16 => return None,
+            Err(_) => {}
+        }
+    }
+    let number: f64 = text.parse().ok()?;
+    let is_too_large = number.is_infinite() && text.bytes().any(|byte| byte.is_ascii_digit());
+    (!is_too_large).then_some(Given::Float(number))
+}
+
 /// What is wrong with `given`, and what would do.
 pub fn explain(misfit: Misfit, given: Given, base: Base) -> String {
     let name = base.name();
     match (misfit, limits(base)) {
+        (Misfit::OutOfRange, Some((low, high))) if base != Base::Char => {
+            let range = format!("{given} is out of the range of {name}, {low} to {high}");
+            // The highest bit is the sign.
+            let span = 2 * (high + 1);
+            match given {
+                Given::Int(value) if low < 0 && value > high && value < span => {
+                    format!("{range}: for the bits of {value:#X} write {}", value - span)
+                }
+                _ => range,
+            }
+        }
         (Misfit::OutOfRange, Some((low, high))) => {
             format!("{given} is out of the range of {name}, {low} to {high}")
         }
@@ -146,6 +198,71 @@ mod tests {
         let infinite = element(Given::Float(f64::INFINITY), Base::Float).unwrap();
         assert_eq!(infinite, f32::INFINITY.to_ne_bytes());
         assert!(element(Given::Float(f64::NAN), Base::Double).is_ok());
+    }
+
+    #[test]
+    fn texts_of_numbers() {
+        for (text, number) in [
+            ("12", Given::Int(12)),
+            (" -12 ", Given::Int(-12)),
+            ("+5", Given::Int(5)),
+            ("010", Given::Int(10)),
+            ("0x10", Given::Int(16)),
+            ("-0XfF", Given::Int(-255)),
+            ("9007199254740993", Given::Int(9_007_199_254_740_993)),
+            ("12.5", Given::Float(12.5)),
+            ("1e3", Given::Float(1000.0)),
+            (".5", Given::Float(0.5)),
+            ("-inf", Given::Float(f64::NEG_INFINITY)),
+        ] {
+            assert_eq!(number_in(text), Some(number), "{text}");
+        }
+        for text in [
+            "", " ", "x", "1_000", "0x", "0x-1", "0x1_0", "0x1.8", "--1", "1 2", "1,5", "1e999",
+            "é",
+        ] {
+            assert_eq!(number_in(text), None, "{text}");
+        }
+        let Some(Given::Float(zero)) = number_in("-0") else {
+            panic!("no float");
+        };
+        assert!(zero.is_sign_negative());
+        assert_eq!(number_in(&"9".repeat(50)), Some(Given::Float(1e50)));
+        assert_eq!(number_in(&format!("0x{}", "f".repeat(50))), None);
+    }
+
+    #[test]
+    fn integers_that_no_double_holds() {
+        let held = [
+            0,
+            1 << 53,
+            -(1 << 53),
+            1 << 63,
+            1 << 64,
+            (1 << 64) + 1,
+            i128::MIN,
+        ];
+        assert!(
+            !held
+                .into_iter()
+                .any(|value| has_no_double(Given::Int(value)))
+        );
+        let not_held = [(1 << 53) + 1, -(1 << 53) - 1, (1 << 63) - 1, (1 << 64) - 1];
+        assert!(
+            not_held
+                .into_iter()
+                .all(|value| has_no_double(Given::Int(value)))
+        );
+    }
+
+    #[test]
+    fn how_to_write_a_bit_mask() {
+        let told = |value, base| explain(Misfit::OutOfRange, Given::Int(value), base);
+        assert!(told(0xFFFF_FFFF, Base::Long).ends_with("for the bits of 0xFFFFFFFF write -1"));
+        assert!(told(0x8000, Base::Short).ends_with("for the bits of 0x8000 write -32768"));
+        assert!(!told(1 << 32, Base::Long).contains("bits"));
+        assert!(!told(-(1 << 40), Base::Long).contains("bits"));
+        assert!(!told(70_000, Base::Enum).contains("bits"));
     }
 
     proptest! {

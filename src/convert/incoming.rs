@@ -1,7 +1,7 @@
 //! DBR structures to Python.
 
+use super::arrays::numpy;
 use super::names::{Names, names};
-use super::outgoing::numpy;
 use super::text::{self, STATE, STRING, UNITS, decoded};
 use crate::ca::buffer::Bytes;
 use crate::ca::dbr::{Base, Form, Limits, Number, POSIX_TIME_AT_EPICS_EPOCH, View};

@@ -1,17 +1,19 @@
 //! Values for many channels at once: one for all, or one for each.
 
-use super::elements::{Given, Misfit, append, explain};
-use super::outgoing::numpy;
-use super::outgoing::{array_element, fail_masked, outgoing, plain_layout};
+use super::arrays::{array_element, fail_masked, plain_layout};
+use super::elements::{Given, Misfit, append, explain, has_no_double};
+use super::outgoing::{To, outgoing};
+use super::strings::is_text;
 use crate::ca::channel::Channel;
 use crate::ca::dbr::{Base, DbrType};
 use crate::ca::error::{Error, Kind};
 use crate::ca::status::Status;
 use crate::ca::sweep::Items;
+use crate::calls::{hasattr, iter, len};
 use crate::errors::{bad_argument, misuse};
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyString};
+use pyo3::types::{PyFloat, PyInt, PyList};
 use std::sync::Arc;
 
 /// Values that were given for a group.
@@ -42,13 +44,12 @@ pub fn values<'py>(given: &Bound<'py, PyAny>, number: usize) -> PyResult<Values<
     if !is_sequence(given)? {
         return Ok(Values::One(given.clone()));
     }
-    let length = given.len()?;
+    let length = len(given)?;
     if length != number {
         return Err(bad_argument(format!(
             "{number} PVs need {number} values, or a single one for all, not {length}"
         )));
     }
-    numpy(given.py())?;
     if let Ok(array) = given.cast::<PyUntypedArray>() {
         fail_masked(array)?;
         if array.ndim() == 1 && matches!(array.dtype().kind(), b'b' | b'i' | b'u' | b'f') {
@@ -60,7 +61,8 @@ pub fn values<'py>(given: &Bound<'py, PyAny>, number: usize) -> PyResult<Values<
             return Ok(Values::Numbers(Numbers::Each(numbers)));
         }
     }
-    let items: Vec<_> = given.try_iter()?.collect::<PyResult<_>>()?;
+    // No more than that: it may have no end.
+    let items: Vec<_> = iter(given)?.take(number + 1).collect::<PyResult<_>>()?;
     if items.len() != number {
         return Err(bad_argument("the values changed while they were looked at"));
     }
@@ -79,17 +81,13 @@ fn plain_number(item: &Bound<'_, PyAny>) -> Option<Given> {
 }
 
 fn is_sequence(given: &Bound<'_, PyAny>) -> PyResult<bool> {
-    if given.is_instance_of::<PyString>()
-        || given.is_instance_of::<PyBytes>()
-        || given.is_instance_of::<PyByteArray>()
-    {
+    if is_text(given) {
         return Ok(false);
     }
-    numpy(given.py())?;
     if let Ok(array) = given.cast::<PyUntypedArray>() {
         return Ok(array.ndim() > 0);
     }
-    Ok(given.hasattr("__len__")? && given.hasattr("__getitem__")? && !given.hasattr("keys")?)
+    Ok(hasattr(given, "__len__")? && hasattr(given, "__getitem__")? && !hasattr(given, "keys")?)
 }
 
 fn array_numbers(array: &Bound<'_, PyUntypedArray>) -> PyResult<Numbers> {
@@ -120,7 +118,8 @@ impl Numbers {
         }
     }
 
-    /// What to write to the channels. `None` where one of them takes text: how a number looks as text is for Python.
+    /// What to write to the channels. `None` where one of them takes text: how a number looks as text is for Python, and an
+    /// integer that no double holds may have to go as text.
     pub fn items(&self, channels: &[Arc<Channel>]) -> Option<Result<Items, Error>> {
         let mut items = Items::for_channels(channels.len());
         for (index, channel) in channels.iter().enumerate() {
@@ -133,6 +132,9 @@ impl Numbers {
                 }
             };
             let given = self.get(index)?;
+            if base == Base::Double && has_no_double(given) {
+                return None;
+            }
             let added = items.add(DbrType::plain(base), 1, |bytes| append(bytes, given, base));
             if let Err(misfit) = added {
                 return Some(Err(refused(misfit, given, base, channel.name())));
@@ -151,22 +153,33 @@ fn refused(misfit: Misfit, given: Given, base: Base, pv: &str) -> Error {
     }
 }
 
-/// What to write to the channels, of values of any kind. Channels that are not connected get nothing.
+/// What to write to the channels, of values of any kind; `states` gives the names of an enum's states. Channels that are
+/// not connected get nothing.
 pub fn items<'py>(
     channels: &[Arc<Channel>],
     value: impl Fn(usize) -> Bound<'py, PyAny>,
+    states: impl Fn(&Arc<Channel>) -> PyResult<Vec<Vec<u8>>>,
 ) -> PyResult<Items> {
     let mut items = Items::for_channels(channels.len());
     for (index, channel) in channels.iter().enumerate() {
-        let Some(native) = channel.native_type() else {
+        let held = channel.element_count();
+        let Some(native) = channel.native_type().filter(|_| held > 0) else {
             items.skip();
             continue;
         };
-        let (name, held) = (channel.name(), channel.element_count());
-        let out = outgoing(&value(index), name, native, held, None, None)?;
-        if out.count == 0 && held > 0 {
+        let to = To {
+            pv: channel.name(),
+            native,
+            held,
+            requested: None,
+            count: None,
+            cuts: false,
+            states: &|| states(channel),
+        };
+        let out = outgoing(&value(index), &to)?;
+        if out.count == 0 && held == 1 {
             let detail = "an empty sequence has nothing to write";
-            return Err(misuse(Kind::Value, Status::BADCOUNT, Some(name), detail));
+            return Err(misuse(Kind::Value, Status::BADCOUNT, Some(to.pv), detail));
         }
         items.add(out.dbr_type, out.count, |bytes| {
             bytes.extend(out.bytes());

@@ -1,20 +1,44 @@
 //! Python values to DBR elements.
 
-use super::elements::{Given, append, explain};
+use super::arrays::{Numbers, as_array, is_array_array, items_of, numbers_of};
+use super::elements::{Given, append, explain, has_no_double};
+use super::numbers::given;
+use super::strings::{append_string, is_text, text_of};
 use crate::ca::dbr::{Base, DbrType, MAX_STRING_SIZE};
 use crate::ca::error::{Error, Kind};
 use crate::ca::status::Status;
-use crate::errors::bad_argument;
-use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
-use pyo3::exceptions::{PyBaseException, PyOverflowError};
+use crate::calls::{hasattr, iter, len, repr, str};
+use crate::errors::refused;
+use numpy::{PyUntypedArray, PyUntypedArrayMethods};
+use pyo3::exceptions::{PyException, PyMemoryError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
+use pyo3::types::{PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
+
+/// After so many items Ctrl-C is looked for: their conversion may run no Python code that would.
+const SIGNALS_EACH: usize = 1 << 16;
+
+/// What a value is written to, and how.
+pub struct To<'a> {
+    pub pv: &'a str,
+    pub native: Base,
+    /// Elements that the PV holds.
+    pub held: usize,
+    /// The caller's request type.
+    pub requested: Option<DbrType>,
+    /// The caller's count: elements that are sent at most.
+    pub count: Option<usize>,
+    /// More elements than the PV holds are cut, as in 3.x, not refused.
+    pub cuts: bool,
+    /// The names of an enum's states, in the bytes in which the server gives them.
+    pub states: &'a dyn Fn() -> PyResult<Vec<Vec<u8>>>,
+}
 
 /// What goes over the wire: `count` elements of `dbr_type`. None at all where there was none in the value.
 pub struct Outgoing<'py> {
     pub dbr_type: DbrType,
     pub count: usize,
+    /// How many elements were given, where the PV holds fewer and they were cut.
+    pub cut: Option<usize>,
     data: Data<'py>,
 }
 
@@ -25,7 +49,7 @@ enum Data<'py> {
     Array(Bound<'py, PyUntypedArray>, usize),
 }
 
-impl Outgoing<'_> {
+impl<'py> Outgoing<'py> {
     pub fn bytes(&self) -> &[u8] {
         match &self.data {
             // SAFETY: the words are initialised, and there are at least `len` bytes of them.
@@ -33,7 +57,7 @@ impl Outgoing<'_> {
                 std::slice::from_raw_parts(words.as_ptr().cast(), *len)
             },
             Data::Array(_, 0) => &[],
-            // SAFETY: `from_array` has seen to it that the array is contiguous and holds `len` bytes, and we hold a
+            // SAFETY: `numbers_of` has seen to it that the array is contiguous and holds `len` bytes, and we hold a
             // reference, so numpy keeps its memory. A program that writes into an array in one thread while another
             // puts it gets some mixture of old and new on the wire, as with any function that takes an array.
             Data::Array(array, len) => unsafe {
@@ -41,133 +65,232 @@ impl Outgoing<'_> {
             },
         }
     }
+
+    pub(super) fn owned(dbr_type: DbrType, count: usize, bytes: &[u8]) -> Outgoing<'py> {
+        let words = bytes
+            .chunks(8)
+            .map(|chunk| {
+                let mut word = [0; 8];
+                word[..chunk.len()].copy_from_slice(chunk);
+                u64::from_ne_bytes(word)
+            })
+            .collect();
+        Outgoing {
+            dbr_type,
+            count,
+            cut: None,
+            data: Data::Owned(words, bytes.len()),
+        }
+    }
+
+    /// The array must be contiguous, and hold so many elements of the wire's type.
+    pub(super) fn array(
+        dbr_type: DbrType,
+        count: usize,
+        array: Bound<'py, PyUntypedArray>,
+    ) -> Outgoing<'py> {
+        let len = count * dbr_type.base().size();
+        Outgoing {
+            dbr_type,
+            count,
+            cut: None,
+            data: Data::Array(array, len),
+        }
+    }
+
+    /// One element of type STRING. The text must have less than 40 bytes.
+    fn string(text: &str) -> Outgoing<'py> {
+        let mut bytes = text.as_bytes().to_vec();
+        bytes.resize(MAX_STRING_SIZE, 0);
+        Outgoing::owned(DbrType::STRING, 1, &bytes)
+    }
 }
 
 /// What a value is for, for conversion and for messages.
-struct Target<'a> {
-    pv: &'a str,
-    dbr_type: DbrType,
+pub(super) struct Target<'a> {
+    pub to: &'a To<'a>,
+    /// The type that travels.
+    pub dbr_type: DbrType,
     /// Elements that are sent at most.
-    limit: usize,
+    pub limit: usize,
 }
 
 impl Target<'_> {
-    fn base(&self) -> Base {
+    pub fn base(&self) -> Base {
         self.dbr_type.base()
     }
 
-    fn fail(&self, kind: Kind, status: Status, detail: String) -> PyErr {
+    /// A CHAR of one element is a number, whatever type is asked for.
+    fn is_one_char(&self) -> bool {
+        self.to.native == Base::Char && self.to.held <= 1
+    }
+
+    /// Integers that no double holds are not to be rounded: nobody has asked for doubles.
+    pub fn is_exact(&self) -> bool {
+        self.to.requested.is_none() && self.to.native == Base::Double
+    }
+
+    pub fn fail(&self, kind: Kind, status: Status, detail: String) -> PyErr {
         Error {
             kind,
             status,
-            pv: Some(self.pv.to_owned()),
+            pv: Some(self.to.pv.to_owned()),
             detail,
         }
         .into()
     }
 
-    fn text(&self, item: &Bound<'_, PyAny>, text: PyResult<Vec<u8>>) -> PyResult<Vec<u8>> {
-        text.map_err(|_| {
-            let detail = format!(
-                "{} has no UTF-8 form: it has a surrogate in it",
-                shown(item)
-            );
-            self.fail(Kind::Value, Status::BADSTR, detail)
-        })
-    }
-
-    fn wrong_type(&self, item: &Bound<'_, PyAny>, place: &str) -> PyErr {
+    /// An item of a type that does not convert.
+    pub fn wrong_type(&self, item: &Bound<'_, PyAny>, place: &str) -> PyResult<PyErr> {
         let detail = format!(
             "{place}{} of type {} does not convert to {}: give a number, str, bytes, a sequence or a numpy array of them",
-            shown(item),
+            shown(item)?,
             type_name(item),
             self.base().name()
         );
-        self.fail(Kind::Type, Status::NOCONVERT, detail)
+        Ok(self.fail(Kind::Type, Status::NOCONVERT, detail))
+    }
+
+    /// What is to be raised where an item raised `error` when it was asked for its value.
+    pub fn unfit(&self, item: &Bound<'_, PyAny>, place: &str, error: PyErr) -> PyErr {
+        let py = item.py();
+        refused(py, error, |error| {
+            if error.is_instance_of::<PyTypeError>(py) {
+                return self.wrong_type(item, place);
+            }
+            let detail = format!(
+                "{place}{} does not convert to {}: {}",
+                shown(item)?,
+                self.base().name(),
+                str(error.value(py))?.to_string_lossy()
+            );
+            Ok(self.fail(Kind::Value, Status::NOCONVERT, detail))
+        })
+    }
+
+    /// What becomes of `given` elements, where the PV holds fewer: how many there were, or an error. A caller who gives
+    /// a count below what the PV holds has asked for just that.
+    fn cut(&self, given: usize, what: &str) -> PyResult<Option<usize>> {
+        let held = self.to.held;
+        if given <= held || self.to.count.is_some_and(|count| count < held) {
+            return Ok(None);
+        }
+        if self.to.cuts && held > 0 {
+            return Ok(Some(given));
+        }
+        let detail = format!("{given} {what} were given, and the PV holds {held}");
+        Err(self.fail(Kind::Value, Status::BADCOUNT, detail))
     }
 }
 
-/// Converts `value` for a put to a channel of type `native` with `element_count` elements. `requested` is the caller's
-/// type, `count` their limit.
-pub fn outgoing<'py>(
-    value: &Bound<'py, PyAny>,
-    pv: &str,
-    native: Base,
-    element_count: usize,
-    requested: Option<DbrType>,
-    count: Option<usize>,
-) -> PyResult<Outgoing<'py>> {
-    let dbr_type = requested.unwrap_or(DbrType::plain(native));
+/// Converts `value` for a put.
+pub fn outgoing<'py>(value: &Bound<'py, PyAny>, to: &To<'_>) -> PyResult<Outgoing<'py>> {
+    let dbr_type = to.requested.unwrap_or(DbrType::plain(to.native));
     if !dbr_type.is_writable() {
-        return Err(Error::new(Status::BADTYPE, pv).into());
+        return Err(Error::new(Status::BADTYPE, to.pv).into());
     }
     let mut target = Target {
-        pv,
+        to,
         dbr_type,
-        limit: element_count.min(count.unwrap_or(usize::MAX)),
+        limit: to.held.min(to.count.unwrap_or(usize::MAX)),
     };
     if value.is_instance_of::<PyFloat>() || value.is_instance_of::<PyInt>() {
-        return from_items(&target, std::slice::from_ref(value));
+        return from_items(&target, std::slice::from_ref(value), 1);
     }
-    if let Some(text) = text_bytes(value) {
-        return match dbr_type {
-            DbrType::CHAR => char_array(&target, value, target.text(value, text)?),
-            DbrType::ENUM => {
-                target.dbr_type = DbrType::STRING;
-                from_items(&target, std::slice::from_ref(value))
-            }
-            _ => from_items(&target, std::slice::from_ref(value)),
-        };
+    if is_text(value) {
+        let spelled = to.held > 1
+            && (dbr_type == DbrType::CHAR
+                || to.native == Base::Char && dbr_type == DbrType::STRING);
+        if spelled {
+            return char_array(&target, value);
+        }
+        if dbr_type == DbrType::ENUM && !target.is_one_char() {
+            target.dbr_type = DbrType::STRING;
+        }
+        return from_items(&target, std::slice::from_ref(value), 1);
     }
-    numpy(value.py())?;
     if let Ok(array) = value.cast::<PyUntypedArray>() {
         return from_array(target, array);
     }
-    if value.is_instance_of::<PyMemoryView>()
-        || value.hasattr("__array_interface__")?
-        || is_array_array(value)?
-    {
-        return from_array(target, &as_array(value)?);
+    let is_view = value.is_instance_of::<PyMemoryView>();
+    if is_view && target.base() == Base::String {
+        // Its bytes may be those of a text, or numbers.
+        return Err(target.wrong_type(value, "")?);
     }
-    let items = match items(value)? {
-        Some(items) => items,
-        None => vec![value.clone()],
-    };
-    from_sequence(target, &items)
+    if is_view || hasattr(value, "__array_interface__")? || is_array_array(value)? {
+        let array = as_array(value).map_err(|error| target.unfit(value, "", error))?;
+        return from_array(target, &array);
+    }
+    match items(&target, value)? {
+        Some((items, given)) => from_sequence(target, &items, given),
+        None => from_sequence(target, std::slice::from_ref(value), 1),
+    }
 }
 
+/// `given` elements, of which `items` are those that are sent.
 fn from_sequence<'py>(
     mut target: Target<'_>,
     items: &[Bound<'py, PyAny>],
+    given: usize,
 ) -> PyResult<Outgoing<'py>> {
     // Names of states, like a single one, are for the server to look up.
-    let is_text = |item: &Bound<'_, PyAny>| {
-        item.is_instance_of::<PyString>() || item.is_instance_of::<PyBytes>()
-    };
-    if target.dbr_type == DbrType::ENUM && !items.is_empty() && items.iter().all(is_text) {
+    if target.dbr_type == DbrType::ENUM
+        && !target.is_one_char()
+        && !items.is_empty()
+        && items.iter().all(is_text)
+    {
         target.dbr_type = DbrType::STRING;
     }
-    from_items(&target, items)
+    from_items(&target, items, given)
 }
 
-/// The items of a sequence; `None` for a scalar.
-fn items<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Vec<Bound<'py, PyAny>>>> {
+/// The items of a sequence that are sent, and how many it has; `None` for a scalar.
+#[allow(clippy::type_complexity)] // a list and a number
+fn items<'py>(
+    target: &Target<'_>,
+    value: &Bound<'py, PyAny>,
+) -> PyResult<Option<(Vec<Bound<'py, PyAny>>, usize)>> {
+    let limit = target.limit;
     if let Ok(list) = value.cast::<PyList>() {
-        return Ok(Some(list.iter().collect()));
+        return Ok(Some((list.iter().take(limit).collect(), list.len())));
     }
     if let Ok(tuple) = value.cast::<PyTuple>() {
-        return Ok(Some(tuple.iter().collect()));
+        return Ok(Some((tuple.iter().take(limit).collect(), tuple.len())));
     }
-    let has = |name| value.hasattr(name);
-    if !has("__len__")? || !has("__getitem__")? || has("keys")? {
+    if !hasattr(value, "__len__")? || !hasattr(value, "__getitem__")? || hasattr(value, "keys")? {
         return Ok(None);
     }
-    value.try_iter()?.collect::<PyResult<_>>().map(Some)
+    let collect = || {
+        let length = len(value)?;
+        // It may have more than it says, without an end.
+        let items: Vec<_> = iter(value)?
+            .take(length.min(limit))
+            .collect::<PyResult<_>>()?;
+        // It may have fewer.
+        let given = if items.len() < length.min(limit) {
+            items.len()
+        } else {
+            length
+        };
+        Ok((items, given))
+    };
+    collect()
+        .map(Some)
+        .map_err(|error| target.unfit(value, "", error))
 }
 
-fn from_items<'py>(target: &Target<'_>, items: &[Bound<'py, PyAny>]) -> PyResult<Outgoing<'py>> {
-    let single = items.len() == 1;
-    let base = target.base();
+fn from_items<'py>(
+    target: &Target<'_>,
+    items: &[Bound<'py, PyAny>],
+    given: usize,
+) -> PyResult<Outgoing<'py>> {
+    let single = given == 1;
+    let cut = target.cut(given, "elements")?;
+    let items = &items[..items.len().min(target.limit)];
+    let base = match target.base() {
+        Base::String if target.is_one_char() => Base::Char,
+        base => base,
+    };
     let mut bytes = Vec::with_capacity(items.len() * base.size());
     for (index, item) in items.iter().enumerate() {
         let place = || {
@@ -177,324 +300,108 @@ fn from_items<'py>(target: &Target<'_>, items: &[Bound<'py, PyAny>]) -> PyResult
                 format!("item {index}: ")
             }
         };
+        if index % SIGNALS_EACH == SIGNALS_EACH - 1 {
+            item.py().check_signals()?;
+        }
         if base == Base::String {
             append_string(&mut bytes, target, item, &place)?;
             continue;
         }
-        let given = given(target, item, &place)?;
-        append(&mut bytes, given, base).map_err(|misfit| {
-            let detail = place() + &explain(misfit, given, base);
+        let number = self::given(target, base, item, &place)?;
+        if target.is_exact() && has_no_double(number) {
+            let text = as_text(target, &number, &place)?;
+            return Ok(Outgoing { cut, ..text });
+        }
+        append(&mut bytes, number, base).map_err(|misfit| {
+            let detail = place() + &explain(misfit, number, base);
             target.fail(Kind::Value, Status::NOCONVERT, detail)
         })?;
     }
-    // All of them had to convert; those that the PV has no room for stay behind.
-    let count = items.len().min(target.limit);
-    Ok(owned(target.dbr_type, count, &bytes[..count * base.size()]))
-}
-
-fn owned<'py>(dbr_type: DbrType, count: usize, bytes: &[u8]) -> Outgoing<'py> {
-    let words = bytes
-        .chunks(8)
-        .map(|chunk| {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            u64::from_ne_bytes(word)
-        })
-        .collect();
-    Outgoing {
-        dbr_type,
-        count,
-        data: Data::Owned(words, bytes.len()),
-    }
-}
-
-/// The number that an item stands for.
-fn given(
-    target: &Target<'_>,
-    item: &Bound<'_, PyAny>,
-    place: &dyn Fn() -> String,
-) -> PyResult<Given> {
-    if let Ok(float) = item.cast::<PyFloat>() {
-        return Ok(Given::Float(float.value()));
-    }
-    if item.is_instance_of::<PyInt>() || (item.hasattr("__index__")? && !is_exception(item)) {
-        if let Ok(value) = item.extract::<i64>() {
-            return Ok(Given::Int(value.into()));
+    let out = match (target.base(), base) {
+        // As text a server takes what is right for signed and unsigned ones; what only one of them takes goes as it is.
+        (Base::String, Base::Char) if bytes.len() == 1 && bytes[0] < 128 => {
+            Outgoing::string(&bytes[0].to_string())
         }
-        return match item.extract::<i128>() {
-            Ok(value) => Ok(Given::Int(value)),
-            Err(error) if error.is_instance_of::<PyOverflowError>(item.py()) => {
-                if target.base().is_floating()
-                    && let Ok(value) = item.extract::<f64>()
-                {
-                    return Ok(Given::Float(value));
-                }
-                let name = target.base().name();
-                let detail = format!("{}{} is out of the range of {name}", place(), shown(item));
-                Err(target.fail(Kind::Value, Status::NOCONVERT, detail))
-            }
-            // A numpy array of one element has both, and takes its float.
-            Err(_) => match float(item) {
-                Some(value) => Ok(Given::Float(value)),
-                None => Err(target.wrong_type(item, &place())),
-            },
-        };
-    }
-    if text_bytes(item).is_some() {
-        let number = item.py().get_type::<PyFloat>().call1((item,));
-        return match number.and_then(|number| number.extract::<f64>()) {
-            Ok(value) if value.is_finite() || !has_digits(item) => Ok(Given::Float(value)),
-            _ => {
-                let name = target.base().name();
-                let detail = format!(
-                    "{}{} is no number, and {name} takes numbers",
-                    place(),
-                    shown(item)
-                );
-                Err(target.fail(Kind::Value, Status::NOCONVERT, detail))
-            }
-        };
-    }
-    if let Some(value) = float(item) {
-        return Ok(Given::Float(value));
-    }
-    Err(target.wrong_type(item, &place()))
-}
-
-/// What `float()` makes of an object that is no text.
-fn float(item: &Bound<'_, PyAny>) -> Option<f64> {
-    let value = item.call_method0("__float__").ok()?;
-    value.extract::<f64>().ok()
-}
-
-/// A text that names a number, not infinity: "1e999" is one that no float holds.
-fn has_digits(text: &Bound<'_, PyAny>) -> bool {
-    let bytes = text_bytes(text).and_then(PyResult::ok).unwrap_or_default();
-    bytes.iter().any(u8::is_ascii_digit)
-}
-
-fn append_string(
-    out: &mut Vec<u8>,
-    target: &Target<'_>,
-    item: &Bound<'_, PyAny>,
-    place: &dyn Fn() -> String,
-) -> PyResult<()> {
-    let bytes = match text_bytes(item) {
-        Some(text) => target.text(item, text)?,
-        None if is_number(item)? => item.str()?.to_cow()?.into_owned().into_bytes(),
-        None => return Err(target.wrong_type(item, &place())),
+        (Base::String, Base::Char) => Outgoing::owned(DbrType::CHAR, items.len(), &bytes),
+        _ => Outgoing::owned(target.dbr_type, items.len(), &bytes),
     };
-    if bytes.contains(&0) {
-        let detail = format!(
-            "{}{} contains NUL, which ends a string",
-            place(),
-            shown(item)
-        );
-        return Err(target.fail(Kind::Value, Status::BADSTR, detail));
-    }
-    if bytes.len() >= MAX_STRING_SIZE {
-        let detail = format!(
-            "{}{} has {} bytes, and a DBR_STRING holds 39",
-            place(),
-            shown(item),
-            bytes.len()
-        );
-        return Err(target.fail(Kind::Value, Status::STRTOBIG, detail));
-    }
-    let end = out.len() + MAX_STRING_SIZE;
-    out.extend(bytes);
-    out.resize(end, 0);
-    Ok(())
+    Ok(Outgoing { cut, ..out })
 }
 
-fn is_number(item: &Bound<'_, PyAny>) -> PyResult<bool> {
-    Ok(item.is_instance_of::<PyInt>()
-        || item.is_instance_of::<PyFloat>()
-        || (item.hasattr("__float__")? && !item.hasattr("__len__")? && !is_exception(item)))
-}
-
-/// An exception, such as what stands in the place of a value that could not be read: its status is no value.
-fn is_exception(item: &Bound<'_, PyAny>) -> bool {
-    item.is_instance_of::<PyBaseException>()
-}
-
-/// The bytes of a str (UTF-8), bytes or bytearray; `None` for anything else.
-fn text_bytes(value: &Bound<'_, PyAny>) -> Option<PyResult<Vec<u8>>> {
-    if let Ok(text) = value.cast::<PyString>() {
-        return Some(text.to_cow().map(|text| text.into_owned().into_bytes()));
+/// An integer that no double holds, for a PV that looks like one of doubles, and may be one of integers.
+fn as_text<'py>(
+    target: &Target<'_>,
+    number: &Given,
+    place: &dyn Fn() -> String,
+) -> PyResult<Outgoing<'py>> {
+    if target.to.held <= 1 {
+        return Ok(Outgoing::string(&number.to_string()));
     }
-    if let Ok(bytes) = value.cast::<PyBytes>() {
-        return Some(Ok(bytes.as_bytes().to_vec()));
-    }
-    value
-        .cast::<PyByteArray>()
-        .ok()
-        .map(|bytes| Ok(bytes.to_vec()))
+    let detail = format!(
+        "{}{number} is no double, and an array of DOUBLE travels as doubles: with float() or ca.DBR_DOUBLE it is rounded",
+        place()
+    );
+    Err(target.fail(Kind::Value, Status::NOCONVERT, detail))
 }
 
 /// A text to a CHAR array: its bytes and a NUL, as far as they fit.
-fn char_array<'py>(
-    target: &Target<'_>,
-    value: &Bound<'_, PyAny>,
-    mut text: Vec<u8>,
-) -> PyResult<Outgoing<'py>> {
+fn char_array<'py>(target: &Target<'_>, value: &Bound<'_, PyAny>) -> PyResult<Outgoing<'py>> {
+    let mut text = text_of(target, value, "")?;
+    let is_str = value.is_instance_of::<PyString>();
+    let end = text
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(0, |i| i + 1);
     // bytes may well be numbers, and a NUL among them one of them; in a text it would hide the rest.
-    if value.is_instance_of::<PyString>() && text.contains(&0) {
+    if is_str && text[..end].contains(&0) {
         let detail = format!(
             "{} contains NUL, which ends a string: send bytes",
-            shown(value)
+            shown(value)?
         );
         return Err(target.fail(Kind::Value, Status::BADSTR, detail));
     }
+    let cut = target.cut(end, "bytes")?;
     text.push(0);
     text.truncate(target.limit);
-    Ok(owned(target.dbr_type, text.len(), &text))
+    let out = Outgoing::owned(DbrType::CHAR, text.len(), &text);
+    Ok(Outgoing { cut, ..out })
 }
 
+/// A sequence that came as a numpy array: its items, as Python's own objects.
 fn from_array<'py>(
     target: Target<'_>,
     array: &Bound<'py, PyUntypedArray>,
 ) -> PyResult<Outgoing<'py>> {
-    if is_masked(array)? {
-        return Err(target.fail(Kind::Value, Status::NOCONVERT, MASKED.to_owned()));
-    }
-    let kind = array.dtype().kind();
-    if !matches!(kind, b'b' | b'i' | b'u' | b'f') || target.base() == Base::String {
-        if !matches!(kind, b'b' | b'i' | b'u' | b'f' | b'S' | b'U' | b'O') {
-            return Err(target.wrong_type(array, ""));
+    let given = array.len();
+    let cut = target.cut(given, "elements")?;
+    let out = match numbers_of(&target, array)? {
+        Numbers::Ready(out) => out,
+        Numbers::Exact(number) => as_text(&target, &number, &String::new)?,
+        Numbers::None => {
+            let items = items_of(&target, array)?;
+            return from_sequence(target, &items, given);
         }
-        let flat = array.call_method1("reshape", (-1,))?;
-        return from_sequence(target, &flat.call_method0("tolist")?.extract::<Vec<_>>()?);
-    }
-    let flat = array.call_method1("reshape", (-1,))?;
-    let flat = plain_layout(&flat)?;
-    let length = flat.len();
-    let count = length.min(target.limit);
-    let (base, dtype) = (target.base(), flat.dtype());
-    let (kind, size) = (dtype.kind(), dtype.itemsize());
-    if wire_kinds(base).contains(&kind) && size == base.size() {
-        return Ok(Outgoing {
-            dbr_type: target.dbr_type,
-            count,
-            data: Data::Array(flat, count * size),
-        });
-    }
-    if length == 0 {
-        return Ok(owned(target.dbr_type, 0, &[]));
-    }
-    // SAFETY: `plain_layout` made it contiguous and of the host's byte order, and we hold a reference to it.
-    let source = unsafe {
-        std::slice::from_raw_parts(
-            (*flat.as_array_ptr()).fields.data.cast::<u8>(),
-            length * size,
-        )
     };
-    let mut bytes = Vec::with_capacity(length * base.size());
-    for (index, chunk) in source.chunks_exact(size).enumerate() {
-        let given = array_element(kind, chunk).ok_or_else(|| target.wrong_type(&flat, ""))?;
-        append(&mut bytes, given, base).map_err(|misfit| {
-            let detail = format!("item {index}: {}", explain(misfit, given, base));
-            target.fail(Kind::Value, Status::NOCONVERT, detail)
-        })?;
-    }
-    Ok(owned(target.dbr_type, count, &bytes[..count * base.size()]))
-}
-
-const MASKED: &str = "some elements of the array are masked: fill them or leave them out";
-
-/// Raises for a masked array with elements that count as missing.
-pub(super) fn fail_masked(array: &Bound<'_, PyUntypedArray>) -> PyResult<()> {
-    if is_masked(array)? {
-        return Err(bad_argument(MASKED));
-    }
-    Ok(())
-}
-
-/// A masked array with elements that count as missing.
-fn is_masked(array: &Bound<'_, PyUntypedArray>) -> PyResult<bool> {
-    if array.get_type().is(array.py().get_type::<PyUntypedArray>()) || !array.hasattr("mask")? {
-        return Ok(false);
-    }
-    array.getattr("mask")?.call_method0("any")?.is_truthy()
-}
-
-/// The kinds of numpy types whose memory is the wire's, given the size.
-fn wire_kinds(base: Base) -> &'static [u8] {
-    match base {
-        Base::Char => b"uib",
-        Base::Short | Base::Long => b"i",
-        Base::Enum => b"u",
-        Base::Float | Base::Double => b"f",
-        Base::String => b"",
-    }
-}
-
-pub(super) fn array_element(kind: u8, bytes: &[u8]) -> Option<Given> {
-    Some(match (kind, bytes.len()) {
-        (b'b' | b'u', 1) => Given::Int(bytes[0].into()),
-        (b'u', 2) => Given::Int(u16::from_ne_bytes(bytes.try_into().ok()?).into()),
-        (b'u', 4) => Given::Int(u32::from_ne_bytes(bytes.try_into().ok()?).into()),
-        (b'u', 8) => Given::Int(u64::from_ne_bytes(bytes.try_into().ok()?).into()),
-        (b'i', 1) => Given::Int(i8::from_ne_bytes(bytes.try_into().ok()?).into()),
-        (b'i', 2) => Given::Int(i16::from_ne_bytes(bytes.try_into().ok()?).into()),
-        (b'i', 4) => Given::Int(i32::from_ne_bytes(bytes.try_into().ok()?).into()),
-        (b'i', 8) => Given::Int(i64::from_ne_bytes(bytes.try_into().ok()?).into()),
-        (b'f', 4) => Given::Float(f32::from_ne_bytes(bytes.try_into().ok()?).into()),
-        (b'f', 8) => Given::Float(f64::from_ne_bytes(bytes.try_into().ok()?)),
-        _ => return None,
-    })
-}
-
-/// The array with contiguous, aligned elements in the host's byte order; half and long floats as doubles. Itself where it
-/// is so already.
-pub(super) fn plain_layout<'py>(array: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUntypedArray>> {
-    let py = array.py();
-    let dtype = array.getattr("dtype")?;
-    let size: usize = dtype.getattr("itemsize")?.extract()?;
-    let kind: String = dtype.getattr("kind")?.extract()?;
-    let native = if kind == "f" && size != 4 && size != 8 {
-        PyString::new(py, "float64").into_any()
-    } else {
-        dtype.call_method1("newbyteorder", ("=",))?
-    };
-    let plain = numpy_function(py, "require")?.call1((array, native, ("C", "A")))?;
-    Ok(plain.cast_into::<PyUntypedArray>()?)
-}
-
-fn as_array<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUntypedArray>> {
-    let array = numpy_function(value.py(), "asarray")?.call1((value,))?;
-    Ok(array.cast_into::<PyUntypedArray>()?)
-}
-
-fn numpy_function<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    numpy(py)?.getattr(name)
-}
-
-/// numpy, imported. Before anything asks the numpy crate for a type: that panics where the import is interrupted.
-pub fn numpy(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
-    static NUMPY: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    let numpy = NUMPY.get_or_try_init(py, || py.import("numpy").map(Bound::unbind))?;
-    Ok(numpy.bind(py))
-}
-
-fn is_array_array(value: &Bound<'_, PyAny>) -> PyResult<bool> {
-    static ARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let py = value.py();
-    let array = ARRAY.get_or_try_init(py, || {
-        py.import("array")?.getattr("array").map(Bound::unbind)
-    })?;
-    value.is_instance(array.bind(py))
+    Ok(Outgoing { cut, ..out })
 }
 
 /// The value in a message: its repr, not too long.
-pub fn shown(value: &Bound<'_, PyAny>) -> String {
-    let text = value.repr().map(|repr| repr.to_string_lossy().into_owned());
-    let text = text.unwrap_or_else(|_| "the value".to_owned());
-    if text.chars().count() > 60 {
+pub fn shown(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    let text = match repr(value) {
+        Ok(repr) => repr.to_string_lossy().into_owned(),
+        // A repr that fails is not what the message is about.
+        Err(error) if is_ordinary(value.py(), &error) => "the value".to_owned(),
+        Err(error) => return Err(error),
+    };
+    Ok(if text.chars().count() > 60 {
         text.chars().take(57).chain("...".chars()).collect()
     } else {
         text
-    }
+    })
+}
+
+fn is_ordinary(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyException>(py) && !error.is_instance_of::<PyMemoryError>(py)
 }
 
 fn type_name(value: &Bound<'_, PyAny>) -> String {

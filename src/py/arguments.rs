@@ -3,9 +3,10 @@
 use crate::ca::dbr::DbrType;
 use crate::ca::error::{Error, Kind};
 use crate::ca::status::Status;
-use crate::calls::{double, index, repr};
-use crate::errors::misuse;
-use pyo3::exceptions::PyOverflowError;
+use crate::calls::{double, index};
+use crate::convert::shown;
+use crate::errors::{misuse, refused};
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 
 /// DBE_VALUE | DBE_ALARM.
@@ -22,10 +23,12 @@ pub fn request_type(
     let number = match index(chtype).and_then(|number| number.extract::<i64>()) {
         Ok(number) => number,
         Err(error) if error.is_instance_of::<PyOverflowError>(chtype.py()) => -1,
-        Err(_) => {
-            let shown = repr(chtype)?.to_string_lossy().into_owned();
-            let detail = format!("a request type is a number such as DBR_DOUBLE, not {shown}");
-            return Err(misuse(Kind::Type, Status::BADTYPE, Some(pv), detail));
+        Err(error) => {
+            return Err(refused(chtype.py(), error, |_| {
+                let shown = shown(chtype)?;
+                let detail = format!("a request type is a number such as DBR_DOUBLE, not {shown}");
+                Ok(misuse(Kind::Type, Status::BADTYPE, Some(pv), detail))
+            }));
         }
     };
     Ok(DbrType::new(number).map(Some).ok_or_else(|| {
@@ -39,27 +42,27 @@ pub fn element_count(pv: &str, count: Option<&Bound<'_, PyAny>>) -> PyResult<Opt
     let Some(count) = count else {
         return Ok(None);
     };
-    let bad = |kind, detail: String| Err(misuse(kind, Status::BADCOUNT, Some(pv), detail));
+    let py = count.py();
+    let bad = |kind, detail| misuse(kind, Status::BADCOUNT, Some(pv), detail);
+    let no_number = || {
+        let detail = format!("an element count is a number, not {}", shown(count)?);
+        PyResult::Ok(bad(Kind::Type, detail))
+    };
     match index(count).and_then(|number| number.extract::<i64>()) {
-        Ok(number) => usize::try_from(number).map(Some).or_else(|_| {
+        Ok(number) => usize::try_from(number).map(Some).map_err(|_| {
             let detail = format!("an element count is 0 or more, not {number}");
             bad(Kind::Value, detail)
         }),
-        Err(error) if error.is_instance_of::<PyOverflowError>(count.py()) => bad(
-            Kind::Value,
-            format!("{} is no element count", repr(count)?.to_string_lossy()),
-        ),
         // 4 / 2 is a float in Python 3, and a count all the same.
-        Err(_) => match double(count) {
+        Err(error) if error.is_instance_of::<PyTypeError>(py) => match double(count) {
             Ok(number) if number >= 0.0 && number.fract() == 0.0 => Ok(Some(number as usize)),
-            _ => bad(
-                Kind::Type,
-                format!(
-                    "an element count is a number, not {}",
-                    repr(count)?.to_string_lossy()
-                ),
-            ),
+            Ok(_) => Err(no_number()?),
+            Err(error) => Err(refused(py, error, |_| no_number())),
         },
+        Err(error) => Err(refused(py, error, |_| {
+            let detail = format!("{} is no element count", shown(count)?);
+            Ok(bad(Kind::Value, detail))
+        })),
     }
 }
 
@@ -67,7 +70,7 @@ pub fn element_count(pv: &str, count: Option<&Bound<'_, PyAny>>) -> PyResult<Opt
 pub fn event_mask(pv: &str, mask: &Bound<'_, PyAny>) -> PyResult<Result<u32, Error>> {
     let known = DEFAULT_MASK | crate::ca_sys::DBE_LOG | crate::ca_sys::DBE_PROPERTY;
     let bad = || {
-        let shown = repr(mask)?.to_string_lossy().into_owned();
+        let shown = shown(mask)?;
         let detail = format!(
             "{shown} is none of DBE_VALUE, DBE_LOG, DBE_ALARM, DBE_PROPERTY, or of their sums"
         );
@@ -77,11 +80,10 @@ pub fn event_mask(pv: &str, mask: &Bound<'_, PyAny>) -> PyResult<Result<u32, Err
         Ok(mask) if mask & known != 0 && mask & !known == 0 => Ok(Ok(mask)),
         Ok(_) => bad(),
         Err(error) if error.is_instance_of::<PyOverflowError>(mask.py()) => bad(),
-        Err(_) => {
-            let shown = repr(mask)?.to_string_lossy().into_owned();
-            let detail = format!("a mask is a number such as DBE_VALUE, not {shown}");
-            Err(misuse(Kind::Type, Status::BADMASK, Some(pv), detail))
-        }
+        Err(error) => Err(refused(mask.py(), error, |_| {
+            let detail = format!("a mask is a number such as DBE_VALUE, not {}", shown(mask)?);
+            Ok(misuse(Kind::Type, Status::BADMASK, Some(pv), detail))
+        })),
     }
 }
 

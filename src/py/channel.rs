@@ -65,10 +65,10 @@ impl Transfers {
     ///
     /// :param value: a number, str, bytes, a sequence, or a numpy array of any dtype and shape (sent flat, in C order).
     ///     It is sent exactly or not at all; only floats are rounded to the precision of the type. A sequence is cut to
-    ///     the PV's element count. A str to an ENUM goes as the name of its state, to a CHAR array as its bytes with a
-    ///     trailing 0.
+    ///     the PV's element count, with a warning in the log; an empty one empties an array. A str to an ENUM goes as the
+    ///     name of its state, to a CHAR array as its bytes with a trailing 0.
     /// :param req_type: request type (``ca.DBR_XXXX``); the native type where None.
-    /// :param count: elements to write at most; all where None.
+    /// :param count: elements to write at most, no more than the PV holds; all where None.
     #[pyo3(signature = (value, req_type=None, count=None))]
     fn array_put<'py>(
         slf: &Bound<'py, Transfers>,

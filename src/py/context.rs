@@ -2,6 +2,7 @@
 
 use super::arguments::whole;
 use super::chid::Chid;
+use super::cuts;
 use super::forgotten::forgotten;
 use crate::ca::channel::Channel;
 use crate::ca::context::{Context, End};
@@ -241,6 +242,7 @@ fn finish(
 #[pyfunction]
 pub fn shutdown(py: Python<'_>, look_for_forgotten: bool) -> PyResult<Vec<String>> {
     start_exit();
+    cuts::finish(py, EXIT_PATIENCE);
     let dispatchers = {
         let contexts = CONTEXTS.get().lock_py_attached(py);
         let mut contexts = contexts.unwrap_or_else(PoisonError::into_inner);

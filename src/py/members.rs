@@ -4,7 +4,9 @@ use super::arguments::seconds;
 use super::chid::Chid;
 use super::context::current;
 use super::wait::wait_done;
+use super::write::enum_states;
 use crate::ca::batch::{Batch, Waited};
+use crate::ca::channel::Channel;
 use crate::ca::dbr::{NO_TIME, posix_nanoseconds};
 use crate::ca::members;
 use crate::ca::status::Status;
@@ -280,16 +282,17 @@ impl Members {
             Values::Numbers(numbers) => py.detach(|| numbers.items(channels)),
             _ => None,
         };
+        let states = |channel: &Arc<Channel>| enum_states(py, channel, deadline);
         let items = match (fast, given) {
             (Some(items), _) => items?,
-            (None, Values::One(value)) => items(channels, |_| value.clone())?,
-            (None, Values::Each(each)) => items(channels, |index| each[index].clone())?,
+            (None, Values::One(value)) => items(channels, |_| value.clone(), states)?,
+            (None, Values::Each(each)) => items(channels, |index| each[index].clone(), states)?,
             (None, Values::Numbers(_)) => {
                 let each = match iter(values) {
                     Ok(all) => all.collect::<PyResult<Vec<_>>>()?,
                     Err(_) => vec![values.clone(); channels.len()],
                 };
-                items(channels, |index| each[index].clone())?
+                items(channels, |index| each[index].clone(), states)?
             }
         };
         let job = if wait {

@@ -4,6 +4,7 @@ pub mod arguments;
 pub mod channel;
 pub mod chid;
 pub mod context;
+mod cuts;
 pub mod forgotten;
 pub mod groups;
 pub mod info;

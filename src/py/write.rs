@@ -2,15 +2,16 @@
 
 use super::arguments::{element_count, optional_seconds, request_type, seconds};
 use super::chid::Chid;
+use super::cuts;
 use super::wait::{make_room, wait_for};
 use crate::ca::batch::remaining;
 use crate::ca::bounds::Asked;
 use crate::ca::channel::Channel;
-use crate::ca::dbr::{Base, DbrType};
+use crate::ca::dbr::{Base, DbrType, Form};
 use crate::ca::error::Error;
 use crate::ca::status::Status;
 use crate::callback::Callback;
-use crate::convert::{outgoing, shown};
+use crate::convert::{To, outgoing, shown};
 use crate::errors::{deadline, eca, optional_deadline, status};
 use pyo3::prelude::*;
 use std::sync::Arc;
@@ -18,6 +19,9 @@ use std::time::{Duration, Instant};
 
 /// Bytes from which on libca takes a value without the interpreter's lock.
 const DETACH_FROM: usize = 4_096;
+
+/// How long the states of an enum are waited for where the caller gives no time.
+const STATES_WITHIN: Duration = Duration::from_secs(3);
 
 /// A write, as its caller asks for it.
 pub struct Write<'a, 'py> {
@@ -58,11 +62,27 @@ impl<'py> Write<'_, 'py> {
             Err(error) => return Ok(Err(error)),
         };
         let held = channel.element_count();
+        if held == 0 && channel.native_type().is_none() {
+            return Ok(Err(Error::new(Status::DISCONN, name)));
+        }
         if count == Some(0) {
             let detail = "with a count of 0 there is nothing to write";
             return Ok(Err(Error::with_detail(Status::BADCOUNT, name, detail)));
         }
-        let out = outgoing(self.value, name, native, held, requested, count)?;
+        if let Some(count) = count.filter(|count| *count > held) {
+            let detail = format!("the count is {count}, and the PV holds {held}");
+            return Ok(Err(Error::with_detail(Status::BADCOUNT, name, detail)));
+        }
+        let to = To {
+            pv: name,
+            native,
+            held,
+            requested,
+            count,
+            cuts: true,
+            states: &|| enum_states(py, channel, self.deadline),
+        };
+        let out = outgoing(self.value, &to)?;
         if let Err(error) = make_room(py, channel, self.deadline)? {
             return Ok(Err(error));
         }
@@ -74,23 +94,68 @@ impl<'py> Write<'_, 'py> {
             py.detach(|| send(channel, dbr_type, count, bytes))
         };
         match sent {
-            Err(error) if !error.is_status() => Err(error.into()),
-            sent => Ok(sent),
+            Err(error) if !error.is_status() => return Err(error.into()),
+            Err(error) => return Ok(Err(error)),
+            Ok(()) => {}
         }
+        if let Some(given) = out.cut {
+            cuts::warn(py, name, given, held)?;
+        }
+        Ok(Ok(()))
     }
+}
+
+/// The names of an enum's states, in the server's bytes; none where it does not tell.
+pub fn enum_states(
+    py: Python<'_>,
+    channel: &Arc<Channel>,
+    deadline: Option<Instant>,
+) -> PyResult<Vec<Vec<u8>>> {
+    let context = channel.context();
+    let deadline = deadline.or_else(|| Instant::now().checked_add(STATES_WITHIN));
+    let batch = context.batch();
+    let ticket = Some(batch.ticket());
+    let asked = py.detach(|| {
+        let asked = Asked::exactly(DbrType::in_form(Form::Gr, Base::Enum), 1);
+        let request = channel.get(asked, None, ticket)?;
+        context.flush()?;
+        Ok::<_, Error>(request)
+    });
+    let request = match asked {
+        Ok(request) => request,
+        Err(error) if error.status == Status::NORDACCESS => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    match wait_for(py, context, &[batch], deadline, false)? {
+        Err(error) if matches!(error.status, Status::TIMEOUT | Status::DISCONN) => {
+            let detail = "the names of its states, in whose bytes the text goes, did not come";
+            return Err(Error::with_detail(error.status, channel.name(), detail).into());
+        }
+        _ => {}
+    }
+    let dbr = request.answer().and_then(|answer| answer.dbr.clone());
+    let states = dbr.map(|dbr| {
+        dbr.view()
+            .states()
+            .iter()
+            .map(|name| name.to_vec())
+            .collect()
+    });
+    Ok(states.unwrap_or_default())
 }
 
 /// Writes a value (ca_array_put, ca_array_put_callback).
 ///
 /// `value`: number, str, bytes, sequence, numpy array of any dtype and shape. It is sent exactly or not at all; only floats
-/// are rounded to the type's precision. A sequence is cut to the PV's element count, and to `count`. A str to an ENUM goes
+/// are rounded to the type's precision. A sequence is cut to the PV's element count, with a warning in the log, and to
+/// `count`; an empty one empties an array. A str to an ENUM goes
 /// as DBR_STRING, to a CHAR array as its bytes with a trailing 0.
 ///
 /// It does not wait, but where the server has stopped to take what is sent and 8 MiB wait for it already: then at most
 /// `timeout` seconds, until the server is given up where None.
 ///
 /// With a callback, that is called when the processing is complete, with a dict `chid`, `type`, `count`, `status`.
-/// Returns ECA: BADCHID, DISCONN, BADTYPE, BADCOUNT (an empty sequence), NOWTACCESS, TIMEOUT where nothing was sent. Raises
+/// Returns ECA: BADCHID, DISCONN, BADTYPE, BADCOUNT (nothing to write, or a count beyond the PV's), NOWTACCESS, TIMEOUT where nothing was sent. Raises
 /// CaChannelValueError or CaChannelTypeError, and sends nothing, for what does not convert or fit.
 #[pyfunction]
 #[pyo3(signature = (chid, value, chtype=None, count=None, callback=None, *, user_args=None, timeout=None))]
@@ -183,7 +248,7 @@ pub fn put_checked<'py>(
     match refusal.status().unwrap_or(verdict) {
         Status::NORMAL => Ok(()),
         Status::PUTFAIL => {
-            let detail = format!("the server does not take {}", shown(value));
+            let detail = format!("the server does not take {}", shown(value)?);
             Err(Error::with_detail(Status::PUTFAIL, channel.name(), detail).into())
         }
         status => failed(status),

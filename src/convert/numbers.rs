@@ -1,0 +1,103 @@
+//! What number a Python object stands for.
+
+use super::elements::{Given, number_in};
+use super::outgoing::{Target, shown};
+use super::strings::{is_text, text_of};
+use crate::ca::dbr::Base;
+use crate::ca::error::Kind;
+use crate::ca::status::Status;
+use crate::calls::{double, hasattr, index};
+use crate::errors::refused;
+use pyo3::exceptions::{PyBaseException, PyOverflowError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyFloat, PyInt};
+
+/// The number that an item stands for, which is to be an element of `base`.
+pub(super) fn given(
+    target: &Target<'_>,
+    base: Base,
+    item: &Bound<'_, PyAny>,
+    place: &dyn Fn() -> String,
+) -> PyResult<Given> {
+    if let Ok(float) = item.cast::<PyFloat>() {
+        return Ok(Given::Float(float.value()));
+    }
+    if item.is_instance_of::<PyInt>() {
+        return integer(target, base, item, place);
+    }
+    if is_text(item) {
+        return from_text(target, base, item, place);
+    }
+    if is_exception(item) {
+        return Err(target.wrong_type(item, &place())?);
+    }
+    if hasattr(item, "__index__")? {
+        match index(item) {
+            Ok(number) => return integer(target, base, &number, place),
+            // A numpy array of one element has both, and takes its float.
+            Err(error) if error.is_instance_of::<PyTypeError>(item.py()) => {}
+            Err(error) => return Err(target.unfit(item, &place(), error)),
+        }
+    }
+    match double(item) {
+        Ok(number) => Ok(Given::Float(number)),
+        Err(error) => Err(target.unfit(item, &place(), error)),
+    }
+}
+
+/// An exception, such as what stands in the place of a value that could not be read: its status is no value.
+pub(super) fn is_exception(item: &Bound<'_, PyAny>) -> bool {
+    item.is_instance_of::<PyBaseException>()
+}
+
+fn integer(
+    target: &Target<'_>,
+    base: Base,
+    item: &Bound<'_, PyAny>,
+    place: &dyn Fn() -> String,
+) -> PyResult<Given> {
+    if let Ok(number) = item.extract::<i64>() {
+        return Ok(Given::Int(number.into()));
+    }
+    let out_of_range = |error: PyErr| {
+        refused(item.py(), error, |_| {
+            let detail = format!(
+                "{}{} is out of the range of {}",
+                place(),
+                shown(item)?,
+                base.name()
+            );
+            Ok(target.fail(Kind::Value, Status::NOCONVERT, detail))
+        })
+    };
+    match item.extract::<i128>() {
+        Ok(number) => Ok(Given::Int(number)),
+        Err(error) if base.is_floating() && error.is_instance_of::<PyOverflowError>(item.py()) => {
+            double(item).map(Given::Float).map_err(out_of_range)
+        }
+        Err(error) => Err(out_of_range(error)),
+    }
+}
+
+fn from_text(
+    target: &Target<'_>,
+    base: Base,
+    item: &Bound<'_, PyAny>,
+    place: &dyn Fn() -> String,
+) -> PyResult<Given> {
+    let bytes = text_of(target, item, &place())?;
+    let end = bytes
+        .iter()
+        .rposition(|byte| *byte != 0)
+        .map_or(0, |i| i + 1);
+    if let Some(number) = std::str::from_utf8(&bytes[..end]).ok().and_then(number_in) {
+        return Ok(number);
+    }
+    let detail = format!(
+        "{}{} is no number, and {} takes numbers",
+        place(),
+        shown(item)?,
+        base.name()
+    );
+    Err(target.fail(Kind::Value, Status::NOCONVERT, detail))
+}
