@@ -68,6 +68,8 @@ mod module {
         Evid, clear_subscription, create_subscription, deliver_own, dropped,
     };
     #[pymodule_export]
+    use crate::py::thread::{News, start_thread, thread_ident};
+    #[pymodule_export]
     use crate::py::wait::{
         deliver_due, flush_io, pend, pend_event, pend_io, poll, test_io, wait_answers,
         wait_connected, wait_io,
@@ -108,6 +110,9 @@ mod module {
             "udp_port_is_taken",
             "Members",
             "Own",
+            "News",
+            "start_thread",
+            "thread_ident",
             "Transfers",
             "wait_io",
             "ca_client_context",

@@ -19,7 +19,10 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from types import FrameType
+
+from . import _ca
 
 _SIGNAL = getattr(signal, "SIGURG", None)
 
@@ -35,6 +38,10 @@ program cleans up."""
 _raised = False
 _raised_at = 0.0
 _interrupted = False
+_main_ident: int | None = None
+"""The main thread's, for `signal.pthread_kill`; what `threading` knows may be a coroutine's."""
+_told = _ca.News()
+"""How often the main thread has raised."""
 _has_ended = False
 
 
@@ -57,16 +64,17 @@ def _raise(signum: int, frame: FrameType | None) -> None:
     global _raised, _raised_at
     if _handed_on and not _raised:
         _raised, _raised_at = True, time.monotonic()
+        _told.add()
         raise _handed_on[0]
 
 
-def _is_over(main: threading.Thread) -> bool:
+def _is_over() -> bool:
     """Whether the main thread has caught what it raised, and goes on; as far as Python tells (from 3.10 on)."""
     if not _raised or _has_ended or time.monotonic() < _raised_at + _SURVIVED:
         return False
     if not hasattr(sys, "_current_exceptions"):
         return False
-    current = sys._current_exceptions().get(main.ident or 0)
+    current = sys._current_exceptions().get(_main_ident or 0)
     error = current[1] if isinstance(current, tuple) else current  # a tuple up to 3.11
     while error is not None and error is not _handed_on[0]:
         error = error.__context__
@@ -75,41 +83,47 @@ def _is_over(main: threading.Thread) -> bool:
 
 def install() -> None:
     """Called as the package is imported: only the main thread may, and only where the program has no use for it."""
-    if _SIGNAL is None or signal.getsignal(_SIGNAL) is not signal.SIG_DFL:
+    global _main_ident
+    if _SIGNAL is None:
+        return
+    handler = signal.getsignal(_SIGNAL)
+    if handler is None:  # not Python's
         return
     with contextlib.suppress(ValueError):  # not the main thread, or not the main interpreter
-        signal.signal(_SIGNAL, _raise)
+        signal.signal(_SIGNAL, _raise if handler is signal.SIG_DFL else handler)
+        _main_ident = _ca.thread_ident()
 
 
-def _insist(main: threading.Thread, number: int) -> None:
+def _insist(main: threading.Thread, ident: int, number: int) -> None:
     """Tell the main thread until it has raised: a signal that comes just before it begins to wait does not end that."""
-    while not _raised and main.is_alive() and main.ident is not None:
-        signal.pthread_kill(main.ident, number)
-        time.sleep(_AGAIN)
+    seen = _told.count
+    while not _raised and main.is_alive():
+        signal.pthread_kill(ident, number)
+        _told.wait(seen, _AGAIN)
 
 
 def hand_on(error: BaseException) -> bool:
     """Has the main thread raise what a callback has raised; False where it cannot."""
     global _interrupted
     main = threading.main_thread()
-    if not main.is_alive() or main.ident is None:
+    if not main.is_alive():
         return False
-    if _handed_on and _is_over(main):
+    if _handed_on and _is_over():
         _forget()
     if _handed_on:
         logging.getLogger("cachannel").debug("%r in a callback, while the program ends", error)
         return True
-    if _SIGNAL is not None and signal.getsignal(_SIGNAL) is _raise:
+    if _SIGNAL is not None and _main_ident is not None and signal.getsignal(_SIGNAL) is _raise:
         _handed_on.append(error)
         atexit.register(_end)  # late, so that it runs first
-        signal.pthread_kill(main.ident, _SIGNAL)
-        threading.Thread(target=_insist, args=(main, _SIGNAL), name="cachannel exit", daemon=True).start()
+        signal.pthread_kill(_main_ident, _SIGNAL)
+        _ca.start_thread(partial(_insist, main, _main_ident, _SIGNAL))
         return True
     # Without the signal the main thread can be interrupted as by Ctrl-C, but not with a status.
     if not _interrupted and callable(signal.getsignal(signal.SIGINT)):
         _interrupted = True
-        if sys.platform == "win32":
+        if sys.platform == "win32" or _main_ident is None:
             _thread.interrupt_main()
         else:
-            signal.pthread_kill(main.ident, signal.SIGINT)
+            signal.pthread_kill(_main_ident, signal.SIGINT)
     return False

@@ -12,8 +12,8 @@ from ._constants import CA_OP_CONN_DOWN, DBE_VALUE, ECA_EVDISALLOW
 from ._enums import CA_OP, ChannelState
 from .CaChannel import CaChannel
 
-# A wait looks for Ctrl-C so often, where the system does not end it by itself.
-_INTERRUPT_CHECK = 0.2
+# A wait looks so often whether the connection is lost.
+_LOOK_AGAIN = 0.2
 # Seconds between two rounds of callbacks, for a thread that has to deliver them itself.
 _ROUND = 0.01
 # Seconds that a server has to tell DMOV, however little of the timeout is left.
@@ -34,16 +34,23 @@ class Motion:
     """The starts of a motor, counted. It knows neither the motor nor its channels, so that these can go away."""
 
     def __init__(self) -> None:
-        self.changed = threading.Condition()
-        self.news = 0
+        self.news = _ca.News()
         """Updates and losses of the connection so far."""
-        self.starts = 0
-        """How often it began to move."""
         self.losses = 0
         """How often the connection was lost."""
-        self.done: bool | None = None
-        """DMOV, as it was told last; None where nothing was since it connected."""
+        # Callbacks alone write it, one at a time; in one piece, so that what belongs together is read together.
+        self._told: tuple[int, bool | None] = (0, None)
         self._dispatcher: int | None = None
+
+    @property
+    def starts(self) -> int:
+        """How often it began to move."""
+        return self._told[0]
+
+    @property
+    def done(self) -> bool | None:
+        """DMOV, as it was told last; None where nothing was since it connected."""
+        return self._told[1]
 
     def watch(self, dmov: CaChannel) -> None:
         """Subscribes to DMOV."""
@@ -53,30 +60,25 @@ class Motion:
 
     def _updated(self, epics_args: dict[str, Any], user_args: tuple[Any, ...]) -> None:
         value = epics_args["pv_value"]
-        with self.changed:
-            self._dispatcher = threading.get_ident()
-            if value is not None:
-                done = bool(value)
-                # A 1 after a 1 is a motion too: of a 0 and a 1 in quick succession a server may tell the last alone.
-                if not done or self.done:
-                    self.starts += 1
-                self.done = done
-            self.news += 1
-            self.changed.notify_all()
+        self._dispatcher = threading.get_ident()
+        if value is not None:
+            starts, before = self._told
+            done = bool(value)
+            # A 1 after a 1 is a motion too: of a 0 and a 1 in quick succession a server may tell the last alone.
+            self._told = (starts + (not done or before is True), done)
+        self.news.add()
 
     def _connection_changed(self, epics_args: tuple[ca.chid, CA_OP], user_args: tuple[Any, ...]) -> None:
-        with self.changed:
-            if epics_args[1] == CA_OP_CONN_DOWN:
-                self.losses += 1
-                self.done = None
-            self.news += 1
-            self.changed.notify_all()
+        if epics_args[1] == CA_OP_CONN_DOWN:
+            self.losses += 1
+            self._told = (self.starts, None)
+        self.news.add()
 
     def now(self) -> tuple[int, int]:
         """The starts and losses that count for what is asked of the motor now."""
-        with self.changed:
-            # A motor that moves has started: its DMOV stays 0.
-            return self.starts - (self.done is False), self.losses
+        starts, done = self._told
+        # A motor that moves has started: its DMOV stays 0.
+        return starts - (done is False), self.losses
 
     def wait_until(
         self,
@@ -93,11 +95,11 @@ class Motion:
         """
         while True:
             # Before the read: whatever changes after the server has read DMOV is news.
-            seen = self.news
+            seen = self.news.count
             self._check_connection(dmov, losses)
             if reached(read(max(deadline - time.monotonic(), _LAST_LOOK))):
                 return
-            while self.news == seen:
+            while self.news.count == seen:
                 self._check_connection(dmov, losses)
                 left = deadline - time.monotonic()
                 if left <= 0:
@@ -112,7 +114,7 @@ class Motion:
             left = deadline - time.monotonic()
             if left <= 0:
                 return
-            self._wait(dmov, self.news, left)
+            self._wait(dmov, self.news.count, left)
 
     def _check_connection(self, dmov: CaChannel, losses: int) -> None:
         if self.losses != losses or dmov.state() != ChannelState.CONN:
@@ -125,6 +127,4 @@ class Motion:
             if pause(min(seconds, _ROUND)) and dmov._evid is not None:
                 _ca.deliver_own(dmov._evid)
             return
-        with self.changed:
-            if self.news == seen:
-                self.changed.wait(min(seconds, _INTERRUPT_CHECK))
+        self.news.wait(seen, min(seconds, _LOOK_AGAIN))

@@ -4,6 +4,7 @@ use super::arguments::whole;
 use super::chid::Chid;
 use super::cuts;
 use super::forgotten::forgotten;
+use super::thread::Thread;
 use crate::ca::channel::Channel;
 use crate::ca::context::{Context, End};
 use crate::ca::error::{Error, Result};
@@ -17,7 +18,7 @@ use crate::kept::release_dropped;
 use crate::thread_state::{Signals, delivers, is_exiting, start_exit};
 use pyo3::prelude::*;
 use pyo3::sync::{MutexExt, PyOnceLock};
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyTuple;
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -41,8 +42,8 @@ struct Contexts {
 
 struct Dispatcher {
     context: Arc<Context>,
-    /// The `threading.Thread`; none for a non-preemptive context.
-    thread: Option<Py<PyAny>>,
+    /// None for a non-preemptive context.
+    thread: Option<Thread>,
 }
 
 static CONTEXTS: PerProcess<Mutex<Contexts>> = PerProcess::new();
@@ -154,15 +155,17 @@ fn create(py: Python<'_>, preemptive: bool, share: bool) -> PyResult<Result<Arc<
     if preemptive && contexts.shared.as_ref().is_none_or(|c| !c.is_alive()) {
         contexts.shared = Some(context.clone());
     }
-    // Starting a thread runs Python code, which may come here again.
     drop(contexts);
     set_thread_context(Some(context.clone()));
     if preemptive {
-        let started = start_dispatcher(py, &context);
-        let thread = started.inspect_err(|_| {
-            // Ctrl-C, say: a context whose events nobody delivers is of no use.
-            py.detach(|| context.destroy(DESTROY_PATIENCE, &mut || false));
-        })?;
+        let thread = match start_dispatcher(&context) {
+            Ok(thread) => thread,
+            Err(error) => {
+                // A context whose events nobody delivers is of no use.
+                py.detach(|| context.destroy(DESTROY_PATIENCE, &mut || false));
+                return Ok(Err(error));
+            }
+        };
         let contexts = CONTEXTS.get().lock_py_attached(py);
         let mut contexts = contexts.unwrap_or_else(PoisonError::into_inner);
         let mut all = contexts.dispatchers.iter_mut();
@@ -173,26 +176,20 @@ fn create(py: Python<'_>, preemptive: bool, share: bool) -> PyResult<Result<Arc<
     Ok(Ok(context))
 }
 
-/// A Python thread, so that it is named, seen by debuggers, and keeps its thread state between callbacks.
-fn start_dispatcher(py: Python<'_>, context: &Arc<Context>) -> PyResult<Py<PyAny>> {
-    let run = wrap_pyfunction!(run_dispatcher, py)?;
-    let kwargs = PyDict::new(py);
-    kwargs.set_item("target", run)?;
-    kwargs.set_item("args", (PyContext::new(context.clone()),))?;
-    kwargs.set_item("name", "cachannel dispatcher")?;
-    kwargs.set_item("daemon", true)?;
-    let class = getattr(&import(py, "threading")?, "Thread")?;
-    let thread = call(&class, &PyTuple::empty(py), Some(&kwargs))?;
-    call_method(&thread, "start", ())?;
-    Ok(thread.unbind())
-}
-
-#[pyfunction]
-fn run_dispatcher(py: Python<'_>, context: &Bound<'_, PyContext>) {
-    let context = context.get().context.clone();
-    set_thread_context(Some(context.clone()));
-    crate::dispatch::run(py, &context);
-    set_thread_context(None);
+fn start_dispatcher(context: &Arc<Context>) -> Result<Thread> {
+    let own = context.clone();
+    let started = Thread::start("cachannel dispatcher", move |py| {
+        set_thread_context(Some(own.clone()));
+        crate::dispatch::run(py, &own);
+        set_thread_context(None);
+    });
+    started.map_err(|error| {
+        let detail = format!("no thread can be had for callbacks: {error}");
+        Error {
+            detail,
+            ..Error::from(Status::ALLOCMEM)
+        }
+    })
 }
 
 /// Stops the delivery of contexts' events, then ends the contexts; each in bounded time, all at once. Ctrl-C shortens the
@@ -212,9 +209,7 @@ fn finish(
             && !delivers(&dispatcher.context)
             && signals.raised.is_none()
         {
-            let left = joins_end.saturating_duration_since(Instant::now());
-            let joined = call_method(thread.bind(py), "join", (left.as_secs_f64(),));
-            signals.raised = joined.err();
+            thread.join(py, joins_end, &mut signals);
         }
     }
     let channels: Vec<Arc<Channel>> = contexts().flat_map(|context| context.channels()).collect();

@@ -12,5 +12,6 @@ pub mod members;
 pub mod read;
 pub mod recorder;
 pub mod subscription;
+pub mod thread;
 pub mod wait;
 pub mod write;

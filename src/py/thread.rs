@@ -1,0 +1,159 @@
+//! Threads of the package's own. They are the system's, and so are waits for them, whatever the modules `threading` and
+//! `_thread` have become: under gevent and eventlet these make coroutines, which run only while somebody lets them.
+
+use crate::ca::batch::{INTERRUPT_CHECK, remaining};
+use crate::calls::{call, call_method, import};
+use crate::thread_state::Signals;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A thread that was started.
+pub struct Thread {
+    is_over: Arc<Over>,
+}
+
+#[derive(Default)]
+struct Over {
+    yes: Mutex<bool>,
+    told: Condvar,
+}
+
+/// Tells that its thread is over.
+struct Tells(Arc<Over>);
+
+impl Drop for Tells {
+    fn drop(&mut self) {
+        *self.0.yes.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.told.notify_all();
+    }
+}
+
+impl Thread {
+    /// Runs `work` in a new thread, which is attached to the interpreter, keeps its thread state between the calls of `work`,
+    /// and is known to `threading` by its name, as a daemon.
+    pub fn start(
+        name: &'static str,
+        work: impl FnOnce(Python<'_>) + Send + 'static,
+    ) -> std::io::Result<Thread> {
+        let is_over = Arc::<Over>::default();
+        let tells = Tells(is_over.clone());
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        thread.spawn(move || {
+            Python::attach(|py| {
+                introduce(py, "enter", (name,));
+                work(py);
+                introduce(py, "leave", ());
+            });
+            drop(tells);
+        })?;
+        Ok(Thread { is_over })
+    }
+
+    /// Waits until it is over; `false` where it was not by the deadline, or a signal's handler has raised.
+    pub fn join(&self, py: Python<'_>, deadline: Instant, signals: &mut Signals) -> bool {
+        py.detach(|| {
+            loop {
+                let left = remaining(Some(deadline)).unwrap_or_default();
+                let slice = left.min(INTERRUPT_CHECK);
+                let over = &self.is_over;
+                let yes = over.yes.lock().unwrap_or_else(PoisonError::into_inner);
+                let waited = over.told.wait_timeout_while(yes, slice, |yes| !*yes);
+                if *waited.unwrap_or_else(PoisonError::into_inner).0 {
+                    return true;
+                }
+                if left.is_zero() || signals.check() {
+                    return false;
+                }
+            }
+        })
+    }
+}
+
+/// What Python is to know of a thread. Any code may run here, a tracer's too: it may fail, but not keep the thread from its
+/// work.
+fn introduce<'py>(py: Python<'py>, function: &str, args: impl IntoPyObject<'py, Target = PyTuple>) {
+    let module = import(py, "cachannel._threads");
+    let done = module.and_then(|module| call_method(&module, function, args));
+    if let Err(error) = done {
+        error.write_unraisable(py, None);
+    }
+}
+
+/// Calls a function in a thread of its own; what it raises is written to standard error.
+#[pyfunction]
+pub fn start_thread(function: Py<PyAny>) -> PyResult<()> {
+    Thread::start("cachannel helper", move |py| {
+        let called = call(function.bind(py), &PyTuple::empty(py), None);
+        if let Err(error) = called {
+            error.write_unraisable(py, None);
+        }
+    })?;
+    Ok(())
+}
+
+/// What the system knows the calling thread by, and `signal.pthread_kill`; `threading.get_ident` may give a coroutine's number.
+#[cfg(unix)]
+#[pyfunction]
+pub fn thread_ident() -> usize {
+    // SAFETY: it has no conditions.
+    unsafe { libc::pthread_self() as usize }
+}
+
+/// As on Unix: what `threading` knows the calling thread by.
+#[cfg(not(unix))]
+#[pyfunction]
+pub fn thread_ident(py: Python<'_>) -> PyResult<usize> {
+    call_method(&import(py, "threading")?, "get_ident", ())?.extract()
+}
+
+/// A number that goes up, and that a thread can wait for.
+#[pyclass(frozen, module = "cachannel._ca")]
+pub struct News {
+    count: Mutex<u64>,
+    changed: Condvar,
+}
+
+#[pymethods]
+impl News {
+    #[new]
+    fn new() -> News {
+        News {
+            count: Mutex::new(0),
+            changed: Condvar::new(),
+        }
+    }
+
+    #[getter]
+    fn count(&self) -> u64 {
+        *self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self) {
+        *self.count.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.changed.notify_all();
+    }
+
+    /// Waits until there is more than was `seen`, at most so many seconds; Ctrl-C ends it.
+    fn wait(&self, py: Python<'_>, seen: u64, seconds: f64) -> PyResult<()> {
+        let seconds = Duration::try_from_secs_f64(seconds).unwrap_or(INTERRUPT_CHECK);
+        let deadline = Instant::now().checked_add(seconds);
+        let mut signals = Signals::default();
+        py.detach(|| {
+            loop {
+                let left = remaining(deadline).unwrap_or(INTERRUPT_CHECK);
+                let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+                let slice = left.min(INTERRUPT_CHECK);
+                let waited = self
+                    .changed
+                    .wait_timeout_while(count, slice, |count| *count == seen);
+                let changed = *waited.unwrap_or_else(PoisonError::into_inner).0 != seen;
+                if changed || left.is_zero() || signals.check() {
+                    return;
+                }
+            }
+        });
+        signals.raised.map_or(Ok(()), Err)
+    }
+}
