@@ -205,7 +205,7 @@ def test_a_refused_write_raises(prefix: str) -> None:
         caput(prefix + "other.DISP", 0, wait=True)
     assert (raised.value.status, raised.value.pvname) == (ca.ECA_PUTFAIL, prefix + "other")
     assert str(raised.value).endswith(
-        f"the server does not take 3: the PV takes no writes now, as {prefix}other.DISP is 1"
+        f"the PV takes no writes now, as {prefix}other.DISP is 1: the server does not take 3"
     )
     with pytest.raises(CaChannelException, match="does not take 'no such state'") as raised:
         caput(prefix + "cabo", "no such state")

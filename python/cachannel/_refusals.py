@@ -19,7 +19,7 @@ def write_failed(status: int, pvname: str | None, value: Any) -> CaChannelExcept
         return CaChannelException(status, pvname)
     reason = why_not(pvname)
     detail = f"the server does not take {reprlib.repr(value)}"
-    return CaChannelException(status, pvname, f"{detail}: {reason}" if reason else detail)
+    return CaChannelException(status, pvname, f"{reason}: {detail}" if reason else detail)
 
 
 def why_not(pvname: str | None) -> str:
