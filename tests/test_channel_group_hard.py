@@ -65,11 +65,11 @@ def test_more_than_a_stopped_server_takes(run_script: RunScript) -> None:
     for number in range(5):
         assert failure(group.get, 0.2) == ca.ECA_TIMEOUT
         assert failure(group.put, numbers + number, timeout=0.2) == "none"
-    # 8 MiB wait for it at most.
+    # 8 MiB wait for it at most: values, and what else a call keeps of 9,000 channels.
     full = 0
     while (failed := failure(group.put, 0, timeout=0.2)) == "none":
         full += 1
-    print(failed, 100 < full < 200)
+    print(failed, 5 < full < 90)
     os.kill(IOC_PID, signal.SIGCONT)
     group.put(numbers + 7, timeout=40)
     print((group.get(40) == numbers + 7).all())

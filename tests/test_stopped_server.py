@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from helpers import RunScript, assert_quiet
+from ioc import BUNCHES, Ioc
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="stops a process")
 
@@ -211,3 +212,150 @@ def test_what_was_refused_does_not_count(run_script: RunScript) -> None:
         env=STACK,
     )
     assert_quiet(result, "6 False\n")
+
+
+LATE = """
+    import contextlib, numpy
+    from cachannel import ChannelGroup, util
+    from epicsPV import epicsPV
+    big, number, name = connect("big"), P + "calong", P + "cabo"
+    ca.put(number_id := connect("calong"), 5)
+    ca.put(connect("cabo"), 0)
+    read(number_id)
+    group = ChannelGroup([number, name], timeout=10)
+    group.connect()
+    pv = epicsPV(number)
+    pv.setTimeout(0.3)
+    gid = ca.sg_create()[1]
+    util.caget([number, name])  # so that it is connected
+
+    def in_a_group(value):
+        ca.sg_put(gid, number_id, value)
+        status = ca.sg_block(gid, 0.3)
+        if status != ca.ECA_NORMAL:
+            raise CaChannelException(status)
+
+    def not_done(*results):
+        if not any(results):
+            raise CaChannelException(ca.ECA_TIMEOUT)
+
+    def refused(write):
+        try:
+            done = write()
+        except CaChannelException as error:
+            return error.status
+        return f"returned {done}"
+
+    @contextlib.contextmanager
+    def full():
+        # More than the system's buffers hold: the circuit's thread is blocked, and all that follows waits behind.
+        stop_server(number_id)
+        ca.put(big, numpy.ones(1_500_000))
+        ca.put(big, [2] * 10)
+        yield
+        os.kill(IOC_PID, signal.SIGCONT)
+"""
+
+WAYS = {
+    "caput": "not_done(util.caput(number, value, wait=True, timeout=0.3, throw=False))",
+    "caput of several": "not_done(*util.caput([number, name], [value, 1], wait=True, timeout=0.3, throw=False))",
+    "putWait": "pv.putWait(value, timeout=0.3)",
+    "a group": "group.put([value, 1], wait=True, timeout=0.3)",
+    "a sync group": "in_a_group(value)",
+    "an enum": "pv_enum.putw(value)",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_was_refused_is_not_written_later(run_script: RunScript, way: str) -> None:
+    """As far as it has not left for libca."""
+    result = run_script(
+        LATE
+        + f"""
+    pv_enum = CaChannel(name)
+    pv_enum.searchw()
+    pv_enum.setTimeout(0.3)
+    values = []
+    ca.create_subscription(number_id, lambda args: values.append(args["value"]))
+    ca.create_subscription(connect("cabo"), lambda args: values.append(args["value"]))
+    ca.flush_io()
+    wait_for(lambda: len(values) == 2)
+    with full():
+        for value in range(1, 4):
+            print(refused(lambda: {WAYS[way]}))
+    wait_for(lambda: ca.pend_io(10) == ca.ECA_NORMAL and read(big, count=0)[0] == 2)
+    print(read(number_id), read(connect("cabo")), values)
+        """
+    )
+    assert_quiet(result, "ECA.TIMEOUT\n" * 3 + "5 0 [5, 0]\n")
+
+
+GROWTH = f"""
+    import resource
+    from cachannel import ChannelGroup
+
+    def megabytes():
+        pages = int(open("/proc/self/statm").read().split()[1])
+        return pages * resource.getpagesize() / 1e6
+
+    names = [P + f"many{{number // 10}}_{{number % 10}}" for number in range({BUNCHES * 10})] * 14
+"""
+
+ROUNDS = """
+    def rounds(number, timeout):
+        for _ in range(number):
+            try:
+                WORK
+            except CaChannelException as error:
+                if error.status != ca.ECA_TIMEOUT:
+                    raise
+    rounds(30, 0.01)
+    before = megabytes()
+    rounds(400, 0.01)
+    grown = megabytes() - before
+    print(grown if grown > 25 else "bounded")
+    os.kill(SERVER, signal.SIGCONT)
+"""
+
+GOES_ON = """
+    group.get(timeout=20)
+    print("goes on")
+"""
+
+WORK = {
+    "get": "group.get(timeout=timeout)",
+    "get as text": "group.get(as_string=True, timeout=timeout)",
+    "put and wait": "group.put(range(len(group)), wait=True, timeout=timeout)",
+}
+
+
+@needs_proc
+@pytest.mark.parametrize("work", ["get", "get as text"])
+def test_memory_is_bounded_where_a_group_times_out(run_script: RunScript, work: str) -> None:
+    script = """
+    SERVER = IOC_PID
+    group = ChannelGroup(names, timeout=20)
+    group.connect()
+    group.get()
+    stop_server(connect("calong"))
+    """
+    result = run_script(GROWTH + script + ROUNDS.replace("WORK", WORK[work]) + GOES_ON)
+    assert_quiet(result, "bounded\ngoes on\n")
+
+
+@needs_proc
+@pytest.mark.parametrize("work", WORK)
+def test_memory_is_bounded_where_one_of_many_servers_is_stopped(run_script: RunScript, own_ioc: Ioc, work: str) -> None:
+    """Each round leaves one request in libca, which has a pointer into the memory of the round."""
+    assert own_ioc.process is not None
+    script = f"""
+    SERVER = {own_ioc.process.pid}
+    group = ChannelGroup([*names, "{own_ioc.prefix}calong"], timeout=20)
+    group.connect()
+    group.get()
+    os.kill(SERVER, signal.SIGSTOP)
+    """
+    # An IOC that gets a put with completion before that channel's last one is complete may take a minute for it.
+    goes_on = GOES_ON if work != "put and wait" else "    print('goes on')"
+    result = run_script(GROWTH + script + ROUNDS.replace("WORK", WORK[work]) + goes_on)
+    assert_quiet(result, "bounded\ngoes on\n")

@@ -412,8 +412,9 @@ class epicsPV(CaChannel):
         :param poll: ignored; there is nothing to poll.
         :param timeout: seconds to wait; for ever where None or 0, as processing may rightly take long (a motor's move).
             Ctrl-C ends the wait, and so does a disconnect.
-        :raises CaChannelException: ECA_TIMEOUT where it was not complete in time (it was written, and may be complete
-            later), ECA_PUTFAIL where the server refused it, ECA_DISCONN where the IOC is gone, or goes meanwhile.
+        :raises CaChannelException: ECA_TIMEOUT where it was not complete in time (what the IOC, or libca, has may be
+            complete later), ECA_PUTFAIL where the server refused it, ECA_DISCONN where the IOC is gone, or goes
+            meanwhile.
         """
         self.callBack.putComplete = 0
         seconds = 0.0 if timeout is None else timeout

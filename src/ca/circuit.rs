@@ -13,15 +13,15 @@ use super::lock;
 use super::status::Status;
 use super::trampoline::contained;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 /// Unconfirmed bytes up to which libca is called directly: with what several threads send at once this stays below what
 /// blocks, and ten thousand reads fit in.
 const WINDOW: u64 = 224 * 1024;
-/// Bytes of values that may wait for the circuit's thread before those who write wait, too.
-const ENOUGH: usize = 8 * 1024 * 1024;
+/// Bytes that may wait for the circuit's thread before those who read and write wait, too.
+pub(super) const ENOUGH: usize = 8 * 1024 * 1024;
 /// A message's header.
 const HEADER: usize = 16;
 
@@ -42,19 +42,24 @@ pub struct Circuit {
     /// Counts the errands that are not done.
     undone: Arc<Batch>,
     parked: Arc<Parked>,
+    crowds: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
 struct Errands {
     queue: VecDeque<(Errand, Ticket)>,
-    /// Of values, that at which the thread is included.
+    /// What they take, that at which the thread is included.
     bytes: usize,
     has_thread: bool,
     closed: bool,
 }
 
 impl Circuit {
-    fn new(completion: &Arc<Completion>, parked: &Arc<Parked>) -> Circuit {
+    fn new(
+        completion: &Arc<Completion>,
+        parked: &Arc<Parked>,
+        crowds: &Arc<AtomicUsize>,
+    ) -> Circuit {
         Circuit {
             sent: AtomicU64::new(0),
             confirmed: AtomicU64::new(0),
@@ -62,6 +67,7 @@ impl Circuit {
             more: Condvar::new(),
             undone: Batch::new(completion),
             parked: parked.clone(),
+            crowds: crowds.clone(),
         }
     }
 
@@ -98,7 +104,7 @@ impl Circuit {
         self.confirmed.fetch_max(sent, Ordering::SeqCst);
     }
 
-    /// What to wait for before more values are written.
+    /// What to wait for before more is asked or written.
     pub fn crowded(&self) -> Option<Arc<Batch>> {
         if self.undone.is_done() {
             return None;
@@ -155,7 +161,8 @@ impl Circuit {
         if !self.has_thread(&mut errands) {
             return Err(errand);
         }
-        errands.bytes += errand.bytes();
+        let bytes = errands.bytes + errand.bytes();
+        self.set_bytes(&mut errands, bytes);
         errands.queue.push_back((errand, self.undone.ticket()));
         self.more.notify_one();
         Ok(())
@@ -178,8 +185,42 @@ impl Circuit {
             let bytes = errand.bytes();
             contained(|| errand.run());
             let mut errands = lock(&self.errands);
-            errands.bytes = errands.bytes.saturating_sub(bytes);
+            let left = errands.bytes.saturating_sub(bytes);
+            self.set_bytes(&mut errands, left);
             drop(errands);
+            drop(ticket);
+        }
+    }
+
+    fn set_bytes(&self, errands: &mut Errands, bytes: usize) {
+        match (errands.bytes > ENOUGH, bytes > ENOUGH) {
+            (false, true) => drop(self.crowds.fetch_add(1, Ordering::SeqCst)),
+            (true, false) => drop(self.crowds.fetch_sub(1, Ordering::SeqCst)),
+            _ => {}
+        }
+        errands.bytes = bytes;
+    }
+
+    /// Takes back what belongs to one of `batches`, for which nobody waits any more: it is not sent, as far as libca does not
+    /// have it.
+    fn withdraw(&self, batches: &[Arc<Batch>]) {
+        if self.undone.is_done() {
+            return;
+        }
+        let belongs = |errand: &Errand| batches.iter().any(|batch| errand.waits_in(batch));
+        let withdrawn: Vec<(Errand, Ticket)> = {
+            let mut errands = lock(&self.errands);
+            let all = std::mem::take(&mut errands.queue).into_iter();
+            let (withdrawn, kept): (Vec<_>, Vec<_>) = all.partition(|(errand, _)| belongs(errand));
+            errands.queue = kept.into();
+            let bytes: usize = withdrawn.iter().map(|(errand, _)| errand.bytes()).sum();
+            let left = errands.bytes.saturating_sub(bytes);
+            self.set_bytes(&mut errands, left);
+            withdrawn
+        };
+        for (errand, ticket) in withdrawn {
+            self.sent.fetch_sub(errand.counted(), Ordering::SeqCst);
+            errand.withdraw();
             drop(ticket);
         }
     }
@@ -210,7 +251,7 @@ impl Circuit {
         let forgotten = {
             let mut errands = lock(&self.errands);
             errands.closed = true;
-            errands.bytes = 0;
+            self.set_bytes(&mut errands, 0);
             std::mem::take(&mut errands.queue)
         };
         self.more.notify_all();
@@ -254,16 +295,20 @@ pub(super) struct Circuits {
     /// For channels that are not connected.
     nowhere: Arc<Circuit>,
     parked: Arc<Parked>,
+    /// How many circuits have more than enough to do.
+    crowds: Arc<AtomicUsize>,
 }
 
 impl Circuits {
     pub(super) fn new(completion: &Arc<Completion>) -> Circuits {
         let parked = Arc::<Parked>::default();
+        let crowds = Arc::<AtomicUsize>::default();
         Circuits {
             completion: completion.clone(),
             connected: Mutex::default(),
-            nowhere: Arc::new(Circuit::new(completion, &parked)),
+            nowhere: Arc::new(Circuit::new(completion, &parked, &crowds)),
             parked,
+            crowds,
         }
     }
 
@@ -287,7 +332,7 @@ impl Circuits {
         priority: u32,
         known: Option<Arc<Circuit>>,
     ) -> Arc<Circuit> {
-        let new = || Arc::new(Circuit::new(&self.completion, &self.parked));
+        let new = || Arc::new(Circuit::new(&self.completion, &self.parked, &self.crowds));
         let circuit = known.unwrap_or_else(new);
         let mut circuits = lock(&self.connected);
         circuits.retain(|_, circuit| circuit.strong_count() > 0);
@@ -300,12 +345,26 @@ impl Circuits {
         self.parked.resume();
     }
 
-    pub(super) fn close(&self) {
+    /// Some circuit has more than enough to do.
+    pub(super) fn any_is_crowded(&self) -> bool {
+        self.crowds.load(Ordering::Relaxed) > 0
+    }
+
+    fn all(&self) -> Vec<Arc<Circuit>> {
         let connected = lock(&self.connected);
-        let mut all: Vec<Arc<Circuit>> = connected.values().filter_map(Weak::upgrade).collect();
-        drop(connected);
-        all.push(self.nowhere.clone());
-        all.iter().for_each(|circuit| circuit.close());
+        let connected = connected.values().filter_map(Weak::upgrade);
+        connected.chain([self.nowhere.clone()]).collect()
+    }
+
+    /// See [`Context::withdraw`].
+    pub(super) fn withdraw(&self, batches: &[Arc<Batch>]) {
+        self.all()
+            .iter()
+            .for_each(|circuit| circuit.withdraw(batches));
+    }
+
+    pub(super) fn close(&self) {
+        self.all().iter().for_each(|circuit| circuit.close());
         // Where it is given to a circuit that is closed it is forgotten.
         self.parked.resume();
     }
@@ -331,7 +390,11 @@ mod tests {
 
     #[test]
     fn ten_thousand_reads_go_directly() {
-        let circuit = Circuit::new(&Completion::new(&Arc::default()), &Arc::default());
+        let circuit = Circuit::new(
+            &Completion::new(&Arc::default()),
+            &Arc::default(),
+            &Arc::default(),
+        );
         assert!((0..10_000).all(|_| circuit.reserve(0).0));
         let (_, sent) = circuit.reserve(100_000);
         assert!(!circuit.reserve(0).0);

@@ -1,5 +1,6 @@
 //! What a circuit's thread is to do.
 
+use super::batch::Batch;
 use super::buffer::Bytes;
 use super::channel::{Channel, Inside};
 use super::circuit::message;
@@ -12,7 +13,7 @@ use super::status::Status;
 use super::subscription::Subscription;
 use std::sync::Arc;
 
-/// What a value takes beside itself, about.
+/// What a request takes, beside the value in it, about.
 const OVERHEAD: usize = 256;
 /// The payload of a subscription's request.
 pub(super) const SUBSCRIBE: usize = 16;
@@ -26,6 +27,8 @@ pub(super) enum Errand {
         dbr_type: DbrType,
         count: usize,
         data: Bytes,
+        /// Of who waits to hear whether the server takes it.
+        batch: Option<Arc<Batch>>,
     },
     PutNotify {
         channel: Inside,
@@ -52,6 +55,7 @@ impl Errand {
                 dbr_type,
                 count,
                 data,
+                ..
             } => channel.put_late(dbr_type, count, data.as_slice()),
             Errand::PutNotify {
                 channel,
@@ -82,6 +86,29 @@ impl Errand {
                 request.channel.settle(&request, Err(error));
             }
             // A sweep's rest tells as it goes. Of the others who sends them knows at once, or they wait.
+            rest => drop(rest),
+        }
+    }
+
+    /// Who waits in `batch` waits for it.
+    pub(super) fn waits_in(&self, batch: &Arc<Batch>) -> bool {
+        match self {
+            Errand::Get(request) | Errand::PutNotify { request, .. } => request.waits_in(batch),
+            Errand::Put {
+                batch: Some(own), ..
+            } => Arc::ptr_eq(own, batch),
+            Errand::Sweep(rest) => rest.is_of(batch),
+            _ => false,
+        }
+    }
+
+    /// It is not done: who has waited for it does not any more.
+    pub(super) fn withdraw(self) {
+        match self {
+            Errand::Get(request) | Errand::PutNotify { request, .. } => {
+                let error = Error::from(Status::TIMEOUT);
+                request.channel.settle(&request, Err(error));
+            }
             rest => drop(rest),
         }
     }
@@ -135,6 +162,7 @@ impl Errand {
                 OVERHEAD + data.as_slice().len()
             }
             Errand::Sweep(rest) => rest.bytes,
+            Errand::Get(_) => OVERHEAD,
             _ => 0,
         }
     }

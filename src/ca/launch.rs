@@ -8,7 +8,7 @@ use super::context::{Context, ContextPass};
 use super::dbr::DbrType;
 use super::errand::Errand;
 use super::error::Error;
-use super::members::Members;
+use super::members::{Members, Overdue};
 use super::status::Status;
 use super::sweep::Sweep;
 use crate::ca_sys;
@@ -31,12 +31,24 @@ struct Part {
 
 /// What could not be sent yet: too much waits for its server already.
 #[derive(Default)]
-pub struct Crowd(Vec<Part>);
+pub struct Crowd {
+    parts: Vec<Part>,
+    /// To channels that are [overdue](Members::overdue).
+    overdue: Vec<usize>,
+    answers: Option<Arc<Batch>>,
+}
 
 impl Crowd {
     /// What to wait for before more can be sent; `None` where there is nothing more.
     pub fn batch(&self) -> Option<Arc<Batch>> {
-        self.0.first().map(|part| part.circuit.undone().clone())
+        let answers = self.answers.as_ref().filter(|_| !self.overdue.is_empty());
+        let circuits = self.parts.iter().map(|part| part.circuit.undone());
+        circuits.chain(answers).next().cloned()
+    }
+
+    fn indices(self) -> impl Iterator<Item = usize> {
+        let parts = self.parts.into_iter().flat_map(|part| part.indices);
+        parts.chain(self.overdue)
     }
 }
 
@@ -47,6 +59,8 @@ struct Launch<'a> {
     context: &'a ContextPass<'a>,
     behind: Vec<Part>,
     crowd: Vec<Part>,
+    overdue: Option<Overdue>,
+    left: Vec<usize>,
     /// The present run, and its circuit.
     run: Vec<usize>,
     bytes: u64,
@@ -66,12 +80,12 @@ impl Sweep {
 
     /// As [`launch`](Sweep::launch), with what that left.
     pub fn resume(self: &Arc<Sweep>, crowd: Crowd) -> Crowd {
-        self.begin(crowd.0.into_iter().flat_map(|part| part.indices))
+        self.begin(crowd.indices())
     }
 
     /// Nobody waits until the rest can be sent.
     pub fn give_up(&self, crowd: Crowd) {
-        for index in crowd.0.into_iter().flat_map(|part| part.indices) {
+        for index in crowd.indices() {
             self.finish(index, Status::TIMEOUT);
         }
     }
@@ -91,6 +105,8 @@ impl Sweep {
             context: &context,
             behind: Vec::new(),
             crowd: Vec::new(),
+            overdue: members.overdue(self),
+            left: Vec::new(),
             run: Vec::new(),
             bytes: 0,
             circuit: None,
@@ -116,6 +132,10 @@ impl Launch<'_> {
             Ok(payload) => payload,
             Err(status) => return self.sweep.finish(index, status),
         };
+        if self.overdue.as_ref().is_some_and(|o| o.channels[index]) {
+            self.left.push(index);
+            return;
+        }
         if let Some(other) = channel.other_circuit(self.circuit.as_ref()) {
             self.dispatch();
             self.circuit = other;
@@ -140,7 +160,7 @@ impl Launch<'_> {
             {
                 return;
             }
-            if self.sweep.is_write() && circuit.crowded().is_some() {
+            if circuit.crowded().is_some() {
                 put_off(&mut self.crowd, &circuit, &mut self.run, Some(0));
                 return;
             }
@@ -179,7 +199,11 @@ impl Launch<'_> {
             part.circuit.send(Errand::Sweep(rest));
             confirmed.inspect(confirm);
         }
-        Crowd(self.crowd)
+        Crowd {
+            parts: self.crowd,
+            overdue: self.left,
+            answers: self.overdue.map(|overdue| overdue.batch),
+        }
     }
 }
 
@@ -234,12 +258,12 @@ impl Rest {
             sweep: sweep.clone(),
             context: members.context().clone(),
             left: Vec::with_capacity(indices.len()),
-            bytes: 0,
+            // As long as it waits, all of the sweep does.
+            bytes: sweep.size(),
             counted,
         };
         for index in indices.into_iter().rev() {
             let channel = &members.channels()[index];
-            rest.bytes += sweep.check(index, channel).unwrap_or(0);
             let target = if sweep.is_write() {
                 Inside::enter(channel).map(Target::Write)
             } else {
@@ -261,6 +285,11 @@ impl Rest {
         &self.context
     }
 
+    /// Who waits in `batch` waits for its answers.
+    pub(super) fn is_of(&self, batch: &Arc<Batch>) -> bool {
+        self.sweep.is_answered() && Arc::ptr_eq(self.sweep.batch(), batch)
+    }
+
     pub(super) fn run(mut self) {
         while !self.left.is_empty() {
             let context = self.context.clone();
@@ -268,8 +297,13 @@ impl Rest {
                 // The context is going: the rest is told so.
                 return;
             };
-            let first = self.left.len().saturating_sub(PASS);
-            for (index, target) in self.left.split_off(first).into_iter().rev() {
+            for _ in 0..PASS {
+                if self.sweep.is_withdrawn() {
+                    return;
+                }
+                let Some((index, target)) = self.left.pop() else {
+                    return;
+                };
                 match target {
                     Target::Read(channel) => self.sweep.send(&pass, index, &channel),
                     Target::Write(inside) => self.write(&pass, index, &inside),
@@ -292,11 +326,11 @@ impl Rest {
 
 impl Drop for Rest {
     fn drop(&mut self) {
-        // Not sent: there was no thread to be had, or the context is going.
-        let status = if self.context.is_alive() {
-            Status::ALLOCMEM
-        } else {
-            Status::CHANDESTROY
+        // Not sent: the context is going, or nobody waits any more, or there was no thread to be had.
+        let status = match () {
+            () if !self.context.is_alive() => Status::CHANDESTROY,
+            () if self.sweep.is_withdrawn() => Status::TIMEOUT,
+            () => Status::ALLOCMEM,
         };
         for (index, ..) in std::mem::take(&mut self.left) {
             self.sweep.finish(index, status);

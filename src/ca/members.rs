@@ -2,6 +2,7 @@
 
 use super::batch::Batch;
 use super::channel::Channel;
+use super::circuit::ENOUGH;
 use super::context::Context;
 use super::error::{Error, Result};
 use super::lock;
@@ -17,6 +18,14 @@ pub struct Members {
     under_way: Mutex<Vec<Arc<Sweep>>>,
     /// One that is over: its memory serves again.
     spare: Mutex<Option<Arc<Sweep>>>,
+}
+
+/// See [`Members::overdue`].
+pub(super) struct Overdue {
+    /// For each channel.
+    pub channels: Vec<bool>,
+    /// Done when one of the sweeps is that they have not answered.
+    pub batch: Arc<Batch>,
 }
 
 /// A channel's place in a group.
@@ -102,6 +111,26 @@ impl Members {
 
     fn under_way(&self) -> Vec<Arc<Sweep>> {
         lock(&self.under_way).clone()
+    }
+
+    /// Where the sweeps before this one that are not over take very much memory: which channels are not to be asked again, as
+    /// they have not answered one of those, and what to wait for until they are. So a server that takes nothing, among others
+    /// that do, does not have each round stay.
+    pub(super) fn overdue(&self, sweep: &Sweep) -> Option<Overdue> {
+        let mut others = self.under_way();
+        others.retain(|other| !std::ptr::eq(&raw const **other, sweep));
+        if others.iter().map(|other| other.size()).sum::<usize>() <= ENOUGH {
+            return None;
+        }
+        let mut channels = vec![false; self.channels.len()];
+        let mut batch = None;
+        for other in &others {
+            for index in other.unanswered() {
+                channels[index] = true;
+                batch.get_or_insert_with(|| other.batch().clone());
+            }
+        }
+        batch.map(|batch| Overdue { channels, batch })
     }
 
     /// libca has no pointer into it any more.

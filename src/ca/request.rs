@@ -145,8 +145,8 @@ impl Request {
             (state.ticket.take(), event)
         };
         if let Some(ticket) = ticket {
-            // That the program closed the channel itself is no failure of its next pend_io.
-            if status.is_normal() || status == Status::CHANDESTROY {
+            // That the program closed the channel itself, or has waited long enough, is no failure of its next pend_io.
+            if status.is_normal() || matches!(status, Status::CHANDESTROY | Status::TIMEOUT) {
                 drop(ticket);
             } else {
                 ticket.failed(status, self.channel.name());

@@ -141,6 +141,10 @@ impl Slot {
         }
     }
 
+    pub(super) fn is_awaited(&self) -> bool {
+        matches!(self.state.load(Ordering::Acquire), ASKED | WRITING)
+    }
+
     /// What came of it; `None` while nothing has.
     pub(super) fn outcome(&self) -> Option<Status> {
         match self.state.load(Ordering::Acquire) {

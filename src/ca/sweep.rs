@@ -17,7 +17,7 @@ use super::status::Status;
 use super::trampoline;
 use crate::ca_sys::{self, event_handler_args};
 use std::ffi::{c_long, c_ulong, c_void};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 /// What is read of each channel.
@@ -131,6 +131,7 @@ pub struct Sweep {
     lent: AtomicUsize,
     ticket: Mutex<Option<Ticket>>,
     batch: Arc<Batch>,
+    withdrawn: AtomicBool,
 }
 
 impl Sweep {
@@ -161,6 +162,7 @@ impl Sweep {
             lent: AtomicUsize::new(number + 1),
             ticket: Mutex::new(ticket),
             batch,
+            withdrawn: AtomicBool::new(false),
         });
         let home = Arc::as_ptr(&sweep).cast_mut();
         for slot in &sweep.slots {
@@ -180,6 +182,32 @@ impl Sweep {
 
     pub(super) fn slot(&self, index: usize) -> &Slot {
         &self.slots[index]
+    }
+
+    /// Nobody waits for its answers any more: what is not in libca is not sent.
+    pub fn withdraw(&self) {
+        self.withdrawn.store(true, Ordering::Release);
+        if let Some(members) = self.members() {
+            members
+                .context()
+                .withdraw(std::slice::from_ref(&self.batch));
+        }
+    }
+
+    pub(super) fn is_withdrawn(&self) -> bool {
+        self.withdrawn.load(Ordering::Acquire)
+    }
+
+    /// The memory that it takes, texts that came apart.
+    pub(super) fn size(&self) -> usize {
+        let items = self.job.items().map_or(0, |items| items.bytes.len());
+        size_of_val(self.slots.as_slice()) + size_of_val(self.texts.as_slice()) + items
+    }
+
+    /// The channels that have not answered.
+    pub(super) fn unanswered(&self) -> impl Iterator<Item = usize> {
+        let unanswered = |(index, slot): (usize, &Slot)| slot.is_awaited().then_some(index);
+        self.slots.iter().enumerate().filter_map(unanswered)
     }
 
     /// Its launch is over.

@@ -1,6 +1,6 @@
 //! What is asked of a channel: get, put, subscribe.
 
-use super::batch::Ticket;
+use super::batch::{Batch, Ticket};
 use super::bounds::Asked;
 use super::buffer::Bytes;
 use super::channel::{Channel, ChannelPass, Inside, Way};
@@ -93,6 +93,17 @@ impl Channel {
 
     /// Writes (ca_array_put): `data` must hold `count` elements of the type.
     pub fn put(self: &Arc<Channel>, dbr_type: DbrType, count: usize, data: &[u8]) -> Result<()> {
+        self.put_for(None, dbr_type, count, data)
+    }
+
+    /// As [`put`](Channel::put), for somebody who waits in `batch` to hear whether the server takes it.
+    pub fn put_for(
+        self: &Arc<Channel>,
+        batch: Option<&Arc<Batch>>,
+        dbr_type: DbrType,
+        count: usize,
+        data: &[u8],
+    ) -> Result<()> {
         self.connected_type()?;
         self.check_data(dbr_type, count, data)?;
         let inside = self.inside()?;
@@ -106,6 +117,7 @@ impl Channel {
             dbr_type,
             count,
             data: Bytes::of(data),
+            batch: batch.cloned(),
         }))
     }
 

@@ -70,14 +70,24 @@ impl Members {
             match wait_done(py, context, &[unsent], deadline) {
                 Ok(Waited::Done) => crowd = py.detach(|| sweep.resume(crowd)),
                 waited => {
-                    py.detach(|| sweep.give_up(crowd));
+                    py.detach(|| {
+                        sweep.give_up(crowd);
+                        if sweep.is_answered() {
+                            sweep.withdraw();
+                        }
+                    });
                     waited?;
                     break;
                 }
             }
         }
         if sweep.is_answered() {
-            wait_done(py, context, std::slice::from_ref(sweep.batch()), deadline)?;
+            let batch = std::slice::from_ref(sweep.batch());
+            let waited = wait_done(py, context, batch, deadline);
+            if !matches!(waited, Ok(Waited::Done)) {
+                py.detach(|| sweep.withdraw());
+            }
+            waited?;
         }
         if !context.is_alive() {
             park_at_exit(py);

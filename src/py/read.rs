@@ -2,7 +2,7 @@
 
 use super::arguments::{element_count, request_type, seconds};
 use super::chid::Chid;
-use super::wait::wait_own;
+use super::wait::{make_room, wait_own};
 use crate::ca::batch::Ticket;
 use crate::ca::bounds::Asked;
 use crate::ca::channel::Channel;
@@ -142,6 +142,7 @@ impl<'py> Read<'_, 'py> {
     fn ask(&self, recycled: Option<Arc<Request>>) -> PyResult<Arc<Request>> {
         let chid = self.chid.ok_or_else(|| Error::from(Status::BADCHID))?;
         let channel = chid.get().channel()?;
+        make_room(chid.py(), channel, None)??;
         let ticket = |channel: &Channel| Some(channel.context().ticket());
         Ok(self.begin(channel, None, recycled, ticket)??)
     }
@@ -160,6 +161,9 @@ impl<'py> Read<'_, 'py> {
             Ok(channel) => channel,
             Err(error) => return Ok((eca(py, error.status)?, None)),
         };
+        if let Err(error) = make_room(py, channel, None)? {
+            return Ok((eca(py, error.status)?, None));
+        }
         let handler = callback.map(Callback::handler);
         let started = self.begin(channel, handler, None, ticket)?;
         let (status, request) = outcome(started)?;
@@ -274,6 +278,7 @@ pub fn read_wait<'py>(
     let asked = Style::Pv.asked(requested, native, count, channel.element_count());
     let batch = channel.context().batch();
     let ticket = Some(batch.ticket());
+    make_room(py, channel, deadline)??;
     let request = channel.get(asked, None, ticket)?;
     let waited = wait_own(py, channel.context(), Some(batch), deadline)?;
     let mut answer = DBRValue::new(request, use_numpy, Style::Pv);

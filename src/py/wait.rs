@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 const STUCK: Duration = Duration::from_secs(5);
 
 /// Waits for `batches`, interruptibly, without the interpreter's lock. With `deliver`, the thread of a non-preemptive context
-/// delivers events meanwhile, unless it is in a callback.
+/// delivers events meanwhile, unless it is in a callback. What has waited in vain, and has not left this process, is withdrawn.
 pub fn wait_for(
     py: Python<'_>,
     context: &Context,
@@ -29,20 +29,20 @@ pub fn wait_for(
     deadline: Option<Instant>,
     deliver: bool,
 ) -> PyResult<Result<(), Error>> {
-    if deliver && delivers_while_waiting(context) {
-        return Ok(match pump(py, context, Some(batches), deadline)? {
-            Pumped::Done => context.collect(batches),
-            Pumped::Timeout => Err(context.timed_out(batches)),
-        });
+    let waited = if deliver && delivers_while_waiting(context) {
+        pump(py, context, Some(batches), deadline).map(|pumped| match pumped {
+            Pumped::Done => Waited::Done,
+            Pumped::Timeout => Waited::Timeout,
+        })
+    } else {
+        wait_done(py, context, batches, deadline)
+    };
+    if let Ok(Waited::Done) = waited {
+        return Ok(context.collect(batches));
     }
-    let mut signals = Signals::default();
-    let waited = py.detach(|| context.wait_for(batches, deadline, &mut || signals.check()));
-    match (waited, signals.raised) {
-        (_, Some(raised)) => Err(raised),
-        (Ok(result), None) => Ok(result),
-        (Err(Waited::Done), None) => Ok(context.collect(batches)),
-        (Err(_), None) => Ok(Err(context.timed_out(batches))),
-    }
+    let error = context.timed_out(batches);
+    py.detach(|| context.withdraw(batches));
+    waited.map(|_| Err(error))
 }
 
 /// Waits for `batches`, whatever comes of them, interruptibly and without the interpreter's lock. Nothing is delivered
@@ -58,7 +58,8 @@ pub fn wait_done(
     signals.raised.map_or(Ok(waited), Err)
 }
 
-/// Waits until values may be written to the channel's server: it does not take them, and very much waits for it already.
+/// Waits until more may be asked of the channel's server, or written to it: it takes nothing, and very much waits for it
+/// already.
 pub fn make_room(
     py: Python<'_>,
     channel: &Channel,
@@ -68,7 +69,9 @@ pub fn make_room(
         // What comes next says so.
         return Ok(Ok(()));
     }
-    while let Some(unsent) = channel.crowded() {
+    while channel.context().is_crowded()
+        && let Some(unsent) = channel.crowded()
+    {
         // Whatever comes of what is there: where the connection is gone, so is the crowd.
         match wait_for(py, channel.context(), &[unsent], deadline, false)? {
             Err(error) if error.status == Status::TIMEOUT => {
@@ -165,6 +168,7 @@ pub fn wait_own(
     if let Some(own) = own {
         own.end();
     }
+    py.detach(|| context.withdraw(&batches));
     match signals.raised {
         Some(raised) => Err(raised),
         None => Ok(Err(error)),

@@ -4,7 +4,7 @@ use super::arguments::{element_count, optional_seconds, request_type, seconds};
 use super::chid::Chid;
 use super::cuts;
 use super::wait::{make_room, wait_for};
-use crate::ca::batch::remaining;
+use crate::ca::batch::{Batch, remaining};
 use crate::ca::bounds::Asked;
 use crate::ca::channel::Channel;
 use crate::ca::dbr::{Base, DbrType, Form};
@@ -234,16 +234,17 @@ pub fn put_checked<'py>(
     };
     if channel.refusals.take_unasked() {
         // Complaints about earlier writes come first.
-        let verdict = round_trip(py, channel, deadline)?;
+        let verdict = round_trip(py, channel, channel.context().batch(), deadline)?;
         if matches!(verdict, Status::TIMEOUT | Status::DISCONN) {
             return failed(verdict);
         }
         refusal.reset();
     }
+    let batch = channel.context().batch();
     write.send(py, |channel, dbr_type, count, bytes| {
-        channel.put(dbr_type, count, bytes)
+        channel.put_for(Some(&batch), dbr_type, count, bytes)
     })??;
-    let verdict = round_trip(py, channel, deadline)?;
+    let verdict = round_trip(py, channel, batch.clone(), deadline)?;
     channel.refusals.take_unasked();
     match refusal.status().unwrap_or(verdict) {
         Status::NORMAL => Ok(()),
@@ -259,9 +260,9 @@ pub fn put_checked<'py>(
 fn round_trip(
     py: Python<'_>,
     channel: &Arc<Channel>,
+    batch: Arc<Batch>,
     deadline: Option<Instant>,
 ) -> PyResult<Status> {
-    let batch = channel.context().batch();
     let ticket = Some(batch.ticket());
     let sent = py.detach(|| {
         channel.get(Asked::exactly(DbrType::ENUM, 1), None, ticket)?;

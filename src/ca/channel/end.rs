@@ -1,6 +1,7 @@
 //! The end of a channel, and of what is outstanding in it.
 
 use super::Channel;
+use crate::ca::circuit::Circuit;
 use crate::ca::context::ContextPass;
 use crate::ca::errand::Errand;
 use crate::ca::request::{Request, abandon};
@@ -23,18 +24,27 @@ impl Channel {
         let Some(alone) = self.close() else {
             return false;
         };
-        match self.circuit().filter(|circuit| !circuit.is_open()) {
-            None if alone => self.free_now(),
-            // Whoever is inside frees it.
-            None => {}
-            Some(circuit) => {
-                self.release_waiters(Status::CHANDESTROY);
-                if alone {
-                    circuit.send(Errand::Free(self.clone()));
-                }
-            }
+        if self.busy_circuit().is_some() {
+            self.release_waiters(Status::CHANDESTROY);
+        }
+        // Otherwise whoever is inside frees it.
+        if alone {
+            self.free_soon();
         }
         true
+    }
+
+    /// The circuit on which libca could block now.
+    fn busy_circuit(&self) -> Option<Arc<Circuit>> {
+        self.circuit().filter(|circuit| !circuit.is_open())
+    }
+
+    /// Frees libca's side; where libca could block on that, by the circuit's thread.
+    pub(super) fn free_soon(self: &Arc<Channel>) {
+        match self.busy_circuit() {
+            None => self.free_now(),
+            Some(circuit) => circuit.send(Errand::Free(self.clone())),
+        }
     }
 
     /// As [`clear`](Channel::clear), but from a thread that cannot wait at all.

@@ -108,7 +108,7 @@ impl Inside {
 impl Drop for Inside {
     fn drop(&mut self) {
         if self.0.gate.leave() {
-            self.0.free_now();
+            self.0.free_soon();
         }
     }
 }

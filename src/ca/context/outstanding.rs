@@ -64,20 +64,6 @@ impl Context {
         wait(&self.completion, batches, deadline, check)
     }
 
-    /// Waits for `batches`: `Ok`, or the first failure among them, or a timeout that names what is missing.
-    pub fn wait_for(
-        &self,
-        batches: &[Arc<Batch>],
-        deadline: Option<Instant>,
-        check: Check<'_>,
-    ) -> std::result::Result<Result<()>, Waited> {
-        match wait(&self.completion, batches, deadline, check) {
-            Waited::Interrupted => Err(Waited::Interrupted),
-            Waited::Done => Ok(self.collect(batches)),
-            Waited::Timeout => Ok(Err(self.timed_out(batches))),
-        }
-    }
-
     /// The first failure among batches that are done.
     pub fn collect(&self, batches: &[Arc<Batch>]) -> Result<()> {
         let failures: Vec<Error> = batches.iter().filter_map(|b| b.take_failure()).collect();
@@ -114,6 +100,18 @@ impl Context {
             error.detail.push_str(why);
         }
         error
+    }
+
+    /// Nobody waits for `batches` any more: what of them waits for its server, and not in libca, is not sent, and comes to
+    /// ECA_TIMEOUT.
+    pub fn withdraw(&self, batches: &[Arc<Batch>]) {
+        self.circuits.withdraw(batches);
+    }
+
+    /// Some server takes nothing, and very much waits for it: [`Channel::crowded`](crate::ca::channel::Channel::crowded)
+    /// says of a channel whether it is its.
+    pub fn is_crowded(&self) -> bool {
+        self.circuits.any_is_crowded()
     }
 
     /// The calling thread's `pend_io` waits no more for what is outstanding now.
