@@ -14,7 +14,7 @@ use crate::calls::{call as call_python, call_method, getattr, import};
 use crate::convert::names::names;
 use crate::convert::{Style, fill};
 use crate::kept::release_dropped;
-use crate::states::named;
+use crate::states::{is_empty_text, named};
 use crate::thread_state::{Delivering, in_callback, is_exiting};
 use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
@@ -254,7 +254,10 @@ fn value_args<'py>(
     let args = base_args(py, channel, dbr_type, count, answer)?;
     if let Some(args) = &args {
         fill(args, dbr, callback.style, callback.use_numpy)?;
-        if let (Style::Pv, Some(dbr)) = (callback.style, dbr) {
+        if let Some(dbr) = dbr
+            && callback.style == Style::Pv
+            && is_empty_text(dbr)
+        {
             named(py, channel, dbr, args.clone().into_any())?;
         }
     }

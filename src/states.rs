@@ -9,7 +9,7 @@ use crate::ca::context::Context;
 use crate::ca::dbr::{Base, DbrType, Form, Number};
 use crate::ca::event::{Dbr, Shape};
 use crate::ca::request::Request;
-use crate::convert::text::{self, STATE, decoded};
+use crate::convert::text::{STATE, decoded};
 use crate::thread_state::Signals;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -20,13 +20,18 @@ use std::time::{Duration, Instant};
 /// A server that does not answer in this time leaves the text empty.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Whether a value is the empty text of an enum.
-pub fn is_nameless(channel: &Channel, dbr: &Dbr) -> bool {
+/// Whether a value is an empty text: all others are what they are, and need no further look.
+pub fn is_empty_text(dbr: &Dbr) -> bool {
     dbr.shape == Shape::Scalar
         && dbr.dbr_type.base() == Base::String
+        && dbr.view().value_bytes().first() == Some(&0)
+}
+
+/// Whether a value is the empty text of an enum.
+pub fn is_nameless(channel: &Channel, dbr: &Dbr) -> bool {
+    is_empty_text(dbr)
         && dbr.dbr_type.number() < DbrType::FORMS
         && channel.native_type() == Some(Base::Enum)
-        && text::of(dbr).is_empty()
 }
 
 /// A value, or the dict with one, as the classes give it: with the number of a state that has no name.

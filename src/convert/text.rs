@@ -6,6 +6,7 @@
 use crate::ca::dbr::{self, Base, MAX_ENUM_STRING_SIZE, MAX_STRING_SIZE, MAX_UNITS_SIZE};
 use crate::ca::event::{Dbr, Shape};
 use std::borrow::Cow;
+use std::str::Utf8Error;
 
 /// Bytes that a field of Channel Access can carry: one is for the NUL.
 pub const UNITS: usize = MAX_UNITS_SIZE - 1;
@@ -14,6 +15,7 @@ pub const STRING: usize = MAX_STRING_SIZE - 1;
 
 /// A text in a field that carries `room` bytes: UTF-8 or, where it is none, Latin-1. A character that the end of the field has
 /// cut is dropped.
+#[inline]
 pub fn decoded(bytes: &[u8], room: usize) -> Cow<'_, str> {
     spelled(bytes, bytes.len() >= room)
 }
@@ -38,11 +40,16 @@ pub fn of(dbr: &Dbr) -> Cow<'_, str> {
     }
 }
 
+#[inline]
 fn spelled(bytes: &[u8], may_be_cut: bool) -> Cow<'_, str> {
-    let error = match std::str::from_utf8(bytes) {
-        Ok(text) => return Cow::Borrowed(text),
-        Err(error) => error,
-    };
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(error) => otherwise(bytes, error, may_be_cut),
+    }
+}
+
+#[cold]
+fn otherwise(bytes: &[u8], error: Utf8Error, may_be_cut: bool) -> Cow<'_, str> {
     let is_cut = may_be_cut && error.error_len().is_none();
     if is_cut && let Ok(text) = std::str::from_utf8(&bytes[..error.valid_up_to()]) {
         return Cow::Borrowed(text);

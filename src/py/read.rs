@@ -14,7 +14,7 @@ use crate::ca::status::Status;
 use crate::callback::Callback;
 use crate::convert::{ArrayCache, Memory, Style, value};
 use crate::errors::{deadline, eca, outcome, truth};
-use crate::states::named;
+use crate::states::{is_empty_text, named};
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -105,7 +105,7 @@ impl DBRValue {
             Memory::Copy
         };
         let value = value(py, &dbr, self.style, self.use_numpy(), memory)?;
-        if self.style == Style::Plain || dbr.dbr_type.base() != Base::String {
+        if self.style == Style::Plain || !is_empty_text(&dbr) {
             return Ok(value);
         }
         let channel = self
