@@ -87,6 +87,45 @@ def test_a_channel_that_is_not_connected_is_told_of_later(make_channel: MakeChan
     assert told == [(True, False)]
 
 
+@pytest.mark.parametrize("preemptive", [True, False])
+def test_it_is_told_before_the_wait_for_the_connection_returns(run_script: RunScript, preemptive: bool) -> None:
+    """As in 3.2.0, where libca's thread called it before it let the waiter go on: 3.2.0's own tests look at once."""
+    result = run_script(
+        f"""
+        ca.create_context({preemptive})
+        told = []
+        for number in range(100):
+            status, chid = ca.create_channel(P + f"fast{{number % 20}}")
+            ca.replace_access_rights_event(chid, lambda args: told.append(args["write_access"]))
+            assert ca.pend_io(10) == ca.ECA_NORMAL
+            assert len(told) == number + 1, number
+            ca.clear_channel(chid)
+        print(set(told))
+        """
+    )
+    assert_quiet(result, "{True}\n")
+
+
+def test_a_wait_for_a_connection_does_not_wait_for_ever_for_other_callbacks(run_script: RunScript) -> None:
+    result = run_script(
+        """
+        chid, release, told = connect("calong"), threading.Event(), []
+        ca.get(chid, callback=lambda args: release.wait(20))
+        ca.flush_io()
+        read(chid)
+        channel = CaChannel(P + "catest")
+        channel.search()
+        channel.replace_access_rights_event(lambda args, user_args: told.append(args["write_access"]))
+        began = time.monotonic()
+        channel.pend_io(10)
+        print(time.monotonic() - began < 5, told)
+        release.set()
+        wait_for(lambda: told)
+        """
+    )
+    assert_quiet(result, "True []\n")
+
+
 def test_changes_meanwhile_come_later_and_in_order(connect: Connect) -> None:
     """The rights change while the function is told what they were: it hears of that when it has returned."""
     switch, chid = connect("rights"), connect("guarded")

@@ -4,6 +4,7 @@ use super::event::{Answer, Event};
 use super::lock;
 use super::subscription::Subscription;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ pub struct EventQueue {
     arrived: Condvar,
     outbox: Mutex<Outbox>,
     delivered: Condvar,
+    /// A mark behind the last change of access rights; 0 where none is left to be told.
+    rights: AtomicU64,
 }
 
 #[derive(Default)]
@@ -97,7 +100,13 @@ impl EventQueue {
                 subscription,
                 answer,
             } => self.push_update(subscription, answer),
-            other => self.push_entry(Kind::Event(Box::new(other)), 0),
+            other => {
+                let is_rights = matches!(other, Event::AccessRights { .. });
+                let number = self.push_entry(Kind::Event(Box::new(other)), 0);
+                if is_rights {
+                    self.rights.fetch_max(number + 1, Ordering::AcqRel);
+                }
+            }
         }
     }
 
@@ -112,12 +121,13 @@ impl EventQueue {
         );
     }
 
-    fn push_entry(&self, kind: Kind, stale: usize) {
+    /// Returns the entry's number.
+    fn push_entry(&self, kind: Kind, stale: usize) -> u64 {
         let mut inbox = lock(&self.inbox);
-        if inbox.stopped {
-            return;
-        }
         let number = inbox.next;
+        if inbox.stopped {
+            return number;
+        }
         inbox.next += 1;
         inbox.entries.push_back(Entry { number, kind });
         inbox.stale += stale;
@@ -132,6 +142,7 @@ impl EventQueue {
         if sleeping {
             self.arrived.notify_one();
         }
+        number
     }
 
     /// The next event to deliver, when the one before has been. It counts as delivered when what is returned is dropped.
@@ -240,6 +251,21 @@ impl EventQueue {
     /// Everything before `mark` has been delivered: its callbacks have returned.
     pub fn is_settled(&self, mark: u64) -> bool {
         lock(&self.outbox).settled() >= mark
+    }
+
+    /// A mark behind the changes of access rights that are not told yet; `None` where all are.
+    pub fn rights_due(&self) -> Option<u64> {
+        let mark = self.rights.load(Ordering::Acquire);
+        if mark == 0 {
+            return None;
+        }
+        if !self.is_settled(mark) {
+            return Some(mark);
+        }
+        // Unless there is another by now.
+        let set = (Ordering::AcqRel, Ordering::Relaxed);
+        self.rights.compare_exchange(mark, 0, set.0, set.1).ok();
+        None
     }
 
     /// Waits until everything before `mark` has been delivered: `true`; or until `patience` has passed in which no

@@ -84,6 +84,26 @@ pub fn make_room(
     Ok(Ok(()))
 }
 
+/// How long a wait for a connection waits for callbacks that come before it, after the last that has returned.
+const RIGHTS_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Has the access rights handlers called that are due, as they are of a channel that has just connected: libca tells them
+/// before whoever waits for the connection goes on.
+fn settle_rights(py: Python<'_>, context: &Context) -> PyResult<()> {
+    let Some(mark) = context.queue.rights_due().filter(|_| !in_callback()) else {
+        return Ok(());
+    };
+    if delivers_while_waiting(context) {
+        return pump(py, context, None, Some(Instant::now())).map(drop);
+    }
+    let mut signals = Signals::default();
+    if context.is_preemptive() {
+        let queue = &context.queue;
+        py.detach(|| queue.settle(mark, RIGHTS_PATIENCE, &mut || signals.check()));
+    }
+    signals.raised.map_or(Ok(()), Err)
+}
+
 /// Flushes and waits for what is outstanding; afterwards nothing is, whatever the outcome.
 fn pend_outstanding(
     py: Python<'_>,
@@ -98,7 +118,9 @@ fn pend_outstanding(
     }
     let waited = wait_for(py, context, &batches, deadline, deliver);
     let answered = matches!(&waited, Ok(Ok(()))) || batches.iter().all(|batch| batch.is_done());
-    if !answered {
+    if answered {
+        settle_rights(py, context)?;
+    } else {
         context.forget(&batches);
     }
     waited
@@ -205,7 +227,7 @@ pub fn wait_connected(
             Err(after_wait(py, own, timeout))
         }
         Err(error) if channel.native_type().is_none() => Err(error.into()),
-        _ => Ok(()),
+        _ => settle_rights(py, channel.context()),
     }
 }
 
