@@ -7,8 +7,6 @@
 //! can run Python code on an object that is not this package's own is therefore called through this module:
 //! `tests/test_exit_in_python_code.py` holds the files that see Python to that.
 
-#![allow(dead_code)] // until all that calls Python goes this way
-
 use pyo3::BoundObject;
 use pyo3::exceptions::PyAttributeError;
 use pyo3::ffi::{self, Py_ssize_t, PyObject};
@@ -169,16 +167,7 @@ pub fn len(object: &Bound<'_, PyAny>) -> PyResult<usize> {
     Ok(checked(object.py(), length, -1)?.cast_unsigned())
 }
 
-/// `float(object)`
-pub fn float<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    let value = object.as_ptr();
-    taken(
-        object.py(),
-        call_python!(ffi::PyNumber_Float: fn(Object) -> Object, value),
-    )
-}
-
-/// A number as a double (`__float__`, `__index__`): unlike [`float`], this does not take texts.
+/// A number as a double (`__float__`, `__index__`): unlike `float(object)`, this does not take texts.
 pub fn double(object: &Bound<'_, PyAny>) -> PyResult<f64> {
     let value = object.as_ptr();
     let number = call_python!(ffi::PyFloat_AsDouble: fn(Object) -> c_double, value);

@@ -37,6 +37,10 @@ PREPARE = textwrap.dedent("""
     channel = CaChannel(P + "fast0")
     channel.searchw()
     chid = connect("fast0")
+    array = CaChannel(P + "cawave")
+    array.searchw()
+    group = ChannelGroup([P + "fast0"], timeout=20)
+    group.connect()
     def later(work):
         threading.Thread(target=work, daemon=True).start()
         assert entered.wait(20)
@@ -57,6 +61,11 @@ WAYS = {
     "a timeout of a wait": "ca.pend_io(Staying())",
     "a timeout of a recorder": "Recorder([P + 'fast0']).read(Staying())",
     "a recorder's capacity": "Recorder([P + 'fast0'], capacity=Staying())",
+    "a number": "channel.putw(Staying())",
+    "a number in a list": "channel.putw([Staying()])",
+    "an array": "channel.putw(StayingArray())",
+    "a number for an array": "array.array_put(Staying())",
+    "values of a group": "group.put([Staying()])",
     "the last reference to a callback": """
         class Last:
             __del__ = stay
@@ -95,16 +104,16 @@ def test_a_thread_that_imports_numpy_stays_there(run_script: RunScript) -> None:
 
 UNGUARDED = re.compile(
     r"\.call[01]?\(|\.call_method|\.(get|set|has)attr\(|\.is_truthy\(|\.str\(\)|\.repr\(\)|\.try_iter\(|py\.import\("
-    r"|PyModule::import|\.is_instance\(|\.rich_compare|\.extract::<[fiu]\d"
+    r"|PyModule::import|\.is_instance\(|\.rich_compare|\.extract::<f\d"
 )
-"""PyO3's ways to run Python code. (An int that `index` has given is extracted without.)"""
+"""PyO3's ways to run Python code. (An int is extracted without, and `index` gives one.)"""
 
-OWN = re.compile(r"\b(callback\.call|visit\.call|number\.extract)\b|all\.call_method1\(\"remove\"")
+OWN = re.compile(r"\b(callback\.call|visit\.call)\b|all\.call_method1\(\"remove\"")
 """What looks like them: a method of this package's own, and what is done as the module is made."""
 
 SEEING_PYTHON = (
     *("callback", "dispatch", "errors", "kept", "lib", "thread_state"),
-    *("py/*", "convert/names", "convert/preload", "convert/rows"),
+    *("py/*", "convert/*"),
 )
 
 

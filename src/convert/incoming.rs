@@ -6,6 +6,7 @@ use super::text::{self, STATE, STRING, UNITS, decoded};
 use crate::ca::buffer::Bytes;
 use crate::ca::dbr::{Base, Form, Limits, Number, POSIX_TIME_AT_EPICS_EPOCH, View};
 use crate::ca::event::{Dbr, Shape};
+use crate::calls::call_method;
 use numpy::ndarray::ArrayView1;
 use numpy::{Element, PyArray1};
 use pyo3::prelude::*;
@@ -197,7 +198,7 @@ fn elements<'py>(
             Memory::Once(cache) => cache
                 .get_or_try_init(py, || array(py, dbr).map(Bound::unbind))
                 .map(|array| array.bind(py).clone()),
-            Memory::Copy => array(py, dbr)?.call_method0("copy"),
+            Memory::Copy => call_method(&array(py, dbr)?, "copy", ()),
         };
     }
     let bytes = view.value_bytes();
