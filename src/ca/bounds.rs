@@ -134,9 +134,13 @@ impl Asked {
 
     /// Whether libca, asked for this, brings what `now` asks for.
     pub(super) fn serves(&self, now: &Asked) -> bool {
-        // As many as there are serve for all.
+        // As many as there are serve for all. And one element is one, however many the PV can hold.
         let all = Asked { count: 0, ..*now };
-        self == now || now.whole && *self == all.for_updates()
+        let one = Asked {
+            whole: self.whole,
+            ..*now
+        };
+        self == now || now.whole && *self == all.for_updates() || self.count == 1 && *self == one
     }
 
     /// What the answer holds, or why it is none. `held` gives how many elements the channel may have.
@@ -298,6 +302,9 @@ mod tests {
         let of = |count, held| Asked::of(DbrType::CHAR, count, held);
         assert!(of(None, 0).for_updates().serves(&of(None, 1)));
         assert!(of(None, 5).for_updates().serves(&of(None, 3).for_updates()));
+        // A recorder's, made before the PV was found.
+        assert!(of(Some(1), 0).serves(&of(Some(1), 1)));
+        assert!(of(Some(1), 5).serves(&of(Some(1), 1)));
         assert!(!of(None, 1).serves(&of(None, 3)));
         assert!(!of(Some(0), 5).serves(&of(None, 5)));
         assert!(!of(Some(4), 5).serves(&of(Some(4), 3)));
