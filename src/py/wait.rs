@@ -123,33 +123,7 @@ fn pend_outstanding(
     } else {
         context.forget(&batches);
     }
-    if matches!(waited, Ok(Ok(()))) && !in_callback() {
-        tell_rights(py, context, deadline)?;
-    }
     waited
-}
-
-/// Waits until handlers of access rights have been told of connections that were waited for: libca tells them first.
-fn tell_rights(py: Python<'_>, context: &Context, deadline: Option<Instant>) -> PyResult<()> {
-    let Some(mark) = context.rights_due() else {
-        return Ok(());
-    };
-    if delivers_while_waiting(context) {
-        pump(py, context, None, Some(Instant::now()))?;
-        return Ok(());
-    }
-    if !context.is_preemptive() {
-        // The context's own thread delivers, when it polls.
-        return Ok(());
-    }
-    let patience = remaining(deadline).map_or(STUCK, |left| left.min(STUCK));
-    let mut signals = Signals::default();
-    py.detach(|| {
-        context
-            .queue
-            .settle(mark, patience, &mut || signals.check())
-    });
-    signals.raised.map_or(Ok(()), Err)
 }
 
 /// Flushes, and waits until searches without callback and gets without callback are answered (ca_pend_io).

@@ -59,7 +59,6 @@ impl Channel {
             read,
             write,
         });
-        self.context.rights_pushed();
     }
 
     /// Called by libca's thread: the rights are these.

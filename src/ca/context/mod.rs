@@ -41,8 +41,6 @@ pub struct Context {
     channels: Mutex<HashMap<usize, Arc<Channel>>>,
     pub(super) circuits: Circuits,
     pub(super) gathered: Gathered,
-    /// A mark behind the last word to a handler of access rights in the queue; 0 where it has been told.
-    rights_due: AtomicU64,
     pub(super) groups: Groups,
     exception_handler: Mutex<Option<Handler>>,
     message_handler: Mutex<Option<Handler>>,
@@ -124,7 +122,6 @@ impl Context {
             batches: Mutex::default(),
             channels: Mutex::default(),
             gathered: Gathered::default(),
-            rights_due: AtomicU64::new(0),
             groups: Groups::default(),
             exception_handler: Mutex::default(),
             message_handler: Mutex::default(),

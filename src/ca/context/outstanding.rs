@@ -5,7 +5,6 @@ use crate::ca::batch::{Batch, Check, Ticket, Waited, Watch, wait};
 use crate::ca::error::{Error, Result};
 use crate::ca::lock;
 use crate::ca::status::Status;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -113,26 +112,6 @@ impl Context {
     /// says of a channel whether it is its.
     pub fn is_crowded(&self) -> bool {
         self.circuits.any_is_crowded()
-    }
-
-    /// A handler of access rights is to be told of them.
-    pub(in crate::ca) fn rights_pushed(&self) {
-        self.rights_due
-            .fetch_max(self.queue.mark(), Ordering::AcqRel);
-    }
-
-    /// The mark to settle the queue to, where handlers of access rights are still to be told.
-    pub fn rights_due(&self) -> Option<u64> {
-        // A load alone as a rule: every wait asks.
-        let mark = self.rights_due.load(Ordering::Acquire);
-        if mark == 0 || !self.queue.is_settled(mark) {
-            return (mark > 0).then_some(mark);
-        }
-        // There may be a later one by now.
-        let _ = self
-            .rights_due
-            .compare_exchange(mark, 0, Ordering::AcqRel, Ordering::Acquire);
-        None
     }
 
     /// The calling thread's `pend_io` waits no more for what is outstanding now.
