@@ -83,6 +83,7 @@ class Monitor:
         """Ends this callback; it does not start again after this. Others of the PV go on. See ca_clear_subscription."""
         _unregister(self)
         self._end()
+        ca.flush_io()
 
     def _end(self) -> None:
         self._stopped = True
@@ -93,7 +94,6 @@ class Monitor:
             ca.change_connection_event(self._chid, None)
             if not is_kept(self._key, self._chid):
                 ca.clear_channel(self._chid)
-        ca.flush_io()
 
     def properties_request(self) -> Request | None:
         """The read of what `subscribe` needs; None where it needs nothing."""
@@ -166,9 +166,9 @@ class Monitor:
         self._form = self._form_for(native)
         # What the values need comes with the first update of the properties, before them.
         self.subscribe({})
-        ca.flush_io()
         if self._stopped:  # meanwhile, by another thread
             self._end()
+        ca.flush_io()
         return True
 
     def watch(self) -> None:
@@ -214,9 +214,9 @@ class Monitor:
             self.subscribe({})
         except CaChannelException as error:
             _log.warning("%s; camonitor cannot subscribe to it", error)
-        ca.flush_io()
         if self._stopped:  # meanwhile, by another thread
             self._end()
+        ca.flush_io()
 
     def _tell(self, op: CA_OP) -> None:
         """Calls the connection callback, once for each change."""
@@ -331,10 +331,11 @@ def start(
         _register(monitor, add)
         monitor.watch()
         results.append(monitor)
-    ca.flush_io()
     for result in results:
         if isinstance(result, Monitor):
             result.tell_at_first()
+    # At the very end: as a rule the caller goes on before the first update comes, as with 3.x.
+    ca.flush_io()
     return results
 
 
@@ -345,3 +346,4 @@ def stop_all(names: Iterable[str]) -> None:
             monitors = _monitors.pop(key(name), [])
         for monitor in monitors:
             monitor._end()
+    ca.flush_io()
