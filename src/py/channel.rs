@@ -2,7 +2,7 @@
 
 use super::chid::Chid;
 use super::read::{DBRValue, Read};
-use super::write::Write;
+use super::write::{Beyond, Write};
 use crate::ca::error::Error;
 use crate::ca::status::Status;
 use crate::calls::{call_method, getattr, import, setattr, truth};
@@ -82,6 +82,7 @@ impl Transfers {
             value,
             chtype: req_type,
             count,
+            beyond: Beyond::Refused,
             deadline: None,
         };
         Ok(write.send(slf.py(), |channel, dbr_type, count, bytes| {

@@ -5,7 +5,7 @@ use super::chid::Chid;
 use super::context::current;
 use super::read::{DBRValue, Read};
 use super::wait::wait_for;
-use super::write::Write;
+use super::write::{Beyond, Write};
 use crate::ca::batch::Batch;
 use crate::ca::context::Context;
 use crate::ca::error::Error;
@@ -139,6 +139,7 @@ pub fn sg_put<'py>(
         value,
         chtype,
         count,
+        beyond: Beyond::Capped,
         deadline,
     };
     let sent = write.send(py, |channel, dbr_type, count, bytes| {

@@ -23,12 +23,22 @@ const DETACH_FROM: usize = 4_096;
 /// How long the states of an enum are waited for where the caller gives no time.
 const STATES_WITHIN: Duration = Duration::from_secs(3);
 
+/// What becomes of a count beyond what the PV holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beyond {
+    /// Module `ca`: the count is the PV's, as in 3.2.0. Elements that are cut off are told of.
+    Capped,
+    Refused,
+}
+
 /// A write, as its caller asks for it.
 pub struct Write<'a, 'py> {
     pub chid: Option<&'a Bound<'py, Chid>>,
     pub value: &'a Bound<'py, PyAny>,
     pub chtype: Option<&'a Bound<'py, PyAny>>,
     pub count: Option<&'a Bound<'py, PyAny>>,
+    /// What becomes of a count beyond the PV's.
+    pub beyond: Beyond,
     /// Until when it may wait for the server to take what was sent before.
     pub deadline: Option<Instant>,
 }
@@ -69,6 +79,10 @@ impl<'py> Write<'_, 'py> {
             let detail = "with a count of 0 there is nothing to write";
             return Ok(Err(Error::with_detail(Status::BADCOUNT, name, detail)));
         }
+        let count = match self.beyond {
+            Beyond::Capped => count.map(|count| count.min(held)),
+            Beyond::Refused => count,
+        };
         if let Some(count) = count.filter(|count| *count > held) {
             let detail = format!("the count is {count}, and the PV holds {held}");
             return Ok(Err(Error::with_detail(Status::BADCOUNT, name, detail)));
@@ -148,14 +162,14 @@ pub fn enum_states(
 ///
 /// `value`: number, str, bytes, sequence, numpy array of any dtype and shape. It is sent exactly or not at all; only floats
 /// are rounded to the type's precision. A sequence is cut to the PV's element count, with a warning in the log, and to
-/// `count`; an empty one empties an array. A str to an ENUM goes
-/// as DBR_STRING, to a CHAR array as its bytes with a trailing 0.
+/// `count` (one beyond the PV's is the PV's); an empty one empties an array. A str to an ENUM goes as DBR_STRING, to a CHAR
+/// array as its bytes with a trailing 0.
 ///
 /// It does not wait, but where the server has stopped to take what is sent and 8 MiB wait for it already: then at most
 /// `timeout` seconds, until the server is given up where None.
 ///
 /// With a callback, that is called when the processing is complete, with a dict `chid`, `type`, `count`, `status`.
-/// Returns ECA: BADCHID, DISCONN, BADTYPE, BADCOUNT (nothing to write, or a count beyond the PV's), NOWTACCESS, TIMEOUT where nothing was sent. Raises
+/// Returns ECA: BADCHID, DISCONN, BADTYPE, BADCOUNT (nothing to write), NOWTACCESS, TIMEOUT where nothing was sent. Raises
 /// CaChannelValueError or CaChannelTypeError, and sends nothing, for what does not convert or fit.
 #[pyfunction]
 #[pyo3(signature = (chid, value, chtype=None, count=None, callback=None, *, user_args=None, timeout=None))]
@@ -178,6 +192,11 @@ pub fn put<'py>(
         value,
         chtype,
         count,
+        beyond: if user_args.is_none() {
+            Beyond::Capped
+        } else {
+            Beyond::Refused
+        },
         deadline,
     };
     let sent = write.send(py, |channel, dbr_type, count, bytes| match handler {
@@ -210,6 +229,7 @@ pub fn put_checked<'py>(
         value,
         chtype,
         count: None,
+        beyond: Beyond::Refused,
         deadline,
     };
     let channel = chid.and_then(|chid| chid.get().channel().ok());
@@ -304,6 +324,7 @@ pub fn put_wait<'py>(
         value,
         chtype,
         count,
+        beyond: Beyond::Refused,
         deadline,
     };
     let batch = channel.context().batch();
