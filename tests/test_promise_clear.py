@@ -86,9 +86,10 @@ CLEARED = {
         """
         hold_up()
         status, chid = ca.create_channel(P + "plain", late.append)
+        ca.replace_access_rights_event(chid, late.append)
+        late.clear()  # where it is connected already, the rights are told at once
         ca.flush_io()
         wait_for(lambda: ca.state(chid) == ca.cs_conn)
-        ca.replace_access_rights_event(chid, late.append)
         arrived()
         """,
         "assert ca.clear_channel(chid) == ca.ECA_NORMAL",

@@ -152,7 +152,7 @@ def test_a_channel_is_complete_in_its_first_callback(prefix: str) -> None:
 
 
 def test_python_code_that_goes_with_a_dropped_update(run_script: RunScript) -> None:
-    # The last reference to a callback goes as its stale update is passed over: what its end does must not deadlock.
+    # The last reference to a callback goes as its updates wait behind another callback: what its end does must not deadlock.
     result = run_script(
         """
         class Polls:
@@ -175,7 +175,7 @@ def test_python_code_that_goes_with_a_dropped_update(run_script: RunScript) -> N
         second.flush_io()
         values = set()
         wait_for(lambda: values.add(second.getw()) or len(values) > 5)  # so many updates gather behind the callback
-        del second
+        second.clear_channel()
         gate.set()
         first.clear_event()
         print(gone.wait(10), first.poll())
