@@ -152,7 +152,7 @@ def test_a_channel_is_complete_in_its_first_callback(prefix: str) -> None:
 
 
 def test_python_code_that_goes_with_a_dropped_update(run_script: RunScript) -> None:
-    # The last reference to a callback goes as its updates wait behind another callback: what its end does must not deadlock.
+    # A callback goes while its updates wait behind another callback: what its end does must not deadlock.
     result = run_script(
         """
         class Polls:
