@@ -1,11 +1,13 @@
 //! Micro-benchmarks of what happens to a value between libca and Python, without either: `cargo bench --no-default-features`.
 
-use cachannel::ca::bounds::Extent;
-use cachannel::ca::dbr::{Base, DbrType, Limits, Number, View};
-use cachannel::ca::event::{Answer, Dbr, Event};
-use cachannel::ca::queue::EventQueue;
-use cachannel::ca::status::Status;
-use cachannel::ca::subscription::{self, Subscription, WantedCount, WantedType, Wish};
+use cachannel::client::event::{Answer, Dbr, Event};
+use cachannel::client::queue::EventQueue;
+use cachannel::client::subscription::{
+    self, Subscription, SubscriptionSpec, WantedCount, WantedType,
+};
+use cachannel::protocol::dbr::{Base, DbrType, DisplayLimits, Number, View};
+use cachannel::protocol::status::Status;
+use cachannel::protocol::validate::Extent;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::sync::{Arc, Weak};
@@ -78,7 +80,7 @@ fn view(criterion: &mut Criterion) {
     let control = Lent::new(CTRL_DOUBLE, 1).copy();
     group.bench_function("limits of CTRL_DOUBLE", |bencher| {
         bencher.iter(|| {
-            let limits: Option<Limits<'_>> = black_box(&control).view().limits();
+            let limits: Option<DisplayLimits<'_>> = black_box(&control).view().limits();
             limits.map(|limits| limits.upper_disp)
         });
     });
@@ -108,7 +110,7 @@ fn queue(criterion: &mut Criterion) {
     const SUBSCRIPTIONS: usize = 100;
     const ROUNDS: usize = 10;
     let lent = Lent::new(TIME_DOUBLE, 1);
-    let wish = Wish {
+    let wish = SubscriptionSpec {
         dbr_type: WantedType::Fixed(lent.dbr_type),
         count: WantedCount::Fixed(1),
         mask: 1,

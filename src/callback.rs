@@ -1,12 +1,12 @@
 //! A user's function, reachable from libca's side and visible to Python's garbage collector.
 
-use crate::ca::channel::Channel;
-use crate::ca::event::Handler;
-use crate::ca::status::Status;
 use crate::calls::{call, repr};
+use crate::client::channel::Channel;
+use crate::client::event::UserData;
 use crate::convert::Style;
+use crate::deferred_decref::DeferredDecref;
 use crate::errors::bad_type;
-use crate::kept::Kept;
+use crate::protocol::status::Status;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyWeakrefMethods, PyWeakrefReference};
@@ -45,12 +45,12 @@ impl Own {
 }
 
 struct Call {
-    function: Kept<PyAny>,
-    user_args: Option<Kept<PyAny>>,
+    function: DeferredDecref<PyAny>,
+    user_args: Option<DeferredDecref<PyAny>>,
     /// The channel's object. In C a channel lives until it is cleared, whoever remembers its id, and programs are written so:
     /// their callbacks may be all that knows the channel. The collector is not shown this reference, so that it takes the
     /// channel, and all that the callback refers to, for what somebody outside of Python holds.
-    channel: Option<Kept<PyAny>>,
+    channel: Option<DeferredDecref<PyAny>>,
 }
 
 impl Callback {
@@ -71,8 +71,8 @@ impl Callback {
         let function = own.map_or(function, |own| own.get().function.bind(function.py()));
         Ok(Arc::new(Callback {
             call: Mutex::new(Some(Call {
-                function: Kept::new(function.clone()),
-                user_args: user_args.cloned().map(Kept::new),
+                function: DeferredDecref::new(function.clone()),
+                user_args: user_args.cloned().map(DeferredDecref::new),
                 channel: None,
             })),
             is_own: own.is_some(),
@@ -95,7 +95,7 @@ impl Callback {
         function.map(new).transpose()
     }
 
-    pub fn handler(self: &Arc<Callback>) -> Handler {
+    pub fn handler(self: &Arc<Callback>) -> UserData {
         self.clone()
     }
 
@@ -134,7 +134,7 @@ impl Callback {
         if self.is_own {
             return;
         }
-        let kept = Kept::new(channel.clone());
+        let kept = DeferredDecref::new(channel.clone());
         let mut call = self.call.lock().unwrap_or_else(PoisonError::into_inner);
         let unwanted = match &mut *call {
             Some(call) => call.channel.replace(kept),
@@ -174,24 +174,24 @@ impl Callback {
             && let Some(call) = &*call
         {
             visit.call(call.function.get())?;
-            visit.call(call.user_args.as_ref().and_then(Kept::get))?;
+            visit.call(call.user_args.as_ref().and_then(DeferredDecref::get))?;
         }
         Ok(())
     }
 }
 
 /// The callback behind a handler of the safe layer.
-pub fn callback(handler: &Handler) -> Option<Arc<Callback>> {
+pub fn callback(handler: &UserData) -> Option<Arc<Callback>> {
     handler.clone().downcast::<Callback>().ok()
 }
 
 /// What a channel knows of its Python object: weak, so that only callbacks keep that.
-pub struct Owner(Kept<PyWeakrefReference>);
+pub struct Owner(DeferredDecref<PyWeakrefReference>);
 
 impl Owner {
     pub fn new(object: &Bound<'_, PyAny>) -> PyResult<Arc<Owner>> {
         let weak = PyWeakrefReference::new(object)?;
-        Ok(Arc::new(Owner(Kept::new(weak))))
+        Ok(Arc::new(Owner(DeferredDecref::new(weak))))
     }
 }
 

@@ -1,19 +1,19 @@
 //! Hands events from libca's threads to Python, in libca's order.
 
-use crate::ca::batch::{Batch, remaining};
-use crate::ca::channel::Channel;
-use crate::ca::context::Context;
-use crate::ca::dbr::DbrType;
-use crate::ca::event::{Answer, Event, Exception, Handler};
-use crate::ca::queue::{Delivery, Wake};
-use crate::ca::request::{Op, Request};
-use crate::ca::status::Status;
-use crate::ca::subscription::Subscription;
 use crate::callback::{Callback, callback, chid_of};
 use crate::calls::{call as call_python, call_method, getattr, import};
+use crate::client::channel::Channel;
+use crate::client::context::Context;
+use crate::client::event::{Answer, Event, Exception, UserData};
+use crate::client::pending_io::{PendingIo, remaining};
+use crate::client::queue::{Delivery, Wake};
+use crate::client::request::{Op, Request};
+use crate::client::subscription::Subscription;
 use crate::convert::names::names;
 use crate::convert::{Style, fill};
-use crate::kept::release_dropped;
+use crate::deferred_decref::release_dropped;
+use crate::protocol::dbr::DbrType;
+use crate::protocol::status::Status;
 use crate::states::{is_empty_text, named};
 use crate::thread_state::{Delivering, in_callback, is_exiting};
 use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PySystemExit};
@@ -62,30 +62,30 @@ pub enum Pumped {
     Timeout,
 }
 
-/// Delivers events until all of `batches` are done, or until the deadline; without batches until the deadline. At the
+/// Delivers events until all of `pending` are done, or until the deadline; without batches until the deadline. At the
 /// end everything that had come by then is delivered.
 pub fn pump(
     py: Python<'_>,
     context: &Context,
-    batches: Option<&[Arc<Batch>]>,
+    pending: Option<&[Arc<PendingIo>]>,
     deadline: Option<Instant>,
 ) -> PyResult<Pumped> {
-    let watch = context.watch(batches.unwrap_or(&[]));
+    let watch = context.watch(pending.unwrap_or(&[]));
     let is_over = || remaining(deadline) == Some(Duration::ZERO);
     loop {
         let mark = context.queue.mark();
-        while !(batches.is_some() && watch.all_done()) {
+        while !(pending.is_some() && watch.all_done()) {
             let Some(delivery) = context.queue.pop() else {
                 break;
             };
             deliver(py, context, delivery, interrupts)?;
             py.check_signals()?;
             // pend_event delivers all that was due by the deadline; what came later is for the next wait.
-            if is_over() && (batches.is_some() || context.queue.is_settled(mark)) {
+            if is_over() && (pending.is_some() || context.queue.is_settled(mark)) {
                 break;
             }
         }
-        if batches.is_some() && watch.all_done() {
+        if pending.is_some() && watch.all_done() {
             return Ok(Pumped::Done);
         }
         let slice = match remaining(deadline) {
@@ -291,7 +291,7 @@ fn connection(py: Python<'_>, channel: &Arc<Channel>, up: bool) -> PyResult<()> 
 pub fn tell_rights(
     py: Python<'_>,
     channel: &Arc<Channel>,
-    handler: &Handler,
+    handler: &UserData,
     (read, write): (bool, bool),
 ) -> PyResult<()> {
     let event = Event::AccessRights {
@@ -313,7 +313,7 @@ pub fn tell_rights(
 fn access_rights(
     py: Python<'_>,
     channel: &Arc<Channel>,
-    handler: &Handler,
+    handler: &UserData,
     read: bool,
     write: bool,
 ) -> PyResult<()> {

@@ -1,19 +1,19 @@
 //! The one way from the safe layer's errors to Python's.
 
-use crate::ca::error::{Error, Kind};
-use crate::ca::status::Status;
 use crate::calls::{self, call_method, import};
 use crate::convert::names::names;
+use crate::protocol::error::{Error, ErrorKind};
+use crate::protocol::status::Status;
 use crate::thread_state::park_at_exit;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 /// The class of `cachannel._errors` for each kind of error.
-fn class_name(kind: Kind) -> &'static str {
+fn class_name(kind: ErrorKind) -> &'static str {
     match kind {
-        Kind::Access | Kind::NotFound => "CaChannelException",
-        Kind::Value => "CaChannelValueError",
-        Kind::Type => "CaChannelTypeError",
+        ErrorKind::Access | ErrorKind::NotFound => "CaChannelException",
+        ErrorKind::Value => "CaChannelValueError",
+        ErrorKind::Type => "CaChannelTypeError",
     }
 }
 
@@ -36,7 +36,7 @@ impl From<Error> for PyErr {
 /// The exception for what was waited for. Of a PV that no server has answered for, it says so, and what to try.
 pub fn after_wait(py: Python<'_>, error: Error, seconds: f64) -> PyErr {
     match error.pv {
-        Some(pv) if error.kind == Kind::NotFound => {
+        Some(pv) if error.kind == ErrorKind::NotFound => {
             park_at_exit(py);
             let made = import(py, "cachannel._not_found").and_then(|module| {
                 call_method(&module, "one_not_found", (pv, seconds, error.detail))
@@ -49,16 +49,21 @@ pub fn after_wait(py: Python<'_>, error: Error, seconds: f64) -> PyErr {
 
 /// An argument that does not do.
 pub fn bad_argument(detail: impl Into<String>) -> PyErr {
-    misuse(Kind::Value, Status::BADCOUNT, None, detail)
+    misuse(ErrorKind::Value, Status::BADCOUNT, None, detail)
 }
 
 /// An argument of the wrong type.
 pub fn bad_type(status: Status, detail: impl Into<String>) -> PyErr {
-    misuse(Kind::Type, status, None, detail)
+    misuse(ErrorKind::Type, status, None, detail)
 }
 
 /// An argument that does not do, of a call that concerns the PV.
-pub fn misuse(kind: Kind, status: Status, pv: Option<&str>, detail: impl Into<String>) -> PyErr {
+pub fn misuse(
+    kind: ErrorKind,
+    status: Status,
+    pv: Option<&str>,
+    detail: impl Into<String>,
+) -> PyErr {
     Error {
         kind,
         status,
@@ -123,7 +128,7 @@ pub fn optional_deadline(seconds: Option<f64>) -> PyResult<Option<std::time::Ins
 pub fn deadline(seconds: f64) -> PyResult<Option<std::time::Instant>> {
     if seconds.is_nan() || seconds < 0.0 {
         return Err(Error {
-            kind: Kind::Value,
+            kind: ErrorKind::Value,
             status: Status::TIMEOUT,
             pv: None,
             detail: format!("a timeout is a number of seconds, 0 or more, not {seconds}"),

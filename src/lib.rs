@@ -8,26 +8,29 @@
 //! * [`ca`] safe Rust over libca: contexts, channels, requests, subscriptions, events; knows no Python
 //! * [`ca_sys`] libca itself: bindings and loader
 //!
-//! Beside them, for all that see Python: [`errors`], the one way from errors to exceptions, [`kept`], objects that any thread
+//! Beside them, for all that see Python: [`errors`], the one way from errors to exceptions, [`deferred_decref`], objects that any thread
 //! may drop, [`states`], what a state without a name is called, and [`thread_state`].
 
-pub mod ca;
+pub mod backend;
 pub mod ca_sys;
 #[cfg(feature = "python")]
 mod callback;
 #[cfg(feature = "python")]
 mod calls;
+pub mod client;
 pub mod convert;
+#[cfg(feature = "python")]
+mod deferred_decref;
 #[cfg(feature = "python")]
 mod dispatch;
 #[cfg(feature = "python")]
 mod errors;
-#[cfg(feature = "python")]
-mod kept;
+pub mod protocol;
 #[cfg(feature = "python")]
 mod py;
 #[cfg(feature = "python")]
 mod states;
+pub mod sync;
 #[cfg(feature = "python")]
 mod thread_state;
 
@@ -38,7 +41,9 @@ mod module {
     #[pymodule_export]
     use crate::callback::Own;
     #[pymodule_export]
-    use crate::py::channel::Transfers;
+    use crate::py::channel::ChannelIo;
+    #[pymodule_export]
+    use crate::py::channel_group::ChannelGroupCore;
     #[pymodule_export]
     use crate::py::chid::{
         Chid, change_connection_event, clear_channel, create_channel, open_channel,
@@ -57,8 +62,6 @@ mod module {
         dbr_size_n, divert_errlog, element_count, field_type, host_name, load_libca, loaded_libca,
         message, name, read_access, udp_port_is_taken, version, write_access,
     };
-    #[pymodule_export]
-    use crate::py::members::Members;
     #[pymodule_export]
     use crate::py::read::{DBRValue, get, read_wait};
     #[pymodule_export]
@@ -108,12 +111,12 @@ mod module {
             "prepare_with",
             "shutdown",
             "udp_port_is_taken",
-            "Members",
+            "ChannelGroupCore",
             "Own",
             "News",
             "start_thread",
             "thread_ident",
-            "Transfers",
+            "ChannelIo",
             "wait_io",
             "ca_client_context",
             "chid",

@@ -2,14 +2,14 @@
 //!
 //! A server that is asked for the text of such a state sends an empty one, and no number with it. So it is asked once more.
 
-use crate::ca::batch::Batch;
-use crate::ca::bounds::Asked;
-use crate::ca::channel::Channel;
-use crate::ca::context::Context;
-use crate::ca::dbr::{Base, DbrType, Form, Number};
-use crate::ca::event::{Dbr, Shape};
-use crate::ca::request::Request;
+use crate::client::channel::Channel;
+use crate::client::context::Context;
+use crate::client::event::{Dbr, Shape};
+use crate::client::pending_io::PendingIo;
+use crate::client::request::Request;
 use crate::convert::text::{STATE, decoded};
+use crate::protocol::dbr::{Base, DbrType, Form, Number};
+use crate::protocol::validate::RequestSpec;
 use crate::thread_state::Signals;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -63,15 +63,15 @@ pub fn texts(
 ) -> PyResult<Vec<Option<String>>> {
     let mut signals = Signals::default();
     let texts = py.detach(|| {
-        let batch = context.batch();
+        let pending = context.pending_io();
         let requests: Vec<_> = channels
             .iter()
-            .map(|channel| ask(channel, &batch))
+            .map(|channel| ask(channel, &pending))
             .collect();
         // Where that fails, no answer comes.
         drop(context.flush());
         let deadline = Some(Instant::now() + PATIENCE);
-        context.wait_done(&[batch], deadline, &mut || signals.check());
+        context.wait_done(&[pending], deadline, &mut || signals.check());
         requests
             .iter()
             .map(|request| answered(request.as_ref()?))
@@ -80,9 +80,9 @@ pub fn texts(
     signals.raised.map_or(Ok(texts), Err)
 }
 
-fn ask(channel: &Arc<Channel>, batch: &Arc<Batch>) -> Option<Arc<Request>> {
-    let states = Asked::exactly(DbrType::in_form(Form::Gr, Base::Enum), 1);
-    channel.get(states, None, Some(batch.ticket())).ok()
+fn ask(channel: &Arc<Channel>, pending: &Arc<PendingIo>) -> Option<Arc<Request>> {
+    let states = RequestSpec::exactly(DbrType::in_form(Form::Gr, Base::Enum), 1);
+    channel.get(states, None, Some(pending.begin())).ok()
 }
 
 fn answered(request: &Request) -> Option<String> {

@@ -1,6 +1,6 @@
 //! What the calling thread is in the middle of: delivering events, or being left behind as the interpreter ends.
 
-use crate::ca::context::Context;
+use crate::client::context::Context;
 use pyo3::prelude::*;
 use std::cell::Cell;
 use std::sync::OnceLock;

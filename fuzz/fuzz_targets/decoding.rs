@@ -4,12 +4,12 @@
 
 #![no_main]
 
-use cachannel::ca::bounds::Extent;
-use cachannel::ca::dbr::{
-    Base, DbrType, Form, MAX_ENUM_STATES, MAX_ENUM_STRING_SIZE, MAX_STRING_SIZE, MAX_UNITS_SIZE,
+use cachannel::protocol::validate::Extent;
+use cachannel::protocol::dbr::{
+    Base, DbrType, DbrClass, MAX_ENUM_STATES, MAX_ENUM_STRING_SIZE, MAX_STRING_SIZE, MAX_UNITS_SIZE,
     View,
 };
-use cachannel::ca::event::Dbr;
+use cachannel::client::event::Dbr;
 use cachannel::convert::text;
 use libfuzzer_sys::fuzz_target;
 
@@ -45,11 +45,11 @@ fn look(view: &View<'_>) {
     let numeric = !matches!(kind.base(), Base::String | Base::Enum);
     assert_eq!(
         has_limits,
-        numeric && matches!(kind.form(), Form::Gr | Form::Ctrl)
+        numeric && matches!(kind.form(), DbrClass::Gr | DbrClass::Ctrl)
     );
     if let Some(limits) = view.limits() {
         assert!(limits.units.len() <= MAX_UNITS_SIZE && !limits.units.contains(&0));
-        assert_eq!(limits.ctrl.is_some(), kind.form() == Form::Ctrl);
+        assert_eq!(limits.ctrl.is_some(), kind.form() == DbrClass::Ctrl);
     }
     let states = view.states();
     assert!(states.len() <= MAX_ENUM_STATES);

@@ -57,7 +57,7 @@ def _use_numpy(keywords: dict[str, Any]) -> bool:
     return bool(keywords["use_numpy"])
 
 
-class CaChannel(_ca.Transfers):
+class CaChannel(_ca.ChannelIo):
     """A process variable.
 
     Methods that end in "w" wait until what they do is done. The others only ask; :meth:`pend_io`, :meth:`flush_io`,
@@ -258,7 +258,7 @@ class CaChannel(_ca.Transfers):
         self._check(ca.change_connection_event(self._channel(), function, user_args=user_args))
 
     #
-    # Write; array_put is _ca.Transfers'
+    # Write; array_put is _ca.ChannelIo'
     #
     def array_put_callback(
         self,
@@ -290,7 +290,7 @@ class CaChannel(_ca.Transfers):
             raise write_failed(ECA_PUTFAIL, self._name(), value) from None
 
     #
-    # Read; array_get and getValue are _ca.Transfers'
+    # Read; array_get and getValue are _ca.ChannelIo'
     #
     def array_get_callback(
         self,

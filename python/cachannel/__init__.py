@@ -38,6 +38,6 @@ __all__ = ["USE_NUMPY", "CaChannel", "CaChannelException", "ca", "version_info"]
 
 _exit.install()
 
-_ca.prepare_with(_start.prepare)
+_ca.prepare_with(_start.prepare_environment)
 # Registered early, so that it runs late: what a program does at its exit may still use channels.
 atexit.register(_forgotten.shutdown)

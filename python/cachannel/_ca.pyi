@@ -89,7 +89,7 @@ class Own:
     def __new__(cls, function: Callable[..., object]) -> Self: ...
     def __call__(self, *args: Any) -> Any: ...
 
-class Transfers:
+class ChannelIo:
     """The part of CaChannel that loops call: in Rust, without a Python frame."""
 
     def __new__(cls, *_args: Any, **_keywords: Any) -> Self: ...
@@ -129,7 +129,7 @@ class Recorder:
     def __next__(self) -> NDArray[np.void]: ...
 
 @final
-class Members:
+class ChannelGroupCore:
     """The channels of a ChannelGroup: what it does with all of them. Methods return the status of each first."""
 
     def __new__(cls, chids: list[chid]) -> Self: ...

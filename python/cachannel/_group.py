@@ -67,7 +67,7 @@ class ChannelGroup:
             channel.search()
             chids.append(channel._channel())
         self._names = [channel.name() for channel in self._channels]
-        self._members = _ca.Members(chids)
+        self._members = _ca.ChannelGroupCore(chids)
         self._status: NDArray[numpy.int32] | None = None
 
     @property

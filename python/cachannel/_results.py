@@ -64,7 +64,7 @@ def raise_first(results: Iterable[Any]) -> None:
     raise first._with(f"also {shown}")
 
 
-def settle(results: list[Any], single: bool, throw: bool) -> Any:
+def return_or_raise(results: list[Any], single: bool, throw: bool) -> Any:
     """The results as a caller gets them: the one, or the list."""
     if throw:
         raise_first(results)

@@ -24,7 +24,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_renew_lock)
 
 
-def prepare() -> None:
+def prepare_environment() -> None:
     """Called before each context is made."""
     global _environment_is_seen_to
     with _lock:

@@ -52,7 +52,7 @@ from ._errors import CaChannelException, CaChannelTypeError
 from ._monitors import Monitor as Monitor
 from ._monitors import MonitorCallback, MonitorConnectionCallback, start, stop_all
 from ._results import CaNothing as CaNothing
-from ._results import names_of, raise_first, settle
+from ._results import names_of, raise_first, return_or_raise
 from ._strings import form
 from ._timeouts import seconds
 from ._writes import one_each, put, put_wait
@@ -142,7 +142,7 @@ def caget(
         return result if convert is None else convert(result["pv_value"], result)
 
     results = read([request(name) for name in names], deadline)
-    return settle([shown(*pair) for pair in zip(names, results)], single, throw)
+    return return_or_raise([shown(*pair) for pair in zip(names, results)], single, throw)
 
 
 def caput(
@@ -182,7 +182,7 @@ def caput(
         raise_first(channels.values())
     targets = [(name, channels[name], one) for name, one in zip(names, values)]
     results = put_wait(targets, timeout, throw) if wait else put(targets, limit, throw)
-    settled = settle(results, single, throw)
+    settled = return_or_raise(results, single, throw)
     return None if throw else settled
 
 
@@ -255,7 +255,7 @@ def camonitor(
         return Monitor(name, chid, bool(as_string), count, callback, as_numpy, connection_callback, missing)
 
     results = start([make(name) for name in names], deadline, add)
-    settled = settle(results, single, throw)
+    settled = return_or_raise(results, single, throw)
     return settled if add or not throw else None
 
 
@@ -293,7 +293,7 @@ def cainfo(name: str | Iterable[str], *, timeout: float | None = None, throw: bo
         chid = channels[name]
         print(_description(name, None if isinstance(chid, CaChannelException) else chid, result))
         results.append(None)
-    settled = settle(results, single, throw)
+    settled = return_or_raise(results, single, throw)
     return None if throw else settled
 
 

@@ -2,11 +2,11 @@
 
 use super::elements::{Given, append, explain, has_no_double};
 use super::outgoing::{Outgoing, Target};
-use crate::ca::dbr::Base;
-use crate::ca::error::Kind;
-use crate::ca::status::Status;
 use crate::calls::{call_method, get_item, getattr, hasattr, import, is_instance, truth};
 use crate::errors::bad_argument;
+use crate::protocol::dbr::Base;
+use crate::protocol::error::ErrorKind;
+use crate::protocol::status::Status;
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -27,7 +27,7 @@ pub(super) fn numbers_of<'py>(
     array: &Bound<'py, PyUntypedArray>,
 ) -> PyResult<Numbers<'py>> {
     if is_masked(array)? {
-        return Err(target.fail(Kind::Value, Status::NOCONVERT, MASKED.to_owned()));
+        return Err(target.fail(ErrorKind::Value, Status::NOCONVERT, MASKED.to_owned()));
     }
     let base = target.base();
     if !matches!(array.dtype().kind(), b'b' | b'i' | b'u' | b'f') || base == Base::String {
@@ -63,7 +63,7 @@ pub(super) fn numbers_of<'py>(
         }
         append(&mut bytes, given, base).map_err(|misfit| {
             let detail = format!("item {index}: {}", explain(misfit, given, base));
-            target.fail(Kind::Value, Status::NOCONVERT, detail)
+            target.fail(ErrorKind::Value, Status::NOCONVERT, detail)
         })?;
     }
     let out = Outgoing::owned(target.dbr_type, count, &bytes);

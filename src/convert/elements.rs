@@ -1,6 +1,6 @@
 //! Numbers to elements of a DBR type: exactly, or not at all.
 
-use crate::ca::dbr::Base;
+use crate::protocol::dbr::Base;
 use std::fmt;
 
 /// A number as the caller gave it. (128 bits hold every integer of numpy's.)

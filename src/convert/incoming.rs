@@ -3,10 +3,12 @@
 use super::arrays::numpy;
 use super::names::{Names, names};
 use super::text::{self, STATE, STRING, UNITS, decoded};
-use crate::ca::buffer::Bytes;
-use crate::ca::dbr::{Base, Form, Limits, Number, POSIX_TIME_AT_EPICS_EPOCH, View};
-use crate::ca::event::{Dbr, Shape};
 use crate::calls::call_method;
+use crate::client::event::{Dbr, Shape};
+use crate::protocol::buffer::Bytes;
+use crate::protocol::dbr::{
+    Base, DbrClass, DisplayLimits, Number, POSIX_TIME_AT_EPICS_EPOCH, View,
+};
 use numpy::ndarray::ArrayView1;
 use numpy::{Element, PyArray1};
 use pyo3::prelude::*;
@@ -53,7 +55,7 @@ pub fn value<'py>(
     memory: Memory<'_>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let elements = elements(py, dbr, use_numpy, memory)?;
-    if dbr.dbr_type.form() == Form::Plain {
+    if dbr.dbr_type.form() == DbrClass::Plain {
         return Ok(elements);
     }
     let dict = PyDict::new(py);
@@ -75,7 +77,7 @@ pub fn fill(
     let elements = elements(py, dbr, use_numpy, Memory::Share)?;
     match style {
         Style::Pv => describe(dict, &dbr.view(), style, elements),
-        Style::Plain if dbr.dbr_type.form() == Form::Plain => {
+        Style::Plain if dbr.dbr_type.form() == DbrClass::Plain => {
             dict.set_item(intern!(py, "value"), elements)
         }
         Style::Plain => {
@@ -97,7 +99,7 @@ fn describe(
     let keys = keys(py).of(style);
     dict.set_item(keys.value.bind(py), elements)?;
     let form = view.dbr_type.form();
-    if form == Form::Plain {
+    if form == DbrClass::Plain {
         return Ok(());
     }
     let severity = names.severity.get(py, view.severity().into())?;
@@ -105,9 +107,9 @@ fn describe(
     let status = names.condition.get(py, view.status().into())?;
     dict.set_item(keys.status.bind(py), status)?;
     match form {
-        Form::Time => stamp(dict, view, style),
-        Form::StsAck => acknowledgement(dict, view, style, names),
-        Form::Gr | Form::Ctrl if view.dbr_type.base() == Base::Enum => {
+        DbrClass::Time => stamp(dict, view, style),
+        DbrClass::StsAck => acknowledgement(dict, view, style, names),
+        DbrClass::Gr | DbrClass::Ctrl if view.dbr_type.base() == Base::Enum => {
             let states = view.states();
             dict.set_item(keys.no_str.bind(py), states.len())?;
             let texts = states.into_iter().map(|state| decoded(state, STATE));
@@ -149,7 +151,7 @@ fn acknowledgement(
     dict.set_item(keys.acks.bind(py), names.severity.get(py, acks.into())?)
 }
 
-fn limits(dict: &Bound<'_, PyDict>, limits: &Limits<'_>, keys: &Keys) -> PyResult<()> {
+fn limits(dict: &Bound<'_, PyDict>, limits: &DisplayLimits<'_>, keys: &Keys) -> PyResult<()> {
     let py = dict.py();
     dict.set_item(keys.units.bind(py), decoded(limits.units, UNITS))?;
     let set = |key: &Py<PyString>, limit| dict.set_item(key.bind(py), number(py, limit)?);

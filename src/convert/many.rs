@@ -4,13 +4,13 @@ use super::arrays::{array_element, fail_masked, plain_layout};
 use super::elements::{Given, Misfit, append, explain, has_no_double};
 use super::outgoing::{To, outgoing};
 use super::strings::is_text;
-use crate::ca::channel::Channel;
-use crate::ca::dbr::{Base, DbrType};
-use crate::ca::error::{Error, Kind};
-use crate::ca::status::Status;
-use crate::ca::sweep::Items;
 use crate::calls::{hasattr, iter, len};
+use crate::client::channel::Channel;
+use crate::client::group::request::Items;
 use crate::errors::{bad_argument, misuse};
+use crate::protocol::dbr::{Base, DbrType};
+use crate::protocol::error::{Error, ErrorKind};
+use crate::protocol::status::Status;
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyInt, PyList};
@@ -146,7 +146,7 @@ impl Numbers {
 
 fn refused(misfit: Misfit, given: Given, base: Base, pv: &str) -> Error {
     Error {
-        kind: Kind::Value,
+        kind: ErrorKind::Value,
         status: Status::NOCONVERT,
         pv: Some(pv.to_owned()),
         detail: explain(misfit, given, base),
@@ -179,7 +179,12 @@ pub fn items<'py>(
         let out = outgoing(&value(index), &to)?;
         if out.count == 0 && held == 1 {
             let detail = "an empty sequence has nothing to write";
-            return Err(misuse(Kind::Value, Status::BADCOUNT, Some(to.pv), detail));
+            return Err(misuse(
+                ErrorKind::Value,
+                Status::BADCOUNT,
+                Some(to.pv),
+                detail,
+            ));
         }
         items.add(out.dbr_type, out.count, |bytes| {
             bytes.extend(out.bytes());

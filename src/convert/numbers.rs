@@ -3,11 +3,11 @@
 use super::elements::{Given, number_in};
 use super::outgoing::{Target, shown};
 use super::strings::{is_text, text_of};
-use crate::ca::dbr::Base;
-use crate::ca::error::Kind;
-use crate::ca::status::Status;
 use crate::calls::{double, hasattr, index};
 use crate::errors::refused;
+use crate::protocol::dbr::Base;
+use crate::protocol::error::ErrorKind;
+use crate::protocol::status::Status;
 use pyo3::exceptions::{PyBaseException, PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyInt};
@@ -67,7 +67,7 @@ fn integer(
                 shown(item)?,
                 base.name()
             );
-            Ok(target.fail(Kind::Value, Status::NOCONVERT, detail))
+            Ok(target.fail(ErrorKind::Value, Status::NOCONVERT, detail))
         })
     };
     match item.extract::<i128>() {
@@ -99,5 +99,5 @@ fn from_text(
         shown(item)?,
         base.name()
     );
-    Err(target.fail(Kind::Value, Status::NOCONVERT, detail))
+    Err(target.fail(ErrorKind::Value, Status::NOCONVERT, detail))
 }

@@ -4,11 +4,11 @@ use super::arrays::{Numbers, as_array, is_array_array, items_of, numbers_of};
 use super::elements::{Given, append, explain, has_no_double};
 use super::numbers::given;
 use super::strings::{append_string, is_text, text_of};
-use crate::ca::dbr::{Base, DbrType, MAX_STRING_SIZE};
-use crate::ca::error::{Error, Kind};
-use crate::ca::status::Status;
 use crate::calls::{hasattr, iter, len, repr, str};
 use crate::errors::refused;
+use crate::protocol::dbr::{Base, DbrType, MAX_STRING_SIZE};
+use crate::protocol::error::{Error, ErrorKind};
+use crate::protocol::status::Status;
 use numpy::{PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyException, PyMemoryError, PyTypeError};
 use pyo3::prelude::*;
@@ -130,7 +130,7 @@ impl Target<'_> {
         self.to.requested.is_none() && self.to.native == Base::Double
     }
 
-    pub fn fail(&self, kind: Kind, status: Status, detail: String) -> PyErr {
+    pub fn fail(&self, kind: ErrorKind, status: Status, detail: String) -> PyErr {
         Error {
             kind,
             status,
@@ -148,7 +148,7 @@ impl Target<'_> {
             type_name(item),
             self.base().name()
         );
-        Ok(self.fail(Kind::Type, Status::NOCONVERT, detail))
+        Ok(self.fail(ErrorKind::Type, Status::NOCONVERT, detail))
     }
 
     /// What is to be raised where an item raised `error` when it was asked for its value.
@@ -164,7 +164,7 @@ impl Target<'_> {
                 self.base().name(),
                 str(error.value(py))?.to_string_lossy()
             );
-            Ok(self.fail(Kind::Value, Status::NOCONVERT, detail))
+            Ok(self.fail(ErrorKind::Value, Status::NOCONVERT, detail))
         })
     }
 
@@ -179,7 +179,7 @@ impl Target<'_> {
             return Ok(Some(given));
         }
         let detail = format!("{given} {what} were given, and the PV holds {held}");
-        Err(self.fail(Kind::Value, Status::BADCOUNT, detail))
+        Err(self.fail(ErrorKind::Value, Status::BADCOUNT, detail))
     }
 }
 
@@ -314,7 +314,7 @@ fn from_items<'py>(
         }
         append(&mut bytes, number, base).map_err(|misfit| {
             let detail = place() + &explain(misfit, number, base);
-            target.fail(Kind::Value, Status::NOCONVERT, detail)
+            target.fail(ErrorKind::Value, Status::NOCONVERT, detail)
         })?;
     }
     let out = match (target.base(), base) {
@@ -341,7 +341,7 @@ fn as_text<'py>(
         "{}{number} is no double, and an array of DOUBLE travels as doubles: with float() or ca.DBR_DOUBLE it is rounded",
         place()
     );
-    Err(target.fail(Kind::Value, Status::NOCONVERT, detail))
+    Err(target.fail(ErrorKind::Value, Status::NOCONVERT, detail))
 }
 
 /// A text to a CHAR array: its bytes and a NUL, as far as they fit.
@@ -358,7 +358,7 @@ fn char_array<'py>(target: &Target<'_>, value: &Bound<'_, PyAny>) -> PyResult<Ou
             "{} contains NUL, which ends a string: send bytes",
             shown(value)?
         );
-        return Err(target.fail(Kind::Value, Status::BADSTR, detail));
+        return Err(target.fail(ErrorKind::Value, Status::BADSTR, detail));
     }
     let cut = target.cut(end, "bytes")?;
     text.push(0);

@@ -1,6 +1,6 @@
 //! What a recorder has recorded, to numpy.
 
-use crate::ca::tape::Row;
+use crate::client::recorder::update_buffer::RecordedUpdate;
 use numpy::{Element, PyArray1, PyArrayDescr, PyArrayDescrMethods};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -15,22 +15,25 @@ const FIELDS: [(&str, &str); 5] = [
     ("status", "i4"),
 ];
 
-const _: () = assert!(offset_of!(Row, time) == 8 && offset_of!(Row, value) == 16);
-const _: () = assert!(offset_of!(Row, severity) == 24 && offset_of!(Row, status) == 28);
-const _: () = assert!(offset_of!(Row, channel) == 0 && size_of::<Row>() == 32);
+const _: () =
+    assert!(offset_of!(RecordedUpdate, time) == 8 && offset_of!(RecordedUpdate, value) == 16);
+const _: () =
+    assert!(offset_of!(RecordedUpdate, severity) == 24 && offset_of!(RecordedUpdate, status) == 28);
+const _: () =
+    assert!(offset_of!(RecordedUpdate, channel) == 0 && size_of::<RecordedUpdate>() == 32);
 
 fn dtype(py: Python<'_>) -> PyResult<&Bound<'_, PyArrayDescr>> {
     static DTYPE: PyOnceLock<Py<PyArrayDescr>> = PyOnceLock::new();
     let dtype = DTYPE.get_or_try_init(py, || {
         let made = PyArrayDescr::new(py, FIELDS.to_vec())?;
-        debug_assert_eq!(made.itemsize(), size_of::<Row>());
+        debug_assert_eq!(made.itemsize(), size_of::<RecordedUpdate>());
         PyResult::Ok(made.unbind())
     })?;
     Ok(dtype.bind(py))
 }
 
 // SAFETY: a row is five numbers without gaps, and the dtype describes them where they lie (see the assertions above).
-unsafe impl Element for Row {
+unsafe impl Element for RecordedUpdate {
     const IS_COPY: bool = true;
 
     fn get_dtype(py: Python<'_>) -> Bound<'_, PyArrayDescr> {
@@ -40,13 +43,16 @@ unsafe impl Element for Row {
         }
     }
 
-    fn clone_ref(&self, _py: Python<'_>) -> Row {
+    fn clone_ref(&self, _py: Python<'_>) -> RecordedUpdate {
         *self
     }
 }
 
 /// A structured array over the rows' own memory.
-pub fn rows(py: Python<'_>, rows: Vec<Row>) -> PyResult<Bound<'_, PyArray1<Row>>> {
+pub fn rows(
+    py: Python<'_>,
+    rows: Vec<RecordedUpdate>,
+) -> PyResult<Bound<'_, PyArray1<RecordedUpdate>>> {
     // Where that fails, as an exception.
     dtype(py)?;
     Ok(PyArray1::from_vec(py, rows))

@@ -3,11 +3,11 @@
 use super::numbers::is_exception;
 use super::outgoing::{Target, shown};
 use super::states::{may_differ, reads_as};
-use crate::ca::dbr::{Base, MAX_STRING_SIZE};
-use crate::ca::error::Kind;
-use crate::ca::status::Status;
 use crate::calls::{hasattr, str};
 use crate::errors::refused;
+use crate::protocol::dbr::{Base, MAX_STRING_SIZE};
+use crate::protocol::error::ErrorKind;
+use crate::protocol::status::Status;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyFloat, PyInt, PyString};
 
@@ -37,7 +37,7 @@ pub(super) fn text_of(
                 "{place}{} has no UTF-8 form: it has a surrogate in it",
                 shown(value)?
             );
-            Ok(target.fail(Kind::Value, Status::BADSTR, detail))
+            Ok(target.fail(ErrorKind::Value, Status::BADSTR, detail))
         })
     })?;
     Ok(text.into_owned().into_bytes())
@@ -69,7 +69,7 @@ pub(super) fn append_string(
             place(),
             shown(item)?
         );
-        return Err(target.fail(Kind::Value, Status::BADSTR, detail));
+        return Err(target.fail(ErrorKind::Value, Status::BADSTR, detail));
     }
     if target.to.native == Base::Enum {
         if bytes.is_empty() {
@@ -78,7 +78,7 @@ pub(super) fn append_string(
                 place(),
                 shown(item)?
             );
-            return Err(target.fail(Kind::Value, Status::PUTFAIL, detail));
+            return Err(target.fail(ErrorKind::Value, Status::PUTFAIL, detail));
         }
         if item.is_instance_of::<PyString>()
             && let Ok(text) = std::str::from_utf8(&bytes)
@@ -96,7 +96,7 @@ pub(super) fn append_string(
             shown(item)?,
             bytes.len()
         );
-        return Err(target.fail(Kind::Value, Status::STRTOBIG, detail));
+        return Err(target.fail(ErrorKind::Value, Status::STRTOBIG, detail));
     }
     let end = out.len() + MAX_STRING_SIZE;
     out.extend(bytes);

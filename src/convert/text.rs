@@ -3,8 +3,8 @@
 //! Channel Access says nothing of it. Servers send UTF-8 and Latin-1, and cut a text that is too long wherever its last byte
 //! happens to fall.
 
-use crate::ca::dbr::{self, Base, MAX_ENUM_STRING_SIZE, MAX_STRING_SIZE, MAX_UNITS_SIZE};
-use crate::ca::event::{Dbr, Shape};
+use crate::client::event::{Dbr, Shape};
+use crate::protocol::dbr::{self, Base, MAX_ENUM_STRING_SIZE, MAX_STRING_SIZE, MAX_UNITS_SIZE};
 use std::borrow::Cow;
 use std::str::Utf8Error;
 

@@ -1,11 +1,11 @@
 //! Arguments that several functions take: request types, element counts, masks.
 
-use crate::ca::dbr::DbrType;
-use crate::ca::error::{Error, Kind};
-use crate::ca::status::Status;
 use crate::calls::{double, index};
 use crate::convert::shown;
 use crate::errors::{misuse, refused};
+use crate::protocol::dbr::DbrType;
+use crate::protocol::error::{Error, ErrorKind};
+use crate::protocol::status::Status;
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 
@@ -27,7 +27,7 @@ pub fn request_type(
             return Err(refused(chtype.py(), error, |_| {
                 let shown = shown(chtype)?;
                 let detail = format!("a request type is a number such as DBR_DOUBLE, not {shown}");
-                Ok(misuse(Kind::Type, Status::BADTYPE, Some(pv), detail))
+                Ok(misuse(ErrorKind::Type, Status::BADTYPE, Some(pv), detail))
             }));
         }
     };
@@ -46,12 +46,12 @@ pub fn element_count(pv: &str, count: Option<&Bound<'_, PyAny>>) -> PyResult<Opt
     let bad = |kind, detail| misuse(kind, Status::BADCOUNT, Some(pv), detail);
     let no_number = || {
         let detail = format!("an element count is a number, not {}", shown(count)?);
-        PyResult::Ok(bad(Kind::Type, detail))
+        PyResult::Ok(bad(ErrorKind::Type, detail))
     };
     match index(count).and_then(|number| number.extract::<i64>()) {
         Ok(number) => usize::try_from(number).map(Some).map_err(|_| {
             let detail = format!("an element count is 0 or more, not {number}");
-            bad(Kind::Value, detail)
+            bad(ErrorKind::Value, detail)
         }),
         // 4 / 2 is a float in Python 3, and a count all the same.
         Err(error) if error.is_instance_of::<PyTypeError>(py) => match double(count) {
@@ -61,7 +61,7 @@ pub fn element_count(pv: &str, count: Option<&Bound<'_, PyAny>>) -> PyResult<Opt
         },
         Err(error) => Err(refused(py, error, |_| {
             let detail = format!("{} is no element count", shown(count)?);
-            Ok(bad(Kind::Value, detail))
+            Ok(bad(ErrorKind::Value, detail))
         })),
     }
 }
@@ -82,7 +82,7 @@ pub fn event_mask(pv: &str, mask: &Bound<'_, PyAny>) -> PyResult<Result<u32, Err
         Err(error) if error.is_instance_of::<PyOverflowError>(mask.py()) => bad(),
         Err(error) => Err(refused(mask.py(), error, |_| {
             let detail = format!("a mask is a number such as DBE_VALUE, not {}", shown(mask)?);
-            Ok(misuse(Kind::Type, Status::BADMASK, Some(pv), detail))
+            Ok(misuse(ErrorKind::Type, Status::BADMASK, Some(pv), detail))
         })),
     }
 }

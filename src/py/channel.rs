@@ -3,10 +3,10 @@
 use super::chid::Chid;
 use super::read::{DBRValue, Read};
 use super::write::{Beyond, Write};
-use crate::ca::error::Error;
-use crate::ca::status::Status;
 use crate::calls::{call_method, getattr, import, setattr, truth};
 use crate::convert::Style;
+use crate::protocol::error::Error;
+use crate::protocol::status::Status;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -18,7 +18,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 /// It has no memory of its own (its state is in `_chid` and `_dbrvalue`), so that a class can derive from `CaChannel` and
 /// from any other at the same time.
 #[pyclass(frozen, subclass, module = "cachannel._ca")]
-pub struct Transfers;
+pub struct ChannelIo;
 
 /// Whether numpy is asked for: the keyword `use_numpy`, or the package's USE_NUMPY.
 fn use_numpy(py: Python<'_>, keywords: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
@@ -42,7 +42,7 @@ fn use_numpy(py: Python<'_>, keywords: Option<&Bound<'_, PyDict>>) -> PyResult<b
 }
 
 /// The channel's id; raises where it was not searched for.
-fn chid<'py>(this: &Bound<'py, Transfers>) -> PyResult<Bound<'py, Chid>> {
+fn chid<'py>(this: &Bound<'py, ChannelIo>) -> PyResult<Bound<'py, Chid>> {
     let chid = getattr(this, intern!(this.py(), "_chid"))?;
     chid.cast_into::<Chid>().map_err(|_| {
         let mut error = Error::from(Status::BADCHID);
@@ -54,11 +54,11 @@ fn chid<'py>(this: &Bound<'py, Transfers>) -> PyResult<Bound<'py, Chid>> {
 }
 
 #[pymethods]
-impl Transfers {
+impl ChannelIo {
     #[new]
     #[pyo3(signature = (*_args, **_keywords))]
-    fn new(_args: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Transfers {
-        Transfers
+    fn new(_args: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> ChannelIo {
+        ChannelIo
     }
 
     /// Writes; sent with the next flush. See ca_array_put.
@@ -71,7 +71,7 @@ impl Transfers {
     /// :param count: elements to write at most, no more than the PV holds; all where None.
     #[pyo3(signature = (value, req_type=None, count=None))]
     fn array_put<'py>(
-        slf: &Bound<'py, Transfers>,
+        slf: &Bound<'py, ChannelIo>,
         value: &Bound<'py, PyAny>,
         req_type: Option<&Bound<'py, PyAny>>,
         count: Option<&Bound<'py, PyAny>>,
@@ -99,7 +99,7 @@ impl Transfers {
     /// :param use_numpy: whether an array comes as a numpy array; the package's ``USE_NUMPY`` by default.
     #[pyo3(signature = (req_type=None, count=None, **keywords))]
     fn array_get<'py>(
-        slf: &Bound<'py, Transfers>,
+        slf: &Bound<'py, ChannelIo>,
         req_type: Option<&Bound<'py, PyAny>>,
         count: Option<&Bound<'py, PyAny>>,
         keywords: Option<&Bound<'py, PyDict>>,
@@ -136,7 +136,7 @@ impl Transfers {
     /// :raises CaChannelException: where it has not arrived (ECA_IOINPROGRESS), has not arrived in time (ECA_TIMEOUT, also
     ///     when it has come since), or the server could not read it.
     #[pyo3(name = "getValue")]
-    fn get_value<'py>(slf: &Bound<'py, Transfers>) -> PyResult<Bound<'py, PyAny>> {
+    fn get_value<'py>(slf: &Bound<'py, ChannelIo>) -> PyResult<Bound<'py, PyAny>> {
         let value = getattr(slf, intern!(slf.py(), "_dbrvalue"))?;
         match value.cast::<DBRValue>() {
             Ok(value) => value.get().get(slf.py()),

@@ -2,14 +2,14 @@
 
 use super::arguments::whole;
 use super::context::current;
-use crate::ca::channel::Channel;
-use crate::ca::error::Error;
-use crate::ca::status::Status;
 use crate::callback::{Callback, Owner};
 use crate::calls::{getattr, repr, setattr};
+use crate::client::channel::Channel;
 use crate::convert::names::names;
 use crate::dispatch::tell_rights;
 use crate::errors::{bad_type, eca, outcome, status};
+use crate::protocol::error::Error;
+use crate::protocol::status::Status;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;

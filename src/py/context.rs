@@ -5,16 +5,16 @@ use super::chid::Chid;
 use super::cuts;
 use super::forgotten::forgotten;
 use super::thread::Thread;
-use crate::ca::channel::Channel;
-use crate::ca::context::{Context, End};
-use crate::ca::error::{Error, Result};
-use crate::ca::fork::PerProcess;
-use crate::ca::status::Status;
 use crate::callback::{Callback, chid_of};
 use crate::calls::{call, call_method, getattr, import};
+use crate::client::channel::Channel;
+use crate::client::context::{Context, End};
+use crate::client::fork::PerProcess;
 use crate::convert::names::names;
+use crate::deferred_decref::release_dropped;
 use crate::errors::{eca, status, truth};
-use crate::kept::release_dropped;
+use crate::protocol::error::{Error, Result};
+use crate::protocol::status::Status;
 use crate::thread_state::{Signals, delivers, is_exiting, start_exit};
 use pyo3::prelude::*;
 use pyo3::sync::{MutexExt, PyOnceLock};
@@ -367,7 +367,7 @@ pub fn show_context(
 fn context_handler(
     callback: Option<&Bound<'_, PyAny>>,
     user_args: Option<&Bound<'_, PyAny>>,
-) -> PyResult<Option<crate::ca::event::Handler>> {
+) -> PyResult<Option<crate::client::event::UserData>> {
     let callback = Callback::optional(callback, user_args, false)?;
     Ok(callback.as_ref().map(Callback::handler))
 }

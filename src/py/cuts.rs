@@ -1,7 +1,7 @@
 //! The warnings of writes that were cut to what the PV holds.
 
-use crate::ca::fork::PerProcess;
-use crate::ca::repeats::Repeats;
+use crate::client::fork::PerProcess;
+use crate::client::repeats::Repeats;
 use crate::dispatch::log;
 use pyo3::prelude::*;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 #[derive(Default)]
 struct State {
     repeats: Repeats,
-    /// There is a thread that logs what has gathered.
+    /// There is a thread that logs what has get_coalescer.
     attended: bool,
     /// The program ends: the thread is to end, too, and to leave what there is.
     ended: bool,

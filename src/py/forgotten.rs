@@ -1,9 +1,9 @@
 //! Channels that nothing in the program refers to any more but their own callbacks.
 
 use super::chid::Chid;
-use crate::ca::channel::Channel;
 use crate::callback::{Callback, callback, chid_of};
 use crate::calls::{call_method, import};
+use crate::client::channel::Channel;
 use pyo3::prelude::*;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 use std::sync::Arc;

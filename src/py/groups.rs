@@ -6,22 +6,22 @@ use super::context::current;
 use super::read::{DBRValue, Read};
 use super::wait::wait_for;
 use super::write::{Beyond, Write};
-use crate::ca::batch::Batch;
-use crate::ca::context::Context;
-use crate::ca::error::Error;
-use crate::ca::status::Status;
+use crate::client::context::Context;
+use crate::client::pending_io::PendingIo;
 use crate::convert::Style;
 use crate::errors::{deadline, eca, optional_deadline, status, truth};
+use crate::protocol::error::Error;
+use crate::protocol::status::Status;
 use pyo3::prelude::*;
 use std::sync::Arc;
 
 /// A group and the context that it is in.
-type Group = (Arc<Context>, Arc<Batch>);
+type Group = (Arc<Context>, Arc<PendingIo>);
 
 fn group(py: Python<'_>, gid: u32) -> PyResult<Result<Group, Error>> {
     Ok(current(py)?.and_then(|context| {
-        let batch = context.group(gid)?;
-        Ok((context, batch))
+        let pending = context.group(gid)?;
+        Ok((context, pending))
     }))
 }
 
@@ -61,9 +61,9 @@ pub fn sg_test(
     #[pyo3(from_py_with = whole)] gid: u32,
 ) -> PyResult<Bound<'_, PyAny>> {
     let status = match group(py, gid)? {
-        Ok((_, batch)) if batch.is_done() => {
+        Ok((_, pending)) if pending.is_done() => {
             // That round is over: what failed in it is not the next one's.
-            batch.take_failure();
+            pending.take_failure();
             Status::IODONE
         }
         Ok(_) => Status::IOINPROGRESS,
@@ -83,8 +83,8 @@ pub fn sg_block(
 ) -> PyResult<Bound<'_, PyAny>> {
     let deadline = deadline(timeout)?;
     let result = match group(py, gid)? {
-        Ok((context, batch)) => match py.detach(|| context.flush()) {
-            Ok(()) => wait_for(py, &context, &[batch], deadline, true)?,
+        Ok((context, pending)) => match py.detach(|| context.flush()) {
+            Ok(()) => wait_for(py, &context, &[pending], deadline, true)?,
             Err(error) => Err(error),
         },
         Err(error) => Err(error),
@@ -103,8 +103,8 @@ pub fn sg_get<'py>(
     count: Option<&Bound<'py, PyAny>>,
     #[pyo3(from_py_with = truth)] use_numpy: bool,
 ) -> PyResult<(Bound<'py, PyAny>, Option<DBRValue>)> {
-    let batch = match group(py, gid)? {
-        Ok((_, batch)) => batch,
+    let pending = match group(py, gid)? {
+        Ok((_, pending)) => pending,
         Err(error) => return Ok((eca(py, error.status)?, None)),
     };
     let read = Read {
@@ -114,7 +114,7 @@ pub fn sg_get<'py>(
         use_numpy,
         style: Style::Plain,
     };
-    read.start(py, None, |_| Some(batch.ticket()))
+    read.start(py, None, |_| Some(pending.begin()))
 }
 
 /// Writes a value as part of a group, which waits for its processing; as `put` (ca_sg_array_put).
@@ -130,8 +130,8 @@ pub fn sg_put<'py>(
     #[pyo3(from_py_with = optional_seconds)] timeout: Option<f64>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let deadline = optional_deadline(timeout)?;
-    let batch = match group(py, gid)? {
-        Ok((_, batch)) => batch,
+    let pending = match group(py, gid)? {
+        Ok((_, pending)) => pending,
         Err(error) => return eca(py, error.status),
     };
     let write = Write {
@@ -143,9 +143,9 @@ pub fn sg_put<'py>(
         deadline,
     };
     let sent = write.send(py, |channel, dbr_type, count, bytes| {
-        let ticket = Some(batch.ticket());
+        let guard = Some(pending.begin());
         channel
-            .put_notify(dbr_type, count, bytes, None, ticket)
+            .put_notify(dbr_type, count, bytes, None, guard)
             .map(drop)
     })?;
     status(py, sent)

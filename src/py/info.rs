@@ -1,13 +1,14 @@
 //! What is known of channels, and of libca itself.
 
 use super::chid::Chid;
-use crate::ca::channel::Channel;
-use crate::ca::dbr::DbrType;
-use crate::ca::error::Error;
-use crate::ca::status::Status;
-use crate::ca::{errlog, fork};
+use crate::backend::libca::error_log;
 use crate::ca_sys::{self, Candidate};
+use crate::client::channel::Channel;
+use crate::client::fork;
 use crate::convert::names::names;
+use crate::protocol::dbr::DbrType;
+use crate::protocol::error::Error;
+use crate::protocol::status::Status;
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 use std::io::ErrorKind;
@@ -108,7 +109,7 @@ pub fn load_libca(candidates: Vec<(String, PathBuf)>) -> PyResult<()> {
 /// Has libca's error log go to the contexts instead of standard error.
 #[pyfunction]
 pub fn divert_errlog(py: Python<'_>) {
-    py.detach(errlog::divert);
+    py.detach(error_log::divert);
 }
 
 /// Whether some program of this host has a UDP port: what libca goes by to see whether there is a repeater.

@@ -2,13 +2,13 @@
 
 pub mod arguments;
 pub mod channel;
+pub mod channel_group;
 pub mod chid;
 pub mod context;
 mod cuts;
 pub mod forgotten;
 pub mod groups;
 pub mod info;
-pub mod members;
 pub mod read;
 pub mod recorder;
 pub mod subscription;

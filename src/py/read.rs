@@ -3,17 +3,17 @@
 use super::arguments::{element_count, request_type, seconds};
 use super::chid::Chid;
 use super::wait::{make_room, wait_own};
-use crate::ca::batch::Ticket;
-use crate::ca::bounds::Asked;
-use crate::ca::channel::Channel;
-use crate::ca::dbr::{Base, DbrType};
-use crate::ca::error::Error;
-use crate::ca::event::{Answer, Handler};
-use crate::ca::request::Request;
-use crate::ca::status::Status;
 use crate::callback::Callback;
+use crate::client::channel::Channel;
+use crate::client::event::{Answer, UserData};
+use crate::client::pending_io::PendingGuard;
+use crate::client::request::Request;
 use crate::convert::{ArrayCache, Memory, Style, value};
 use crate::errors::{deadline, eca, outcome, truth};
+use crate::protocol::dbr::{Base, DbrType};
+use crate::protocol::error::Error;
+use crate::protocol::status::Status;
+use crate::protocol::validate::RequestSpec;
 use crate::states::{is_empty_text, named};
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -143,16 +143,16 @@ impl<'py> Read<'_, 'py> {
         let chid = self.chid.ok_or_else(|| Error::from(Status::BADCHID))?;
         let channel = chid.get().channel()?;
         make_room(chid.py(), channel, None)??;
-        let ticket = |channel: &Channel| Some(channel.context().ticket());
-        Ok(self.begin(channel, None, recycled, ticket)??)
+        let guard = |channel: &Channel| Some(channel.context().begin());
+        Ok(self.begin(channel, None, recycled, guard)??)
     }
 
-    /// Sends the request; `ticket` gives what counts it as outstanding.
+    /// Sends the request; `guard` gives what counts it as outstanding.
     pub fn start(
         &self,
         py: Python<'py>,
         callback: Option<&Arc<Callback>>,
-        ticket: impl FnOnce(&Channel) -> Option<Ticket>,
+        guard: impl FnOnce(&Channel) -> Option<PendingGuard>,
     ) -> PyResult<(Bound<'py, PyAny>, Option<DBRValue>)> {
         let Some(chid) = self.chid else {
             return Ok((eca(py, Status::BADCHID)?, None));
@@ -165,7 +165,7 @@ impl<'py> Read<'_, 'py> {
             return Ok((eca(py, error.status)?, None));
         }
         let handler = callback.map(Callback::handler);
-        let started = self.begin(channel, handler, None, ticket)?;
+        let started = self.begin(channel, handler, None, guard)?;
         let (status, request) = outcome(started)?;
         if let Some(callback) = callback.filter(|_| request.is_some()) {
             callback.hold(chid.as_any());
@@ -179,9 +179,9 @@ impl<'py> Read<'_, 'py> {
     pub fn begin(
         &self,
         channel: &Arc<Channel>,
-        handler: Option<Handler>,
+        handler: Option<UserData>,
         recycled: Option<Arc<Request>>,
-        ticket: impl FnOnce(&Channel) -> Option<Ticket>,
+        guard: impl FnOnce(&Channel) -> Option<PendingGuard>,
     ) -> PyResult<Result<Arc<Request>, Error>> {
         let requested = request_type(channel.name(), self.chtype)?;
         let count = element_count(channel.name(), self.count)?;
@@ -190,9 +190,9 @@ impl<'py> Read<'_, 'py> {
                 .style
                 .asked(requested?, native, count, channel.element_count());
             // Attached all the while: libca only queues it, and there is room.
-            match ticket(channel) {
-                Some(ticket) if handler.is_none() => channel.get_later(asked, ticket, recycled),
-                ticket => channel.get(asked, handler, ticket),
+            match guard(channel) {
+                Some(guard) if handler.is_none() => channel.get_later(asked, guard, recycled),
+                guard => channel.get(asked, handler, guard),
             }
         }))
     }
@@ -207,11 +207,11 @@ impl Style {
         native: Base,
         count: Option<usize>,
         held: usize,
-    ) -> Asked {
+    ) -> RequestSpec {
         let dbr_type = requested.unwrap_or(DbrType::plain(native));
         match self {
-            Style::Pv => Asked::of_text(dbr_type, native, count, held),
-            Style::Plain => Asked::of(dbr_type, count, held),
+            Style::Pv => RequestSpec::of_text(dbr_type, native, count, held),
+            Style::Plain => RequestSpec::of(dbr_type, count, held),
         }
     }
 }
@@ -254,7 +254,7 @@ pub fn get<'py>(
     };
     let waited_for = callback.is_none();
     read.start(py, callback.as_ref(), |channel| {
-        waited_for.then(|| channel.context().ticket())
+        waited_for.then(|| channel.context().begin())
     })
 }
 
@@ -276,11 +276,11 @@ pub fn read_wait<'py>(
     let count = element_count(channel.name(), count)?;
     let native = channel.connected_type()?;
     let asked = Style::Pv.asked(requested, native, count, channel.element_count());
-    let batch = channel.context().batch();
-    let ticket = Some(batch.ticket());
+    let pending = channel.context().pending_io();
+    let guard = Some(pending.begin());
     make_room(py, channel, deadline)??;
-    let request = channel.get(asked, None, ticket)?;
-    let waited = wait_own(py, channel.context(), Some(batch), deadline)?;
+    let request = channel.get(asked, None, guard)?;
+    let waited = wait_own(py, channel.context(), Some(pending), deadline)?;
     let mut answer = DBRValue::new(request, use_numpy, Style::Pv);
     if let Err(error) = waited {
         let pv = Some(channel.name().to_owned());

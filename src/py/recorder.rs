@@ -3,15 +3,15 @@
 use super::arguments::{DEFAULT_MASK, event_mask, optional_seconds, whole};
 use super::chid::pv_name;
 use super::context::current;
-use crate::ca::batch::Check;
-use crate::ca::error::Error;
-use crate::ca::fork;
-use crate::ca::recording::Recording;
-use crate::ca::status::Status;
-use crate::ca::tape::{Row, Tape};
 use crate::calls::{double, getattr, import, iter};
+use crate::client::fork;
+use crate::client::pending_io::Check;
+use crate::client::recorder::session::RecorderSession;
+use crate::client::recorder::update_buffer::{RecordedUpdate, UpdateBuffer};
 use crate::convert::rows;
 use crate::errors::{after_wait, bad_argument, deadline, truth};
+use crate::protocol::error::Error;
+use crate::protocol::status::Status;
 use crate::thread_state::{Signals, park_at_exit};
 use numpy::PyArray1;
 use pyo3::prelude::*;
@@ -48,8 +48,8 @@ const LOOP_PAUSE: Duration = Duration::from_millis(20);
 pub struct Recorder {
     names: Arc<[String]>,
     mask: u32,
-    tape: Arc<Tape>,
-    recording: Mutex<Option<Arc<Recording>>>,
+    tape: Arc<UpdateBuffer>,
+    recording: Mutex<Option<Arc<RecorderSession>>>,
     generation: u64,
 }
 
@@ -64,7 +64,7 @@ impl Recorder {
         Err(error)
     }
 
-    fn recording(&self) -> MutexGuard<'_, Option<Arc<Recording>>> {
+    fn recording(&self) -> MutexGuard<'_, Option<Arc<RecorderSession>>> {
         self.recording
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -73,7 +73,7 @@ impl Recorder {
     fn begin(
         &self,
         py: Python<'_>,
-        recording: &Recording,
+        recording: &RecorderSession,
         timeout: f64,
         throw: bool,
     ) -> PyResult<()> {
@@ -99,10 +99,11 @@ impl Recorder {
     }
 
     /// Ends this recording, or whichever there is.
-    fn end(&self, one: Option<&Arc<Recording>>) {
+    fn end(&self, one: Option<&Arc<RecorderSession>>) {
         let ended = {
             let mut recording = self.recording();
-            let is_other = |own: &Arc<Recording>| one.is_some_and(|one| !Arc::ptr_eq(own, one));
+            let is_other =
+                |own: &Arc<RecorderSession>| one.is_some_and(|one| !Arc::ptr_eq(own, one));
             if recording.as_ref().is_some_and(is_other) {
                 return;
             }
@@ -116,7 +117,7 @@ impl Recorder {
 
     /// Where its context is destroyed, nothing comes any more.
     fn end_with_context(&self) {
-        let gone = |recording: &Arc<Recording>| !recording.context().is_alive();
+        let gone = |recording: &Arc<RecorderSession>| !recording.context().is_alive();
         if self.recording().as_ref().is_some_and(gone) {
             self.end(None);
         }
@@ -125,8 +126,8 @@ impl Recorder {
     fn wait(
         &self,
         py: Python<'_>,
-        read: impl FnOnce(&Tape, Check<'_>) -> Option<Vec<Row>> + Send,
-    ) -> PyResult<Vec<Row>> {
+        read: impl FnOnce(&UpdateBuffer, Check<'_>) -> Option<Vec<RecordedUpdate>> + Send,
+    ) -> PyResult<Vec<RecordedUpdate>> {
         self.own()?;
         // Also where there is always something to read; and before it is read.
         py.check_signals()?;
@@ -198,7 +199,7 @@ impl Recorder {
         };
         Ok(Recorder {
             mask,
-            tape: Arc::new(Tape::new(names.len(), capacity)),
+            tape: Arc::new(UpdateBuffer::new(names.len(), capacity)),
             names,
             recording: Mutex::default(),
             generation: fork::generation(),
@@ -235,7 +236,11 @@ impl Recorder {
         let context = current(py)??;
         py.detach(|| self.end_with_context());
         let was_empty = self.tape.is_empty();
-        let recording = Arc::new(Recording::new(&context, self.names.clone(), &self.tape));
+        let recording = Arc::new(RecorderSession::new(
+            &context,
+            self.names.clone(),
+            &self.tape,
+        ));
         {
             let mut place = self.recording();
             if place.is_some() {
@@ -291,7 +296,7 @@ impl Recorder {
         py: Python<'py>,
         #[pyo3(from_py_with = optional_seconds)] timeout: Option<f64>,
         #[pyo3(from_py_with = whole)] min_updates: i64,
-    ) -> PyResult<Bound<'py, PyArray1<Row>>> {
+    ) -> PyResult<Bound<'py, PyArray1<RecordedUpdate>>> {
         let deadline = until(timeout)?;
         let capacity = self.tape.capacity();
         let least = usize::try_from(min_updates).ok().filter(|n| *n <= capacity);
@@ -385,7 +390,10 @@ impl Recorder {
         slf
     }
 
-    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyArray1<Row>>>> {
+    fn __next__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<Option<Bound<'py, PyArray1<RecordedUpdate>>>> {
         let read = self.wait(py, |tape, check| tape.read(1, None, LOOP_PAUSE, check))?;
         if read.is_empty() {
             return Ok(None);

@@ -2,12 +2,12 @@
 
 use super::arguments::{DEFAULT_MASK, element_count, event_mask, request_type};
 use super::chid::Chid;
-use crate::ca::dbr::Form;
-use crate::ca::status::Status;
-use crate::ca::subscription::{Subscription, WantedCount, WantedType, Wish};
 use crate::callback::{Callback, callback};
+use crate::client::subscription::{Subscription, SubscriptionSpec, WantedCount, WantedType};
 use crate::convert::Style;
 use crate::errors::{eca, outcome, status, truth};
+use crate::protocol::dbr::DbrClass;
+use crate::protocol::status::Status;
 use crate::thread_state::in_callback;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -88,13 +88,13 @@ pub fn create_subscription<'py>(
                 Style::Plain => WantedType::Fixed(dbr_type),
             },
             Some(dbr_type) => WantedType::Native(dbr_type.form()),
-            None => WantedType::Native(Form::Plain),
+            None => WantedType::Native(DbrClass::Plain),
         };
         let count = match count {
             Some(count) => WantedCount::Fixed(count),
             None => WantedCount::Native,
         };
-        let wish = Wish {
+        let wish = SubscriptionSpec {
             dbr_type,
             count,
             mask,

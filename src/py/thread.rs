@@ -1,8 +1,8 @@
 //! Threads of the package's own. They are the system's, and so are waits for them, whatever the modules `threading` and
 //! `_thread` have become: under gevent and eventlet these make coroutines, which run only while somebody lets them.
 
-use crate::ca::batch::{INTERRUPT_CHECK, remaining};
 use crate::calls::{call, call_method, import};
+use crate::client::pending_io::{INTERRUPT_CHECK, remaining};
 use crate::thread_state::Signals;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;

@@ -3,14 +3,14 @@
 use super::arguments::seconds;
 use super::chid::Chid;
 use super::context::current;
-use crate::ca::batch::{Batch, INTERRUPT_CHECK, Waited, remaining};
-use crate::ca::channel::Channel;
-use crate::ca::context::Context;
-use crate::ca::error::Error;
-use crate::ca::status::Status;
 use crate::calls::{call_method, import};
+use crate::client::channel::Channel;
+use crate::client::context::Context;
+use crate::client::pending_io::{INTERRUPT_CHECK, PendingIo, Waited, remaining};
 use crate::dispatch::{Pumped, delivers_while_waiting, log, pump};
 use crate::errors::{after_wait, deadline, eca, outcome, status, truth};
+use crate::protocol::error::Error;
+use crate::protocol::status::Status;
 use crate::thread_state::{Signals, in_callback, waits_in_vain};
 use pyo3::prelude::*;
 use std::sync::Arc;
@@ -20,41 +20,41 @@ use std::time::{Duration, Instant};
 /// holds.
 const STUCK: Duration = Duration::from_secs(5);
 
-/// Waits for `batches`, interruptibly, without the interpreter's lock. With `deliver`, the thread of a non-preemptive context
+/// Waits for `pending`, interruptibly, without the interpreter's lock. With `deliver`, the thread of a non-preemptive context
 /// delivers events meanwhile, unless it is in a callback. What has waited in vain, and has not left this process, is withdrawn.
 pub fn wait_for(
     py: Python<'_>,
     context: &Context,
-    batches: &[Arc<Batch>],
+    pending: &[Arc<PendingIo>],
     deadline: Option<Instant>,
     deliver: bool,
 ) -> PyResult<Result<(), Error>> {
     let waited = if deliver && delivers_while_waiting(context) {
-        pump(py, context, Some(batches), deadline).map(|pumped| match pumped {
+        pump(py, context, Some(pending), deadline).map(|pumped| match pumped {
             Pumped::Done => Waited::Done,
             Pumped::Timeout => Waited::Timeout,
         })
     } else {
-        wait_done(py, context, batches, deadline)
+        wait_done(py, context, pending, deadline)
     };
     if let Ok(Waited::Done) = waited {
-        return Ok(context.collect(batches));
+        return Ok(context.collect(pending));
     }
-    let error = context.timed_out(batches);
-    py.detach(|| context.withdraw(batches));
+    let error = context.timed_out(pending);
+    py.detach(|| context.withdraw(pending));
     waited.map(|_| Err(error))
 }
 
-/// Waits for `batches`, whatever comes of them, interruptibly and without the interpreter's lock. Nothing is delivered
+/// Waits for `pending`, whatever comes of them, interruptibly and without the interpreter's lock. Nothing is delivered
 /// meanwhile: it works in callbacks, too.
 pub fn wait_done(
     py: Python<'_>,
     context: &Context,
-    batches: &[Arc<Batch>],
+    pending: &[Arc<PendingIo>],
     deadline: Option<Instant>,
 ) -> PyResult<Waited> {
     let mut signals = Signals::default();
-    let waited = py.detach(|| context.wait_done(batches, deadline, &mut || signals.check()));
+    let waited = py.detach(|| context.wait_done(pending, deadline, &mut || signals.check()));
     signals.raised.map_or(Ok(waited), Err)
 }
 
@@ -70,7 +70,7 @@ pub fn make_room(
         return Ok(Ok(()));
     }
     while channel.context().is_crowded()
-        && let Some(unsent) = channel.crowded()
+        && let Some(unsent) = channel.backpressure()
     {
         // Whatever comes of what is there: where the connection is gone, so is the crowd.
         match wait_for(py, channel.context(), &[unsent], deadline, false)? {
@@ -112,16 +112,16 @@ fn pend_outstanding(
     deliver: bool,
 ) -> PyResult<Result<(), Error>> {
     let deadline = deadline(timeout)?;
-    let batches = context.outstanding();
+    let pending = context.outstanding();
     if let Err(error) = py.detach(|| context.flush()) {
         return Ok(Err(error));
     }
-    let waited = wait_for(py, context, &batches, deadline, deliver);
-    let answered = matches!(&waited, Ok(Ok(()))) || batches.iter().all(|batch| batch.is_done());
+    let waited = wait_for(py, context, &pending, deadline, deliver);
+    let answered = matches!(&waited, Ok(Ok(()))) || pending.iter().all(|pending| pending.is_done());
     if answered {
         settle_rights(py, context)?;
     } else {
-        context.forget(&batches);
+        context.forget(&pending);
     }
     waited
 }
@@ -169,28 +169,28 @@ pub fn wait_io(
 pub fn wait_own(
     py: Python<'_>,
     context: &Context,
-    own: Option<Arc<Batch>>,
+    own: Option<Arc<PendingIo>>,
     deadline: Option<Instant>,
 ) -> PyResult<Result<(), Error>> {
-    let batches: Vec<Arc<Batch>> = own
+    let pending: Vec<Arc<PendingIo>> = own
         .iter()
         .cloned()
-        .chain([context.thread_batch()])
+        .chain([context.thread_pending()])
         .collect();
     if let Err(error) = py.detach(|| context.flush()) {
         return Ok(Err(error));
     }
     let mut signals = Signals::default();
-    let waited = py.detach(|| context.wait_done(&batches, deadline, &mut || signals.check()));
+    let waited = py.detach(|| context.wait_done(&pending, deadline, &mut || signals.check()));
     if waited == Waited::Done {
         return Ok(Ok(()));
     }
-    let error = context.timed_out(&batches);
-    context.forget(&batches);
+    let error = context.timed_out(&pending);
+    context.forget(&pending);
     if let Some(own) = own {
         own.end();
     }
-    py.detach(|| context.withdraw(&batches));
+    py.detach(|| context.withdraw(&pending));
     match signals.raised {
         Some(raised) => Err(raised),
         None => Ok(Err(error)),
@@ -206,9 +206,9 @@ pub fn wait_answers(
 ) -> PyResult<()> {
     let deadline = deadline(timeout)?;
     let context = chid.get().channel()?.context();
-    let batch = context.thread_batch();
+    let pending = context.thread_pending();
     let waited = wait_own(py, context, None, deadline)?;
-    batch.take_failure();
+    pending.take_failure();
     Ok(waited?)
 }
 
@@ -363,7 +363,14 @@ pub fn flush_io(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 #[pyfunction]
 pub fn test_io(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let status = match current(py)? {
-        Ok(context) if context.outstanding().iter().all(|batch| batch.is_done()) => Status::IODONE,
+        Ok(context)
+            if context
+                .outstanding()
+                .iter()
+                .all(|pending| pending.is_done()) =>
+        {
+            Status::IODONE
+        }
         Ok(_) => Status::IOINPROGRESS,
         Err(error) => error.status,
     };

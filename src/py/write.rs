@@ -4,15 +4,15 @@ use super::arguments::{element_count, optional_seconds, request_type, seconds};
 use super::chid::Chid;
 use super::cuts;
 use super::wait::{make_room, wait_for};
-use crate::ca::batch::{Batch, remaining};
-use crate::ca::bounds::Asked;
-use crate::ca::channel::Channel;
-use crate::ca::dbr::{Base, DbrType, Form};
-use crate::ca::error::Error;
-use crate::ca::status::Status;
 use crate::callback::Callback;
+use crate::client::channel::Channel;
+use crate::client::pending_io::{PendingIo, remaining};
 use crate::convert::{To, outgoing, shown};
 use crate::errors::{deadline, eca, optional_deadline, status};
+use crate::protocol::dbr::{Base, DbrClass, DbrType};
+use crate::protocol::error::Error;
+use crate::protocol::status::Status;
+use crate::protocol::validate::RequestSpec;
 use pyo3::prelude::*;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -127,11 +127,11 @@ pub fn enum_states(
 ) -> PyResult<Vec<Vec<u8>>> {
     let context = channel.context();
     let deadline = deadline.or_else(|| Instant::now().checked_add(STATES_WITHIN));
-    let batch = context.batch();
-    let ticket = Some(batch.ticket());
+    let pending = context.pending_io();
+    let guard = Some(pending.begin());
     let asked = py.detach(|| {
-        let asked = Asked::exactly(DbrType::in_form(Form::Gr, Base::Enum), 1);
-        let request = channel.get(asked, None, ticket)?;
+        let asked = RequestSpec::exactly(DbrType::in_form(DbrClass::Gr, Base::Enum), 1);
+        let request = channel.get(asked, None, guard)?;
         context.flush()?;
         Ok::<_, Error>(request)
     });
@@ -140,7 +140,7 @@ pub fn enum_states(
         Err(error) if error.status == Status::NORDACCESS => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
     };
-    match wait_for(py, context, &[batch], deadline, false)? {
+    match wait_for(py, context, &[pending], deadline, false)? {
         Err(error) if matches!(error.status, Status::TIMEOUT | Status::DISCONN) => {
             let detail = "the names of its states, in whose bytes the text goes, did not come";
             return Err(Error::with_detail(error.status, channel.name(), detail).into());
@@ -254,17 +254,17 @@ pub fn put_checked<'py>(
     };
     if channel.refusals.take_unasked() {
         // Complaints about earlier writes come first.
-        let verdict = round_trip(py, channel, channel.context().batch(), deadline)?;
+        let verdict = round_trip(py, channel, channel.context().pending_io(), deadline)?;
         if matches!(verdict, Status::TIMEOUT | Status::DISCONN) {
             return failed(verdict);
         }
         refusal.reset();
     }
-    let batch = channel.context().batch();
+    let pending = channel.context().pending_io();
     write.send(py, |channel, dbr_type, count, bytes| {
-        channel.put_for(Some(&batch), dbr_type, count, bytes)
+        channel.put_for(Some(&pending), dbr_type, count, bytes)
     })??;
-    let verdict = round_trip(py, channel, batch.clone(), deadline)?;
+    let verdict = round_trip(py, channel, pending.clone(), deadline)?;
     channel.refusals.take_unasked();
     match refusal.status().unwrap_or(verdict) {
         Status::NORMAL => Ok(()),
@@ -280,12 +280,12 @@ pub fn put_checked<'py>(
 fn round_trip(
     py: Python<'_>,
     channel: &Arc<Channel>,
-    batch: Arc<Batch>,
+    pending: Arc<PendingIo>,
     deadline: Option<Instant>,
 ) -> PyResult<Status> {
-    let ticket = Some(batch.ticket());
+    let guard = Some(pending.begin());
     let sent = py.detach(|| {
-        channel.get(Asked::exactly(DbrType::ENUM, 1), None, ticket)?;
+        channel.get(RequestSpec::exactly(DbrType::ENUM, 1), None, guard)?;
         channel.context().flush()
     });
     match sent {
@@ -294,7 +294,7 @@ fn round_trip(
         // It goes without saying: a complaint is the exception handler's then.
         Err(_) => return Ok(Status::NORMAL),
     }
-    let answered = wait_for(py, channel.context(), &[batch], deadline, false)?;
+    let answered = wait_for(py, channel.context(), &[pending], deadline, false)?;
     Ok(match answered {
         Err(error) if matches!(error.status, Status::TIMEOUT | Status::DISCONN) => error.status,
         _ => Status::NORMAL,
@@ -327,13 +327,13 @@ pub fn put_wait<'py>(
         beyond: Beyond::Refused,
         deadline,
     };
-    let batch = channel.context().batch();
-    let ticket = batch.ticket();
+    let pending = channel.context().pending_io();
+    let guard = pending.begin();
     write.send(py, |channel, dbr_type, count, bytes| {
-        channel.put_notify(dbr_type, count, bytes, None, Some(ticket))?;
+        channel.put_notify(dbr_type, count, bytes, None, Some(guard))?;
         channel.context().flush()
     })??;
-    let waited = wait_for(py, channel.context(), &[batch], deadline, false)?;
+    let waited = wait_for(py, channel.context(), &[pending], deadline, false)?;
     eca(
         py,
         waited.err().map_or(Status::NORMAL, |error| error.status),

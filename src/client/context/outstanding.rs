@@ -1,0 +1,139 @@
+//! What is outstanding in a context, and the waits for it.
+
+use super::{Context, THREAD_PENDING};
+use crate::client::pending_io::{Check, PendingGuard, PendingIo, Waited, WaiterGuard, wait};
+use crate::protocol::error::{Error, Result};
+use crate::protocol::status::Status;
+use crate::sync::lock;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+impl Context {
+    /// Counts a request of the calling thread as outstanding.
+    pub fn begin(&self) -> PendingGuard {
+        self.thread_pending().begin()
+    }
+
+    /// The calling thread's requests that its `pend_io` waits for.
+    pub fn thread_pending(&self) -> Arc<PendingIo> {
+        THREAD_PENDING.with_borrow_mut(|all_pending| {
+            if let Some((_, pending)) = all_pending.iter().find(|(id, _)| *id == self.id) {
+                return pending.clone();
+            }
+            // Contexts come and go; a thread that makes many must not gather what is left of each.
+            let living: Vec<u64> = Context::living().iter().map(|c| c.id).collect();
+            all_pending.retain(|(id, _)| living.contains(id));
+            let pending = PendingIo::new(&self.waiters);
+            all_pending.push((self.id, pending.clone()));
+            let mut all = lock(&self.all_pending);
+            all.retain(|other| other.strong_count() > 0);
+            all.push(Arc::downgrade(&pending));
+            pending
+        })
+    }
+
+    /// What the calling thread's `pend_io` waits for: its own requests, and those that nobody else waits for.
+    pub fn outstanding(&self) -> Vec<Arc<PendingIo>> {
+        let own = self.thread_pending();
+        let mut all_pending: Vec<Arc<PendingIo>> = lock(&self.all_pending)
+            .iter()
+            .filter_map(Weak::upgrade)
+            .filter(|pending| pending.is_orphan() && !Arc::ptr_eq(pending, &own))
+            .collect();
+        all_pending.insert(0, own);
+        all_pending
+    }
+
+    /// A batch that no `pend_io` knows of.
+    pub fn pending_io(&self) -> Arc<PendingIo> {
+        PendingIo::new(&self.waiters)
+    }
+
+    /// See [`WaiterGuard::at_queue`].
+    pub fn watch<'b>(&'b self, all_pending: &'b [Arc<PendingIo>]) -> WaiterGuard<'b> {
+        WaiterGuard::at_queue(&self.waiters, all_pending)
+    }
+
+    /// Waits for `all_pending`, whatever comes of them.
+    pub fn wait_done(
+        &self,
+        all_pending: &[Arc<PendingIo>],
+        deadline: Option<Instant>,
+        check: Check<'_>,
+    ) -> Waited {
+        wait(&self.waiters, all_pending, deadline, check)
+    }
+
+    /// The first failure among batches that are done.
+    pub fn collect(&self, all_pending: &[Arc<PendingIo>]) -> Result<()> {
+        let failures: Vec<Error> = all_pending
+            .iter()
+            .filter_map(|b| b.take_failure())
+            .collect();
+        failures.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// An error that names what is missing from `all_pending`.
+    pub fn timed_out(&self, all_pending: &[Arc<PendingIo>]) -> Error {
+        let channels = self.channels();
+        let mut missing: Vec<(&str, bool)> = channels
+            .iter()
+            .filter(|channel| {
+                all_pending
+                    .iter()
+                    .any(|pending| channel.is_awaited(pending))
+            })
+            .map(|channel| (channel.name(), channel.native_type().is_some()))
+            .collect();
+        missing.sort_unstable();
+        missing.dedup_by_key(|(name, _)| *name);
+        let mut error = match missing.first() {
+            Some((name, false)) => Error::not_found(name, ""),
+            Some((name, true)) => Error::new(Status::TIMEOUT, name),
+            None => Error::from(Status::TIMEOUT),
+        };
+        if missing.len() > 1 {
+            let shown: Vec<&str> = missing.iter().take(10).map(|(name, _)| *name).collect();
+            let shown = shown.join(", ");
+            error.detail = format!("{} PVs did not answer: {shown}", missing.len());
+            if missing.len() > 10 {
+                error.detail.push_str(", …");
+            }
+        }
+        if let Some(why) = all_pending
+            .iter()
+            .find_map(|pending| pending.why_nothing_came())
+        {
+            if !error.detail.is_empty() {
+                error.detail.push_str("; ");
+            }
+            error.detail.push_str(why);
+        }
+        error
+    }
+
+    /// Nobody waits for `all_pending` any more: what of them waits for its server, and not in libca, is not sent, and comes to
+    /// ECA_TIMEOUT.
+    pub fn withdraw(&self, all_pending: &[Arc<PendingIo>]) {
+        self.circuits.withdraw(all_pending);
+    }
+
+    /// Some server takes nothing, and very much waits for it: [`Channel::backpressure`](crate::client::channel::Channel::backpressure)
+    /// says of a channel whether it is its.
+    pub fn is_crowded(&self) -> bool {
+        self.circuits.any_is_crowded()
+    }
+
+    /// The calling thread's `pend_io` waits no more for what is outstanding now.
+    pub fn forget(&self, all_pending: &[Arc<PendingIo>]) {
+        THREAD_PENDING.with_borrow_mut(|all| {
+            if let Some(place) = all.iter().position(|(id, _)| *id == self.id) {
+                // Those of other threads may still be waited for there.
+                all.swap_remove(place).1.end();
+            }
+        });
+        for pending in all_pending {
+            pending.give_up();
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! A forked child must not touch its parent's contexts: their threads do not exist there, their sockets are shared.
+
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+
+/// Counts the forks between the process in which the library was loaded and this one.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+/// Tells processes apart: what was made in another generation belongs to an ancestor.
+pub fn generation() -> u64 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// Whether libca was used in this process, or in one that it comes from.
+static USED: AtomicBool = AtomicBool::new(false);
+
+#[cfg(unix)]
+extern "C" fn in_child() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    if USED.load(Ordering::Relaxed) {
+        // SAFETY: glibc allows it in a child of fork; the handler has the type that it wants.
+        unsafe {
+            on_exit(leave_at_once, std::ptr::null_mut());
+        }
+    }
+}
+
+/// libCom's exit handlers, inherited from the parent, wait for threads that only the parent has. This one was registered
+/// after them, so it comes before them, and ends the child: Python is done by then, and output is flushed here.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+extern "C" fn leave_at_once(status: libc::c_int, _: *mut libc::c_void) {
+    // SAFETY: both may be called at any time.
+    unsafe {
+        libc::fflush(std::ptr::null_mut());
+        libc::_exit(status)
+    }
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+unsafe extern "C" {
+    fn on_exit(
+        handler: extern "C" fn(libc::c_int, *mut libc::c_void),
+        argument: *mut libc::c_void,
+    ) -> libc::c_int;
+}
+
+/// From now on there is something of libCom's that a forked child must not use.
+pub(crate) fn used() {
+    USED.store(true, Ordering::Relaxed);
+}
+
+/// Has forks counted. Call it when the library is loaded: libCom, too, takes a child that is forked later for a child.
+pub fn watch() {
+    #[cfg(unix)]
+    {
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| {
+            // SAFETY: the handler does only what is allowed in a child of a process with threads.
+            unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+        });
+    }
+}
+
+/// Runs the first use of libCom in a process that came from a fork, and returns what libCom says of that. It says it on
+/// standard error and nowhere else, so that is a pipe meanwhile; what others write there at that moment is handed on.
+#[cfg(unix)]
+pub fn overheard<T>(work: impl FnOnce() -> T) -> (T, Option<String>) {
+    use std::io::{Read, Write};
+    use std::os::fd::AsRawFd;
+    static HEARD: AtomicU64 = AtomicU64::new(0);
+    if HEARD.swap(generation(), Ordering::Relaxed) == generation() {
+        return (work(), None);
+    }
+    let Ok((mut reader, writer)) = std::io::pipe() else {
+        return (work(), None);
+    };
+    let Some(standard) = Standard::replace(writer) else {
+        return (work(), None); // closed: nothing is to be heard
+    };
+    let result = work();
+    drop(standard);
+    let mut bytes = Vec::new();
+    // What is there, without a wait for its end: a program that another thread has just started may have the other end.
+    // SAFETY: the pipe is open.
+    unsafe { libc::fcntl(reader.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+    reader.read_to_end(&mut bytes).ok();
+    let text = String::from_utf8_lossy(&bytes);
+    let libcoms = |line: &&str| line.contains("fork()") || line.contains("Undefined Behavior");
+    let (said, others): (Vec<&str>, Vec<&str>) = text.split_inclusive('\n').partition(libcoms);
+    std::io::stderr().write_all(others.concat().as_bytes()).ok();
+    (result, (!said.is_empty()).then(|| said.concat()))
+}
+
+#[cfg(not(unix))]
+pub fn overheard<T>(work: impl FnOnce() -> T) -> (T, Option<String>) {
+    (work(), None)
+}
+
+/// Standard error, until it is put back in its place.
+#[cfg(unix)]
+struct Standard(std::os::fd::OwnedFd);
+
+#[cfg(unix)]
+impl Standard {
+    fn replace(by: std::io::PipeWriter) -> Option<Standard> {
+        use std::os::fd::{AsFd, AsRawFd};
+        let standard = std::io::stderr().as_fd().try_clone_to_owned().ok()?;
+        // SAFETY: both are open; the second is standard error, which stays open.
+        let done = unsafe { libc::dup2(by.as_raw_fd(), libc::STDERR_FILENO) };
+        (done >= 0).then_some(Standard(standard))
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Standard {
+    fn drop(&mut self) {
+        use std::os::fd::AsRawFd;
+        // SAFETY: as above.
+        unsafe { libc::dup2(self.0.as_raw_fd(), libc::STDERR_FILENO) };
+    }
+}
+
+/// A value that each process has for itself: a forked child starts with a fresh one, whatever state (locked, say) the
+/// parent's was in. The values are few and stay for good.
+pub struct PerProcess<T>(AtomicPtr<Node<T>>);
+
+struct Node<T> {
+    generation: u64,
+    value: T,
+}
+
+impl<T: Default + Sync> PerProcess<T> {
+    pub const fn new() -> PerProcess<T> {
+        PerProcess(AtomicPtr::new(std::ptr::null_mut()))
+    }
+
+    pub fn get(&self) -> &T {
+        let mut current = self.0.load(Ordering::Acquire);
+        loop {
+            // SAFETY: null, or a node that was leaked below and is never freed.
+            if let Some(node) = unsafe { current.as_ref() }
+                && node.generation == generation()
+            {
+                return &node.value;
+            }
+            let fresh = Box::into_raw(Box::new(Node {
+                generation: generation(),
+                value: T::default(),
+            }));
+            match self
+                .0
+                .compare_exchange(current, fresh, Ordering::AcqRel, Ordering::Acquire)
+            {
+                Ok(_) => current = fresh,
+                Err(other) => {
+                    // SAFETY: nobody else has seen it.
+                    drop(unsafe { Box::from_raw(fresh) });
+                    current = other;
+                }
+            }
+        }
+    }
+}
+
+impl<T: Default + Sync> Default for PerProcess<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

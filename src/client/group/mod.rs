@@ -1,0 +1,5 @@
+//!
+
+pub mod channels;
+pub mod reply;
+pub mod request;

@@ -1,0 +1,231 @@
+//! One channel's part in a [`GroupRequest`]: asked once, answered once.
+
+use crate::client::group::request::GroupRequest;
+use crate::protocol::dbr::{Number, View};
+use crate::protocol::status::Status;
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+/// Takes no part.
+const IDLE: u8 = 0;
+/// Somebody waits for it, and libca may have a pointer to it.
+const REQUESTED: u8 = 1;
+/// Whoever answers is at it.
+const WRITING: u8 = 2;
+/// Nobody waits for it any more, as its channel was cleared; but libca may have a pointer to it.
+const ABANDONED: u8 = 3;
+/// As above, without the pointer.
+const RELEASED: u8 = 4;
+/// What came of it is there, for good.
+const DONE: u8 = 5;
+
+/// libca's `usr` of a request. What it holds is written before its state says so, and then never again, so that it can be
+/// read while other slots of the sweep are still being answered.
+pub(crate) struct GroupReply {
+    state: AtomicU8,
+    status: AtomicI32,
+    /// Bits of a double.
+    value: AtomicU64,
+    /// Seconds since the EPICS epoch, and nanoseconds.
+    stamp: AtomicU64,
+    /// Severity and alarm status.
+    alarm: AtomicU32,
+    pub(crate) index: u32,
+    /// What its circuit had been sent with it; 0 where that does not matter.
+    pub(crate) sent: AtomicU64,
+    pub(crate) sweep: AtomicPtr<GroupRequest>,
+}
+
+/// What a change of a slot means for the counts of its sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// It is waited for no more.
+    pub answered: bool,
+    /// libca has no pointer to it any more.
+    pub returned: bool,
+}
+
+impl Change {
+    const NONE: Change = Change {
+        answered: false,
+        returned: false,
+    };
+}
+
+/// A number with its alarm and its time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    pub value: f64,
+    /// Seconds since the EPICS epoch, and nanoseconds.
+    pub stamp: (u32, u32),
+    pub severity: i16,
+    pub status: i16,
+}
+
+impl GroupReply {
+    pub(crate) fn new(index: u32) -> GroupReply {
+        GroupReply {
+            state: AtomicU8::new(IDLE),
+            status: AtomicI32::new(0),
+            value: AtomicU64::new(0),
+            stamp: AtomicU64::new(0),
+            alarm: AtomicU32::new(0),
+            index,
+            sent: AtomicU64::new(0),
+            sweep: AtomicPtr::default(),
+        }
+    }
+
+    /// For a new sweep, when nobody refers to the old one.
+    pub(crate) fn reset(&mut self) {
+        *self.state.get_mut() = IDLE;
+        *self.sent.get_mut() = 0;
+    }
+
+    pub(crate) fn ask(&self) {
+        self.state.store(REQUESTED, Ordering::Release);
+    }
+
+    /// Takes the answer in.
+    pub(crate) fn answer(&self, status: Status, view: Option<View<'_>>) -> Change {
+        let asked =
+            self.state
+                .compare_exchange(REQUESTED, WRITING, Ordering::AcqRel, Ordering::Acquire);
+        match asked {
+            Ok(_) => {
+                self.status.store(status.0, Ordering::Relaxed);
+                if let Some(view) = view {
+                    self.write(&view);
+                }
+                self.state.store(DONE, Ordering::Release);
+                Change {
+                    answered: true,
+                    returned: true,
+                }
+            }
+            Err(ABANDONED) => Change {
+                answered: false,
+                returned: self
+                    .state
+                    .compare_exchange(ABANDONED, RELEASED, Ordering::AcqRel, Ordering::Relaxed)
+                    .is_ok(),
+            },
+            Err(_) => Change::NONE,
+        }
+    }
+
+    fn write(&self, view: &View<'_>) {
+        let value = match view.number(0) {
+            Number::Float(value) => value,
+            Number::Int(value) => value as f64,
+        };
+        self.value.store(value.to_bits(), Ordering::Relaxed);
+        if view.dbr_type.form() == crate::protocol::dbr::DbrClass::Time {
+            let (seconds, nanoseconds) = view.stamp();
+            let stamp = u64::from(seconds) << 32 | u64::from(nanoseconds);
+            self.stamp.store(stamp, Ordering::Relaxed);
+            let (severity, status) = (view.severity(), view.status());
+            let alarm =
+                u32::from(severity.cast_unsigned()) << 16 | u32::from(status.cast_unsigned());
+            self.alarm.store(alarm, Ordering::Relaxed);
+        }
+    }
+
+    /// Nobody is to wait for it, as its channel is cleared; libca may still answer.
+    pub(crate) fn leave(&self) -> Change {
+        let left =
+            self.state
+                .compare_exchange(REQUESTED, ABANDONED, Ordering::AcqRel, Ordering::Relaxed);
+        Change {
+            answered: left.is_ok(),
+            returned: false,
+        }
+    }
+
+    pub(crate) fn is_awaited(&self) -> bool {
+        matches!(self.state.load(Ordering::Acquire), REQUESTED | WRITING)
+    }
+
+    /// What came of it; `None` while nothing has.
+    pub(crate) fn outcome(&self) -> Option<Status> {
+        match self.state.load(Ordering::Acquire) {
+            DONE => Some(Status(self.status.load(Ordering::Relaxed))),
+            ABANDONED | RELEASED => Some(Status::CHANDESTROY),
+            _ => None,
+        }
+    }
+
+    /// What was read, where its outcome is good.
+    pub(crate) fn reading(&self) -> Option<Reading> {
+        if !self.outcome()?.is_normal() {
+            return None;
+        }
+        let stamp = self.stamp.load(Ordering::Relaxed);
+        let alarm = self.alarm.load(Ordering::Relaxed);
+        Some(Reading {
+            value: f64::from_bits(self.value.load(Ordering::Relaxed)),
+            stamp: ((stamp >> 32) as u32, stamp as u32),
+            severity: ((alarm >> 16) as u16).cast_signed(),
+            status: (alarm as u16).cast_signed(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::dbr::DbrType;
+
+    fn double(value: f64, bytes: &mut Vec<u8>) -> View<'_> {
+        *bytes = value.to_ne_bytes().to_vec();
+        View::new(DbrType::new(6).unwrap(), 1, bytes)
+    }
+
+    #[test]
+    fn a_slot_is_answered_once() {
+        let (slot, mut bytes) = (GroupReply::new(0), Vec::new());
+        let view = Some(double(2.5, &mut bytes));
+        assert_eq!(slot.answer(Status::NORMAL, view), Change::NONE);
+        slot.ask();
+        assert_eq!(slot.outcome(), None);
+        let change = slot.answer(Status::NORMAL, view);
+        assert!(change.answered && change.returned);
+        assert_eq!(slot.answer(Status::DISCONN, None), Change::NONE);
+        assert!(!slot.leave().answered);
+        assert_eq!(slot.reading().unwrap().value, 2.5);
+    }
+
+    #[test]
+    fn a_slot_that_was_left_keeps_no_answer() {
+        let (slot, mut bytes) = (GroupReply::new(0), Vec::new());
+        slot.ask();
+        let left = slot.leave();
+        assert!(left.answered && !left.returned);
+        let late = slot.answer(Status::NORMAL, Some(double(2.5, &mut bytes)));
+        assert!(!late.answered && late.returned);
+        assert_eq!(slot.outcome(), Some(Status::CHANDESTROY));
+        assert_eq!(slot.reading(), None);
+        assert_eq!(slot.answer(Status::NORMAL, None), Change::NONE);
+    }
+
+    #[test]
+    fn times_and_alarms_come_along() {
+        let mut bytes = Vec::new();
+        bytes.extend(17i16.to_ne_bytes());
+        bytes.extend(3i16.to_ne_bytes());
+        bytes.extend(u32::MAX.to_ne_bytes());
+        bytes.extend(999_999_999u32.to_ne_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend((-0.5f64).to_ne_bytes());
+        let slot = GroupReply::new(0);
+        slot.ask();
+        let view = View::new(DbrType::new(20).unwrap(), 1, &bytes);
+        slot.answer(Status::NORMAL, Some(view));
+        let wanted = Reading {
+            value: -0.5,
+            stamp: (u32::MAX, 999_999_999),
+            severity: 3,
+            status: 17,
+        };
+        assert_eq!(slot.reading(), Some(wanted));
+    }
+}

@@ -1,0 +1,494 @@
+//! One request to each channel of a group, handed to libca in one go and waited for together.
+//!
+//! For thousands of channels a request object each costs more than libca does. Here one object has a slot for each channel;
+//! libca gets a pointer to the slot, and answers into it. What has been waited for in vain stays until libca has let go of
+//! it, and the next sweep gets slots of its own: no late answer is taken for a new one.
+
+use crate::backend::libca::callbacks;
+use crate::ca_sys::{self, event_handler_args};
+use crate::client::channel::Channel;
+use crate::client::context::ContextGuard;
+use crate::client::event::Dbr;
+use crate::client::group::channels::GroupChannels;
+use crate::client::group::reply::{Change, GroupReply, Reading};
+use crate::client::pending_io::{PendingGuard, PendingIo};
+use crate::protocol::dbr::{Base, DbrType, View};
+use crate::protocol::status::Status;
+use crate::protocol::validate::RequestSpec;
+use crate::sync::lock;
+use std::ffi::{c_long, c_ulong, c_void};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+/// What is read of each channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadAs {
+    /// The value as a double.
+    Value,
+    /// That with its alarm and its time.
+    Time,
+    /// The value as text.
+    Text,
+}
+
+impl ReadAs {
+    /// What a channel is asked for.
+    fn order(self, native: Base, held: usize) -> Result<RequestSpec, Status> {
+        let dbr_type = match (self, native) {
+            (ReadAs::Text, Base::Char) if held > 1 => DbrType::STRING,
+            _ if held != 1 => return Err(Status::BADCOUNT),
+            (ReadAs::Text, _) => DbrType::STRING,
+            (_, Base::String) => return Err(Status::NOCONVERT),
+            (ReadAs::Value, _) => DbrType::DOUBLE,
+            (ReadAs::Time, _) => DbrType::TIME_DOUBLE,
+        };
+        Ok(RequestSpec::of_text(dbr_type, native, None, held))
+    }
+}
+
+/// What is written to one channel.
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    dbr_type: DbrType,
+    count: usize,
+    /// Where its bytes begin, and how many there are.
+    start: usize,
+    size: usize,
+}
+
+/// What is written to each channel of a group.
+#[derive(Default)]
+pub struct Items {
+    bytes: Vec<u8>,
+    items: Vec<Option<Item>>,
+}
+
+impl Items {
+    pub fn for_channels(number: usize) -> Items {
+        Items {
+            bytes: Vec::with_capacity(number * 8),
+            items: Vec::with_capacity(number),
+        }
+    }
+
+    /// The next channel's: `count` elements of a type, which `append` adds to the bytes. They must have that type's size.
+    pub fn add<E>(
+        &mut self,
+        dbr_type: DbrType,
+        count: usize,
+        append: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let start = self.bytes.len();
+        append(&mut self.bytes)?;
+        let size = self.bytes.len() - start;
+        // What is too short is not sent: libca would read on.
+        let whole = dbr_type.size(count).is_some_and(|needed| needed <= size);
+        self.items.push(whole.then_some(Item {
+            dbr_type,
+            count,
+            start,
+            size,
+        }));
+        Ok(())
+    }
+
+    /// The next channel gets nothing.
+    pub fn skip(&mut self) {
+        self.items.push(None);
+    }
+
+    fn get(&self, index: usize) -> Option<(Item, &[u8])> {
+        let item = (*self.items.get(index)?)?;
+        Some((item, self.bytes.get(item.start..item.start + item.size)?))
+    }
+}
+
+pub enum Job {
+    Read(ReadAs),
+    /// Without an answer.
+    Write(Items),
+    /// Answered when the processing that it started is complete.
+    WriteNotify(Items),
+}
+
+impl Job {
+    fn items(&self) -> Option<&Items> {
+        match self {
+            Job::Read(_) => None,
+            Job::Write(items) | Job::WriteNotify(items) => Some(items),
+        }
+    }
+}
+
+pub struct GroupRequest {
+    members: Weak<GroupChannels>,
+    job: Job,
+    slots: Vec<GroupReply>,
+    texts: Vec<OnceLock<Dbr>>,
+    /// Slots that are waited for, and one for its launch.
+    waiting: AtomicUsize,
+    /// Slots that libca may have a pointer to, and one for its launch.
+    lent: AtomicUsize,
+    guard: Mutex<Option<PendingGuard>>,
+    pending: Arc<PendingIo>,
+    withdrawn: AtomicBool,
+}
+
+impl GroupRequest {
+    pub(crate) fn renewed(
+        members: &Arc<GroupChannels>,
+        job: Job,
+        spare: Option<Arc<GroupRequest>>,
+    ) -> Arc<GroupRequest> {
+        let pending = members.context().pending_io();
+        let guard = Some(pending.begin());
+        let number = members.channels().len();
+        let (mut slots, mut texts) = (Vec::new(), Vec::new());
+        if let Some(old) = spare.and_then(|old| Arc::try_unwrap(old).ok()) {
+            slots = old.slots;
+            slots.iter_mut().for_each(GroupReply::reset);
+        } else {
+            slots.extend((0..number as u32).map(GroupReply::new));
+        }
+        if matches!(job, Job::Read(ReadAs::Text)) {
+            texts.resize_with(number, OnceLock::new);
+        }
+        let sweep = Arc::new(GroupRequest {
+            members: Arc::downgrade(members),
+            job,
+            slots,
+            texts,
+            waiting: AtomicUsize::new(number + 1),
+            lent: AtomicUsize::new(number + 1),
+            guard: Mutex::new(guard),
+            pending,
+            withdrawn: AtomicBool::new(false),
+        });
+        let home = Arc::as_ptr(&sweep).cast_mut();
+        for slot in &sweep.slots {
+            slot.sweep.store(home, Ordering::Relaxed);
+            slot.ask();
+        }
+        sweep
+    }
+
+    pub fn pending_io(&self) -> &Arc<PendingIo> {
+        &self.pending
+    }
+
+    pub(crate) fn members(&self) -> Option<Arc<GroupChannels>> {
+        self.members.upgrade()
+    }
+
+    pub(crate) fn slot(&self, index: usize) -> &GroupReply {
+        &self.slots[index]
+    }
+
+    /// Nobody waits for its answers any more: what is not in libca is not sent.
+    pub fn withdraw(&self) {
+        self.withdrawn.store(true, Ordering::Release);
+        if let Some(members) = self.members() {
+            members
+                .context()
+                .withdraw(std::slice::from_ref(&self.pending));
+        }
+    }
+
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        self.withdrawn.load(Ordering::Acquire)
+    }
+
+    /// The memory that it takes, texts that came apart.
+    pub(crate) fn size(&self) -> usize {
+        let items = self.job.items().map_or(0, |items| items.bytes.len());
+        size_of_val(self.slots.as_slice()) + size_of_val(self.texts.as_slice()) + items
+    }
+
+    /// The channels that have not answered.
+    pub(crate) fn unanswered(&self) -> impl Iterator<Item = usize> {
+        let unanswered = |(index, slot): (usize, &GroupReply)| slot.is_awaited().then_some(index);
+        self.slots.iter().enumerate().filter_map(unanswered)
+    }
+
+    /// Its launch is over.
+    pub(crate) fn launched(&self) {
+        drop(self.count(Change {
+            answered: true,
+            returned: true,
+        }));
+    }
+
+    /// A slot has changed. Where it was the last one, what this returns is what keeps `self` alive.
+    fn count(&self, change: Change) -> Option<Arc<GroupRequest>> {
+        let mut last = None;
+        let mut guard = None;
+        if change.answered && self.waiting.fetch_sub(1, Ordering::AcqRel) == 1 {
+            guard = lock(&self.guard).take();
+        }
+        if change.returned && self.lent.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // First, so that its memory can serve again as soon as the waiter is done with it.
+            let members = self.members();
+            last = members.and_then(|members| members.over(self));
+        }
+        drop(guard);
+        last
+    }
+
+    /// libca has no more to do with a slot: it did not take the request, or has forgotten it, or will not answer it.
+    pub(crate) fn finish(&self, index: usize, status: Status) {
+        drop(self.count(self.slots[index].answer(status, None)));
+    }
+
+    /// Nobody is to wait for a slot; libca may still answer.
+    pub(crate) fn leave(&self, index: usize) {
+        drop(self.count(self.slots[index].leave()));
+    }
+
+    /// libca's answer to a slot. Where it was the last one, what this returns is what keeps `self` alive.
+    ///
+    /// # Safety
+    /// `args` must be what libca handed to a callback for a request of this sweep.
+    pub(crate) unsafe fn answered(
+        &self,
+        slot: &GroupReply,
+        args: &event_handler_args,
+    ) -> Option<Arc<GroupRequest>> {
+        let mut status = Status(args.status);
+        let index = slot.index as usize;
+        let sent = slot.sent.load(Ordering::Acquire);
+        if sent != 0
+            && !matches!(status, Status::DISCONN | Status::CHANDESTROY)
+            && let Some(members) = self.members()
+            && let Some(circuit) = members.channels()[index].circuit()
+        {
+            circuit.confirm(sent);
+        }
+        let mut view = None;
+        if let (true, Job::Read(form)) = (status.is_normal(), &self.job) {
+            // SAFETY: the caller's promise.
+            let read = unsafe {
+                match form {
+                    ReadAs::Text => self.text(index, args).map(|()| None),
+                    ReadAs::Value => number(DbrType::DOUBLE, args).map(Some),
+                    ReadAs::Time => number(DbrType::TIME_DOUBLE, args).map(Some),
+                }
+            };
+            match read {
+                Ok(read) => view = read,
+                Err(failed) => status = failed,
+            }
+        }
+        self.count(slot.answer(status, view))
+    }
+
+    /// Takes a text in, where it is what was asked for.
+    ///
+    /// # Safety
+    /// As for [`answered`](GroupRequest::answered).
+    unsafe fn text(&self, index: usize, args: &event_handler_args) -> Result<(), Status> {
+        let members = self.members().ok_or(Status::CHANDESTROY)?;
+        let channel = &members.channels()[index];
+        let native = channel.native_type().ok_or(Status::DISCONN)?;
+        let asked = ReadAs::Text.order(native, channel.element_count())?;
+        let extent = asked.check_for(args, channel)?;
+        // SAFETY: the caller's promise, for what was checked.
+        let dbr = unsafe { Dbr::copy_from(asked.dbr_type, extent, args.dbr) };
+        let dbr = dbr.ok_or(Status::ALLOCMEM)?;
+        // A slot is answered once.
+        drop(self.texts[index].set(dbr));
+        Ok(())
+    }
+
+    /// Whether a channel can be asked at all; and the bytes of values that are sent to it.
+    pub(crate) fn check(&self, index: usize, channel: &Channel) -> Result<usize, Status> {
+        if channel.is_closed() {
+            return Err(Status::BADCHID);
+        }
+        let Some(native) = channel.native_type() else {
+            return Err(Status::DISCONN);
+        };
+        match &self.job {
+            Job::Read(form) => {
+                form.order(native, channel.element_count())?;
+                let may = channel.may_be_read();
+                may.then_some(0).ok_or(Status::NORDACCESS)
+            }
+            Job::Write(items) | Job::WriteNotify(items) => {
+                let may = channel.may_be_written();
+                let (item, _) = items.get(index).ok_or(Status::DISCONN)?;
+                may.then_some(item.size).ok_or(Status::NOWTACCESS)
+            }
+        }
+    }
+
+    pub(crate) fn is_write(&self) -> bool {
+        self.job.items().is_some()
+    }
+
+    /// What is sent without an answer is over when libca has it.
+    pub fn is_answered(&self) -> bool {
+        !matches!(self.job, Job::Write(_))
+    }
+
+    /// Hands one request to libca.
+    pub(crate) fn send(&self, context: &ContextGuard<'_>, index: usize, channel: &Channel) {
+        let sent = channel.with_id(context, |id| self.hand(context, index, channel, id));
+        self.handed(index, sent.unwrap_or(Status::BADCHID));
+    }
+
+    pub(crate) fn handed(&self, index: usize, status: Status) {
+        if !status.is_normal() || !self.is_answered() {
+            self.finish(index, status);
+        }
+    }
+
+    /// `id` must be the channel's, and alive while this runs: whoever calls is inside the channel's gate.
+    pub(crate) fn hand(
+        &self,
+        context: &ContextGuard<'_>,
+        index: usize,
+        channel: &Channel,
+        id: ca_sys::chid,
+    ) -> Status {
+        let user: *mut c_void = std::ptr::from_ref(&self.slots[index]).cast_mut().cast();
+        let c_count = |count: usize| c_ulong::try_from(count).unwrap_or(0);
+        if let Job::Read(form) = &self.job {
+            let Some(native) = channel.native_type() else {
+                return Status::DISCONN;
+            };
+            let asked = match form.order(native, channel.element_count()) {
+                Ok(asked) => asked,
+                Err(status) => return status,
+            };
+            // SAFETY: the caller's promise for the id. `user` stays good until the answer or until the channel is cleared,
+            // because the members keep the sweep so long.
+            return Status(unsafe {
+                context.api().ca_array_get_callback(
+                    c_long::from(asked.dbr_type.number()),
+                    c_count(asked.count),
+                    id,
+                    Some(callbacks::swept),
+                    user,
+                )
+            });
+        }
+        let Some((item, bytes)) = self.job.items().and_then(|items| items.get(index)) else {
+            return Status::DISCONN;
+        };
+        let (dbr_type, count) = (c_long::from(item.dbr_type.number()), c_count(item.count));
+        channel.refusals.write_sent();
+        // SAFETY: as above for the id and `user`; libca reads `count` elements, which `Items::add` has seen are there, and
+        // keeps no pointer to them.
+        Status(unsafe {
+            let data = bytes.as_ptr().cast();
+            if self.is_answered() {
+                let swept: ca_sys::caEventCallBackFunc = Some(callbacks::swept);
+                context
+                    .api()
+                    .ca_array_put_callback(dbr_type, count, id, data, swept, user)
+            } else {
+                context.api().ca_array_put(dbr_type, count, id, data)
+            }
+        })
+    }
+
+    /// What came of each request; ECA_TIMEOUT where nothing has yet. (What is written without an answer, and waits for its
+    /// turn, has come to all that it will.)
+    pub fn statuses(&self) -> Vec<i32> {
+        let nothing = if self.is_answered() {
+            Status::TIMEOUT
+        } else {
+            Status::NORMAL
+        };
+        let outcomes = self.slots.iter().map(GroupReply::outcome);
+        outcomes
+            .map(|outcome| outcome.unwrap_or(nothing).0)
+            .collect()
+    }
+
+    /// The status and the reading of each channel. Looked at once, as stragglers may come between two looks.
+    pub fn readings(&self) -> impl Iterator<Item = (Status, Option<Reading>)> {
+        self.slots.iter().map(|slot| {
+            let reading = slot.reading();
+            let status = match reading {
+                Some(_) => Status::NORMAL,
+                None => slot
+                    .outcome()
+                    .filter(|status| !status.is_normal())
+                    .unwrap_or(Status::TIMEOUT),
+            };
+            (status, reading)
+        })
+    }
+
+    /// The status and the text of each channel.
+    pub fn texts(&self) -> impl Iterator<Item = (Status, Option<&Dbr>)> {
+        self.slots.iter().zip(&self.texts).map(|(slot, text)| {
+            match slot.outcome().unwrap_or(Status::TIMEOUT) {
+                Status::NORMAL => (Status::NORMAL, text.get()),
+                status => (status, None),
+            }
+        })
+    }
+}
+
+/// The one element that was asked for.
+///
+/// # Safety
+/// `args` must be what libca handed to a callback.
+unsafe fn number(dbr_type: DbrType, args: &event_handler_args) -> Result<View<'_>, Status> {
+    RequestSpec::exactly(dbr_type, 1).check(args, || 1)?;
+    let size = dbr_type.size(1).unwrap_or(0);
+    // SAFETY: the caller's promise: a structure of the type that was checked, with its one element.
+    let bytes = unsafe { std::slice::from_raw_parts(args.dbr.cast::<u8>(), size) };
+    Ok(View::new(dbr_type, 1, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_by_native_type() {
+        let order = |form: ReadAs, native, held| {
+            let asked = form.order(native, held);
+            asked.map(|asked| (asked.dbr_type, asked.count))
+        };
+        assert_eq!(
+            order(ReadAs::Value, Base::Enum, 1),
+            Ok((DbrType::DOUBLE, 1))
+        );
+        assert_eq!(
+            order(ReadAs::Time, Base::Char, 1),
+            Ok((DbrType::TIME_DOUBLE, 1))
+        );
+        assert_eq!(order(ReadAs::Text, Base::Char, 1), Ok((DbrType::STRING, 1)));
+        assert_eq!(order(ReadAs::Text, Base::Char, 40), Ok((DbrType::CHAR, 0)));
+        assert_eq!(
+            order(ReadAs::Text, Base::String, 1),
+            Ok((DbrType::STRING, 1))
+        );
+        assert_eq!(ReadAs::Text.order(Base::Double, 2), Err(Status::BADCOUNT));
+        assert_eq!(ReadAs::Value.order(Base::Char, 40), Err(Status::BADCOUNT));
+        assert_eq!(ReadAs::Time.order(Base::String, 1), Err(Status::NOCONVERT));
+    }
+
+    #[test]
+    fn what_is_too_short_is_not_sent() {
+        let mut items = Items::for_channels(4);
+        let two = |bytes: &mut Vec<u8>| {
+            bytes.extend([1, 2]);
+            Ok::<(), ()>(())
+        };
+        items.add(DbrType::DOUBLE, 1, two).unwrap();
+        items.add(DbrType::CHAR, 2, two).unwrap();
+        // This empties an array.
+        items.add(DbrType::CHAR, 0, |_| Ok::<(), ()>(())).unwrap();
+        items.skip();
+        assert!(items.get(0).is_none());
+        assert_eq!(items.get(1).unwrap().1, [1, 2]);
+        assert!(items.get(2).unwrap().1.is_empty());
+        assert!(items.get(3).is_none() && items.get(4).is_none());
+        assert_eq!(items.add(DbrType::CHAR, 1, |_| Err("no")), Err("no"));
+    }
+}

@@ -1,0 +1,493 @@
+//! A context's events on their way from libca's threads to whoever delivers them, in libca's order.
+
+use crate::client::event::{Answer, Event};
+use crate::client::subscription::Subscription;
+use crate::sync::lock;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Entries whose update was dropped are swept out when there are at least so many, and half of all.
+const SWEEP: usize = 4_096;
+
+/// Producers push into the inbox. Whoever delivers (one thread at a time: the dispatcher, or for a non-preemptive context
+/// the thread that polls) takes the inbox whole and works through it, so that the two seldom meet at a lock.
+#[derive(Default)]
+pub struct EventQueue {
+    inbox: Mutex<Inbox>,
+    arrived: Condvar,
+    outbox: Mutex<Outbox>,
+    delivered: Condvar,
+    /// A mark behind the last change of access rights; 0 where none is left to be told.
+    rights: AtomicU64,
+}
+
+#[derive(Default)]
+struct Inbox {
+    entries: VecDeque<Entry>,
+    /// The number that the next entry gets.
+    next: u64,
+    /// Entries pushed whose update was dropped since: an estimate, they may have left the inbox.
+    stale: usize,
+    sleepers: usize,
+    woken: bool,
+    stopped: bool,
+}
+
+struct Entry {
+    number: u64,
+    kind: EntryKind,
+}
+
+enum EntryKind {
+    Event(Box<Event>),
+    /// The update itself waits in the subscription, which may drop it.
+    Update {
+        subscription: Arc<Subscription>,
+        index: u64,
+    },
+}
+
+#[derive(Default)]
+struct Outbox {
+    entries: VecDeque<Entry>,
+    /// Number after the last entry taken.
+    taken: u64,
+    /// Number of the entry whose delivery is under way.
+    delivering: Option<u64>,
+    /// Deliveries that ended, so that a wait can tell slow from stuck.
+    ended: u64,
+    watchers: usize,
+}
+
+impl Outbox {
+    /// All entries before this number have been delivered.
+    fn settled(&self) -> u64 {
+        self.delivering.unwrap_or(self.taken)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    Events,
+    /// Nothing came, or [`EventQueue::wake`] was called.
+    Idle,
+    Stopped,
+}
+
+/// An event being delivered; dropped when its callback has returned.
+pub struct Delivery<'q> {
+    pub event: Event,
+    queue: &'q EventQueue,
+}
+
+impl Drop for Delivery<'_> {
+    fn drop(&mut self) {
+        let mut outbox = lock(&self.queue.outbox);
+        outbox.delivering = None;
+        outbox.ended += 1;
+        if outbox.watchers > 0 {
+            self.queue.delivered.notify_all();
+        }
+    }
+}
+
+impl EventQueue {
+    pub fn push(&self, event: Event) {
+        match event {
+            Event::Update {
+                subscription,
+                answer,
+            } => self.push_update(subscription, answer),
+            other => {
+                let is_rights = matches!(other, Event::AccessRights { .. });
+                let number = self.push_entry(EntryKind::Event(Box::new(other)), 0);
+                if is_rights {
+                    self.rights.fetch_max(number + 1, Ordering::AcqRel);
+                }
+            }
+        }
+    }
+
+    pub fn push_update(&self, subscription: Arc<Subscription>, answer: Answer) {
+        let (index, pushed_out) = subscription.keep(answer);
+        self.push_entry(
+            EntryKind::Update {
+                subscription,
+                index,
+            },
+            pushed_out,
+        );
+    }
+
+    /// Returns the entry's number.
+    fn push_entry(&self, kind: EntryKind, stale: usize) -> u64 {
+        let mut inbox = lock(&self.inbox);
+        let number = inbox.next;
+        if inbox.stopped {
+            return number;
+        }
+        inbox.next += 1;
+        inbox.entries.push_back(Entry { number, kind });
+        inbox.stale += stale;
+        let swept = if inbox.stale >= SWEEP && inbox.stale > inbox.entries.len() / 2 {
+            inbox.sweep()
+        } else {
+            VecDeque::new()
+        };
+        let sleeping = inbox.sleepers > 0;
+        drop(inbox);
+        drop(swept);
+        if sleeping {
+            self.arrived.notify_one();
+        }
+        number
+    }
+
+    /// The next event to deliver, when the one before has been. It counts as delivered when what is returned is dropped.
+    pub fn pop(&self) -> Option<Delivery<'_>> {
+        // The last reference to a subscription may go with an entry, and with that a callback, and with that any Python
+        // code at all: not under the lock.
+        let mut stale = Vec::new();
+        let mut outbox = lock(&self.outbox);
+        let event = loop {
+            let Some(entry) = outbox.entries.pop_front() else {
+                let mut inbox = lock(&self.inbox);
+                if inbox.entries.is_empty() {
+                    break None;
+                }
+                std::mem::swap(&mut inbox.entries, &mut outbox.entries);
+                inbox.stale = 0;
+                continue;
+            };
+            outbox.taken = entry.number + 1;
+            let event = match entry.kind {
+                EntryKind::Event(event) => *event,
+                EntryKind::Update {
+                    subscription,
+                    index,
+                } => {
+                    let Some(answer) = subscription.take(index) else {
+                        stale.push(subscription);
+                        continue;
+                    };
+                    Event::Update {
+                        subscription,
+                        answer,
+                    }
+                }
+            };
+            outbox.delivering = Some(entry.number);
+            break Some(event);
+        };
+        if event.is_none() && outbox.watchers > 0 {
+            self.delivered.notify_all();
+        }
+        drop(outbox);
+        drop(stale);
+        event.map(|event| Delivery { event, queue: self })
+    }
+
+    /// Sleeps until there is something to deliver.
+    pub fn wait(&self, timeout: Option<Duration>) -> Wake {
+        if !lock(&self.outbox).entries.is_empty() {
+            return Wake::Events;
+        }
+        let mut inbox = lock(&self.inbox);
+        inbox.sleepers += 1;
+        let asleep = |inbox: &mut Inbox| inbox.entries.is_empty() && !inbox.stopped && !inbox.woken;
+        let mut inbox = match timeout {
+            Some(timeout) => {
+                self.arrived
+                    .wait_timeout_while(inbox, timeout, asleep)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0
+            }
+            None => self
+                .arrived
+                .wait_while(inbox, asleep)
+                .unwrap_or_else(PoisonError::into_inner),
+        };
+        inbox.sleepers -= 1;
+        inbox.woken = false;
+        if inbox.stopped {
+            Wake::Stopped
+        } else if inbox.entries.is_empty() {
+            Wake::Idle
+        } else {
+            Wake::Events
+        }
+    }
+
+    /// Ends the present [`wait`](EventQueue::wait), or the next, without an event.
+    pub fn wake(&self) {
+        lock(&self.inbox).woken = true;
+        self.arrived.notify_all();
+    }
+
+    /// Nothing is delivered any more, and nothing taken in.
+    pub fn stop(&self) {
+        let forgotten = {
+            let mut inbox = lock(&self.inbox);
+            inbox.stopped = true;
+            std::mem::take(&mut inbox.entries)
+        };
+        self.arrived.notify_all();
+        let more = std::mem::take(&mut lock(&self.outbox).entries);
+        self.delivered.notify_all();
+        drop((forgotten, more));
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        lock(&self.inbox).stopped
+    }
+
+    /// A mark behind all that is queued now, for [`is_settled`](EventQueue::is_settled).
+    pub fn mark(&self) -> u64 {
+        lock(&self.inbox).next
+    }
+
+    /// Everything before `mark` has been delivered: its callbacks have returned.
+    pub fn is_settled(&self, mark: u64) -> bool {
+        lock(&self.outbox).settled() >= mark
+    }
+
+    /// A mark behind the changes of access rights that are not told yet; `None` where all are.
+    pub fn rights_due(&self) -> Option<u64> {
+        let mark = self.rights.load(Ordering::Acquire);
+        if mark == 0 {
+            return None;
+        }
+        if !self.is_settled(mark) {
+            return Some(mark);
+        }
+        // Unless there is another by now.
+        let set = (Ordering::AcqRel, Ordering::Relaxed);
+        self.rights.compare_exchange(mark, 0, set.0, set.1).ok();
+        None
+    }
+
+    /// Waits until everything before `mark` has been delivered: `true`; or until `patience` has passed in which no
+    /// callback returned, the queue is stopped, or `check` says so: `false`.
+    pub fn settle(
+        &self,
+        mark: u64,
+        patience: Duration,
+        check: crate::client::pending_io::Check<'_>,
+    ) -> bool {
+        let mut outbox = lock(&self.outbox);
+        let mut last_ended = (outbox.ended, Instant::now());
+        let settled = loop {
+            if outbox.settled() >= mark {
+                break true;
+            }
+            outbox.watchers += 1;
+            outbox = self
+                .delivered
+                .wait_timeout(outbox, crate::client::pending_io::INTERRUPT_CHECK)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+            outbox.watchers -= 1;
+            if outbox.settled() >= mark {
+                break true;
+            }
+            if outbox.ended != last_ended.0 {
+                last_ended = (outbox.ended, Instant::now());
+            } else if last_ended.1.elapsed() >= patience {
+                break false;
+            }
+            drop(outbox);
+            if check() || self.is_stopped() {
+                return false;
+            }
+            outbox = lock(&self.outbox);
+        };
+        drop(outbox);
+        settled
+    }
+}
+
+impl Inbox {
+    /// Takes out the entries whose update was dropped, for the caller to drop.
+    fn sweep(&mut self) -> VecDeque<Entry> {
+        let is_stale = |entry: &Entry| match &entry.kind {
+            EntryKind::Event(_) => false,
+            EntryKind::Update {
+                subscription,
+                index,
+            } => subscription.is_dropped(*index),
+        };
+        self.stale = 0;
+        let all = std::mem::take(&mut self.entries);
+        let (stale, kept) = all.into_iter().partition(is_stale);
+        self.entries = kept;
+        stale
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::event::Dbr;
+    use crate::client::subscription::{QueueLimits, SubscriptionSpec, WantedCount, WantedType};
+    use crate::protocol::dbr::{Base, DbrClass, DbrType};
+    use crate::protocol::status::Status;
+    use crate::protocol::validate::Extent;
+    use proptest::prelude::*;
+    use std::sync::Weak;
+
+    const DOUBLE: Base = Base::Double;
+
+    fn subscription(updates: usize, bytes: usize) -> Arc<Subscription> {
+        let limits = QueueLimits { updates, bytes };
+        let handler = Arc::new(());
+        let wish = SubscriptionSpec {
+            dbr_type: WantedType::Native(DbrClass::Plain),
+            count: WantedCount::Native,
+            mask: 1,
+        };
+        let made = Subscription::new(Weak::new(), wish, Some(DOUBLE), 1, handler, limits);
+        Arc::new(made.unwrap())
+    }
+
+    fn answer(value: f64, elements: usize) -> Answer {
+        let values = vec![value; elements];
+        let (dbr_type, extent) = (DbrType::plain(DOUBLE), Extent::of(elements));
+        // SAFETY: the vector holds that many doubles.
+        let dbr = unsafe { Dbr::copy_from(dbr_type, extent, values.as_ptr().cast()) };
+        Answer {
+            status: Status::NORMAL,
+            dbr: dbr.map(Arc::new),
+        }
+    }
+
+    /// Which subscription an event is of, and its value.
+    fn shown(event: &Event, all: &[Arc<Subscription>]) -> (usize, f64) {
+        let Event::Update {
+            subscription,
+            answer,
+        } = event
+        else {
+            panic!("not an update")
+        };
+        let which = all.iter().position(|s| Arc::ptr_eq(s, subscription));
+        let crate::protocol::dbr::Number::Float(value) =
+            answer.dbr.as_ref().unwrap().view().number(0)
+        else {
+            panic!("not a double")
+        };
+        (which.unwrap(), value)
+    }
+
+    proptest! {
+        /// Whatever is pushed and popped: the order stays, a subscription loses only its oldest, and counts them.
+        #[test]
+        fn order_stays_and_the_newest_are_kept(
+            steps in prop::collection::vec(prop::option::weighted(0.7, 0usize..3), 1..400),
+            limit in 1usize..10,
+        ) {
+            let queue = EventQueue::default();
+            let all: Vec<_> = (0..3).map(|_| subscription(limit, usize::MAX)).collect();
+            let mut expected: VecDeque<(usize, f64)> = VecDeque::new();
+            let mut lost = [0u64; 3];
+            for (number, step) in steps.iter().enumerate() {
+                if let Some(which) = *step {
+                    queue.push_update(all[which].clone(), answer(number as f64, 1));
+                    expected.push_back((which, number as f64));
+                    let kept = expected.iter().filter(|(w, _)| *w == which).count();
+                    if kept > limit {
+                        let oldest = expected.iter().position(|(w, _)| *w == which).unwrap();
+                        expected.remove(oldest);
+                        lost[which] += 1;
+                    }
+                } else {
+                    let popped = queue.pop().map(|delivery| shown(&delivery.event, &all));
+                    prop_assert_eq!(popped, expected.pop_front());
+                }
+            }
+            while let Some(delivery) = queue.pop() {
+                prop_assert_eq!(Some(shown(&delivery.event, &all)), expected.pop_front());
+            }
+            prop_assert!(expected.is_empty());
+            for (subscription, lost) in all.iter().zip(lost) {
+                prop_assert_eq!(subscription.dropped(), lost);
+            }
+            prop_assert!(queue.is_settled(queue.mark()));
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded_by_bytes_but_the_newest_is_kept() {
+        let queue = EventQueue::default();
+        let all = [subscription(1_000, 100_000)];
+        for number in 0..10 {
+            queue.push_update(all[0].clone(), answer(f64::from(number), 5_000));
+        }
+        let kept: Vec<f64> =
+            std::iter::from_fn(|| queue.pop().map(|d| shown(&d.event, &all).1)).collect();
+        assert_eq!(kept, [8.0, 9.0]);
+        queue.push_update(all[0].clone(), answer(77.0, 50_000));
+        assert_eq!(shown(&queue.pop().unwrap().event, &all), (0, 77.0));
+    }
+
+    #[test]
+    fn entries_of_dropped_updates_do_not_pile_up() {
+        let queue = EventQueue::default();
+        let all = [subscription(10, usize::MAX)];
+        for number in 0..100_000 {
+            queue.push_update(all[0].clone(), answer(f64::from(number), 1));
+        }
+        assert!(lock(&queue.inbox).entries.len() < 3 * SWEEP);
+        assert_eq!(shown(&queue.pop().unwrap().event, &all), (0, 99_990.0));
+    }
+
+    #[test]
+    fn nothing_of_a_closed_subscription_is_left() {
+        let queue = EventQueue::default();
+        let all = [subscription(10, usize::MAX)];
+        queue.push_update(all[0].clone(), answer(1.0, 1));
+        let mark = queue.mark();
+        all[0].mark_closed();
+        assert!(!queue.is_settled(mark));
+        assert!(queue.pop().is_none());
+        assert!(queue.is_settled(mark));
+    }
+
+    #[test]
+    fn a_mark_is_settled_when_its_callback_has_returned() {
+        let queue = EventQueue::default();
+        queue.push(Event::Message("one".into()));
+        let mark = queue.mark();
+        let delivery = queue.pop().unwrap();
+        assert!(queue.pop().is_none());
+        assert!(!queue.is_settled(mark), "its callback runs");
+        assert!(
+            !queue.settle(mark, Duration::ZERO, &mut || false),
+            "and does not return"
+        );
+        drop(delivery);
+        assert!(queue.settle(mark, Duration::ZERO, &mut || false));
+    }
+
+    #[test]
+    fn a_sleeper_wakes_for_an_event_a_word_and_the_end() {
+        let queue = Arc::new(EventQueue::default());
+        let sleep = || {
+            let queue = queue.clone();
+            std::thread::spawn(move || queue.wait(Some(Duration::from_secs(10))))
+        };
+        let sleeper = sleep();
+        queue.push(Event::Message("event".into()));
+        assert_eq!(sleeper.join().unwrap(), Wake::Events);
+        drop(queue.pop());
+        let sleeper = sleep();
+        queue.wake();
+        assert_eq!(sleeper.join().unwrap(), Wake::Idle);
+        let sleeper = sleep();
+        queue.stop();
+        assert_eq!(sleeper.join().unwrap(), Wake::Stopped);
+        queue.push(Event::Message("late".into()));
+        assert!(queue.pop().is_none());
+    }
+}

@@ -1,0 +1,5 @@
+//!
+
+pub mod recorded_pv;
+pub mod session;
+pub mod update_buffer;

@@ -1,0 +1,177 @@
+//! One PV's way onto a recorder's tape.
+
+use crate::ca_sys::dbr_time_double;
+use crate::client::channel::Channel;
+use crate::client::event::Event;
+use crate::client::pending_io::PendingGuard;
+use crate::client::recorder::update_buffer::{RecordedUpdate, UpdateBuffer};
+use crate::protocol::dbr::{Base, posix_nanoseconds};
+use crate::protocol::status::Status;
+use crate::sync::lock;
+use crate::sync::replace;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The severity INVALID: there is no value, or none to rely on.
+const INVALID: i32 = 3;
+
+/// Told by libca's threads of a PV's updates and of its connection.
+pub struct RecordedPv {
+    tape: Arc<UpdateBuffer>,
+    channel: i64,
+    /// Updates are wanted: the PV is connected, and a number.
+    open: AtomicBool,
+    /// A PV that is no number is told of, because nobody waits to hear of it.
+    warns: AtomicBool,
+    link: Mutex<RecordState>,
+    /// Counts the PV as outstanding until its first connection.
+    guard: Mutex<Option<PendingGuard>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum RecordState {
+    Searching,
+    Connected,
+    Lost,
+    /// The PV is no number, and why.
+    Refused(Unrecordable),
+    /// Nothing is recorded any more.
+    Closed,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Unrecordable {
+    Text,
+    Array(usize),
+}
+
+impl Unrecordable {
+    /// A recorder has no place for anything but single numbers, and the first of many would mislead.
+    fn of(native: Base, element_count: usize) -> Option<Unrecordable> {
+        match (native, element_count) {
+            (Base::String, _) => Some(Unrecordable::Text),
+            (_, count) if count > 1 => Some(Unrecordable::Array(count)),
+            _ => None,
+        }
+    }
+
+    pub fn status(&self) -> Status {
+        match self {
+            Unrecordable::Text => Status::BADTYPE,
+            Unrecordable::Array(_) => Status::BADCOUNT,
+        }
+    }
+
+    pub fn describe(&self) -> String {
+        match self {
+            Unrecordable::Text => "it is a STRING, and only numbers are recorded".to_owned(),
+            Unrecordable::Array(count) => {
+                format!("it has {count} elements, and only single numbers are recorded")
+            }
+        }
+    }
+}
+
+impl RecordedPv {
+    pub fn new(tape: &Arc<UpdateBuffer>, channel: usize, guard: PendingGuard) -> Arc<RecordedPv> {
+        Arc::new(RecordedPv {
+            tape: tape.clone(),
+            channel: i64::try_from(channel).unwrap_or(i64::MAX),
+            open: AtomicBool::new(false),
+            warns: AtomicBool::new(false),
+            link: Mutex::new(RecordState::Searching),
+            guard: Mutex::new(Some(guard)),
+        })
+    }
+
+    pub fn link(&self) -> RecordState {
+        lock(&self.link).clone()
+    }
+
+    pub fn set_warns(&self) {
+        self.warns.store(true, Ordering::Release);
+    }
+
+    /// Looks at the channel's connection, which may have changed.
+    pub(crate) fn look(&self, channel: &Channel) {
+        let (guard, refused) = {
+            let mut link = lock(&self.link);
+            let now = match (channel.native_type(), &*link) {
+                (_, RecordState::Closed) => return,
+                (None, RecordState::Searching) => RecordState::Searching,
+                (None, _) => RecordState::Lost,
+                (Some(native), _) => match Unrecordable::of(native, channel.element_count()) {
+                    None => RecordState::Connected,
+                    Some(refusal) => RecordState::Refused(refusal),
+                },
+            };
+            if now == *link {
+                return;
+            }
+            self.open
+                .store(now == RecordState::Connected, Ordering::Release);
+            if now == RecordState::Lost && *link == RecordState::Connected {
+                self.fail(Status::DISCONN);
+            }
+            let refused = match &now {
+                RecordState::Refused(refusal) => Some(refusal.describe()),
+                _ => None,
+            };
+            *link = now;
+            (lock(&self.guard).take(), refused)
+        };
+        drop(guard);
+        if let Some(text) = refused
+            && self.warns.load(Ordering::Acquire)
+        {
+            let text = format!("{} is not recorded: {text}", channel.name());
+            channel.context().queue.push(Event::Warning(text));
+        }
+    }
+
+    /// Nothing comes any more: whoever waits for updates has waited enough.
+    pub(crate) fn release_readers(&self) {
+        replace(&self.guard, None);
+        self.tape.stop();
+    }
+
+    pub fn close(&self) {
+        self.open.store(false, Ordering::Release);
+        replace(&self.link, RecordState::Closed);
+        replace(&self.guard, None);
+    }
+
+    /// An update with a value.
+    pub(crate) fn record(&self, update: &dbr_time_double) {
+        if !self.open.load(Ordering::Acquire) {
+            return;
+        }
+        self.tape.push(RecordedUpdate {
+            channel: self.channel,
+            time: posix_nanoseconds((update.stamp.secPastEpoch, update.stamp.nsec)),
+            value: update.value,
+            severity: update.severity.into(),
+            status: update.status.into(),
+        });
+    }
+
+    /// An update without one: the server could not read it, or may not tell.
+    pub(crate) fn record_failure(&self, status: Status) {
+        if self.open.load(Ordering::Acquire) {
+            self.fail(status);
+        }
+    }
+
+    fn fail(&self, status: Status) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.unwrap_or_default().as_nanos();
+        self.tape.push(RecordedUpdate {
+            channel: self.channel,
+            time: i64::try_from(now).unwrap_or(i64::MAX),
+            value: f64::NAN,
+            severity: INVALID,
+            status: status.0,
+        });
+    }
+}

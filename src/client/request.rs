@@ -1,0 +1,212 @@
+//! One get or put in flight.
+
+use crate::client::channel::Channel;
+use crate::client::event::{Answer, Dbr, Event, UserData};
+use crate::client::pending_io::PendingGuard;
+use crate::protocol::dbr::DbrType;
+use crate::protocol::status::Status;
+use crate::protocol::validate::RequestSpec;
+use crate::sync::lock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    Get,
+    Put,
+}
+
+/// libca holds a pointer to it from the request until the answer, or until its channel is cleared: so long the channel's
+/// [`InFlight`] keeps it alive.
+pub struct Request {
+    pub channel: Arc<Channel>,
+    pub op: Op,
+    asked: RequestSpec,
+    /// Elements that the caller asked for.
+    number: usize,
+    /// The layer above's callback; without one the answer is kept here for who asks.
+    pub handler: Option<UserData>,
+    state: Mutex<State>,
+    slot: usize,
+    /// What its circuit had been sent, with this.
+    sent: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    answer: Option<Answer>,
+    guard: Option<PendingGuard>,
+    /// The answer's place when this request was used before.
+    spare: Option<Arc<Dbr>>,
+}
+
+impl Request {
+    fn renewed(channel: &Arc<Channel>, order: NewRequest, slot: usize) -> Arc<Request> {
+        let mut fresh = Request {
+            channel: channel.clone(),
+            op: order.op,
+            asked: order.asked,
+            number: if order.asked.whole {
+                channel.element_count()
+            } else {
+                order.asked.count
+            },
+            handler: order.handler,
+            state: Mutex::new(State {
+                guard: order.guard,
+                ..State::default()
+            }),
+            slot,
+            sent: AtomicU64::new(0),
+        };
+        let Some(mut recycled) = order.recycled else {
+            return Arc::new(fresh);
+        };
+        let Some(old) = Arc::get_mut(&mut recycled) else {
+            return Arc::new(fresh);
+        };
+        let before = old.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let spare = before.answer.take().and_then(|answer| answer.dbr);
+        // What is large is better off in its pool.
+        let state = fresh
+            .state
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        state.spare = spare.filter(|dbr| dbr.heap_len() == 0);
+        *old = fresh;
+        recycled
+    }
+
+    /// The answer, once it is there; a failure where the wait for it has ended before.
+    pub fn answer(&self) -> Option<Answer> {
+        let state = lock(&self.state);
+        match (&state.answer, &state.guard) {
+            (Some(answer), _) => Some(answer.clone()),
+            (None, Some(guard)) if guard.is_late() => Some(Answer::failed(Status::TIMEOUT)),
+            (None, _) => None,
+        }
+    }
+
+    /// Why there may never be an answer, where libca has said so.
+    pub fn why_nothing_came(&self) -> Option<&'static str> {
+        lock(&self.state).guard.as_ref()?.why_nothing_came()
+    }
+
+    pub fn waits_in(&self, pending: &Arc<crate::client::pending_io::PendingIo>) -> bool {
+        let state = lock(&self.state);
+        state.guard.as_ref().is_some_and(|t| t.belongs_to(pending))
+    }
+
+    pub(crate) fn set_sent(&self, sent: u64) {
+        self.sent.store(sent, Ordering::Release);
+    }
+
+    /// The server has answered: what was sent before has reached it, too.
+    pub(crate) fn confirm(&self) {
+        if let Some(circuit) = self.channel.circuit() {
+            circuit.confirm(self.sent.load(Ordering::Acquire));
+        }
+    }
+
+    /// What libca is asked for, or given.
+    pub(crate) fn asked(&self) -> RequestSpec {
+        self.asked
+    }
+
+    /// The type and the number of elements that the caller asked for, or gave.
+    pub fn named(&self) -> (DbrType, usize) {
+        (self.asked.named_type(), self.number)
+    }
+
+    pub(crate) fn take_spare(&self) -> Option<Arc<Dbr>> {
+        lock(&self.state).spare.take()
+    }
+
+    /// Takes the answer in: from libca's threads, or from whoever clears the channel.
+    pub fn complete(self: &Arc<Request>, answer: Answer) {
+        let status = answer.status;
+        let (guard, event) = {
+            let mut state = lock(&self.state);
+            let event = if self.handler.is_some() {
+                Some(Event::Reply {
+                    request: self.clone(),
+                    answer,
+                })
+            } else {
+                let is_late = state.guard.as_ref().is_some_and(PendingGuard::is_late);
+                // Who has waited in vain must not take it for the answer to something later.
+                state.answer = Some(if is_late {
+                    Answer::failed(Status::TIMEOUT)
+                } else {
+                    answer
+                });
+                None
+            };
+            (state.guard.take(), event)
+        };
+        if let Some(guard) = guard {
+            // That the program closed the channel itself, or has waited long enough, is no failure of its next pend_io.
+            if status.is_normal() || matches!(status, Status::CHANDESTROY | Status::TIMEOUT) {
+                drop(guard);
+            } else {
+                guard.failed(status, self.channel.name());
+            }
+        }
+        if let Some(event) = event {
+            self.channel.context().queue.push(event);
+        }
+    }
+}
+
+/// What a new request is made of.
+pub struct NewRequest {
+    pub op: Op,
+    pub asked: RequestSpec,
+    pub handler: Option<UserData>,
+    pub guard: Option<PendingGuard>,
+    /// A request that is over: its memory serves again, where nobody else refers to it.
+    pub recycled: Option<Arc<Request>>,
+}
+
+/// A channel's requests that libca still has.
+#[derive(Default)]
+pub struct InFlight {
+    slots: Vec<Option<Arc<Request>>>,
+    free: Vec<usize>,
+}
+
+impl InFlight {
+    pub fn add(&mut self, channel: &Arc<Channel>, order: NewRequest) -> Arc<Request> {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        let request = Request::renewed(channel, order, slot);
+        self.slots[slot] = Some(request.clone());
+        request
+    }
+
+    /// libca is done with it.
+    pub fn remove(&mut self, request: &Request) -> Option<Arc<Request>> {
+        let found = self.slots.get_mut(request.slot)?.take()?;
+        self.free.push(request.slot);
+        Some(found)
+    }
+
+    /// libca is done with all of them.
+    pub fn drain(&mut self) -> Vec<Arc<Request>> {
+        self.free.clear();
+        self.slots.drain(..).flatten().collect()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Request>> {
+        self.slots.iter().flatten()
+    }
+}
+
+/// Completes requests that libca will never answer.
+pub fn abandon(requests: Vec<Arc<Request>>, status: Status) {
+    for request in requests {
+        request.complete(Answer::failed(status));
+    }
+}

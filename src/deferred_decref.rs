@@ -1,0 +1,71 @@
+//! References to Python objects that any thread may drop, also one that is not attached to the interpreter.
+//!
+//! PyO3 would take such a drop into a pool behind a lock. A fork at that moment would leave the lock locked in the child,
+//! which could never attach again. Here they go to a list that each process has for itself.
+
+use crate::calls::release;
+use crate::client::fork::PerProcess;
+use pyo3::prelude::*;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What was dropped, until an attached thread comes by.
+#[derive(Default)]
+struct Dropped {
+    any: AtomicBool,
+    objects: Mutex<Vec<Py<PyAny>>>,
+}
+
+impl Dropped {
+    fn objects(&self) -> MutexGuard<'_, Vec<Py<PyAny>>> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+static DROPPED: PerProcess<Dropped> = PerProcess::new();
+
+pub struct DeferredDecref<T>(Option<Py<T>>);
+
+impl<T> DeferredDecref<T> {
+    pub fn new(object: Bound<'_, T>) -> DeferredDecref<T> {
+        DeferredDecref(Some(object.unbind()))
+    }
+
+    /// `None` never: only `drop` and `release` take it out.
+    pub fn get(&self) -> Option<&Py<T>> {
+        self.0.as_ref()
+    }
+
+    pub fn bound<'py>(&self, py: Python<'py>) -> Option<Bound<'py, T>> {
+        self.get().map(|object| object.bind(py).clone())
+    }
+
+    /// Drops the reference now.
+    pub fn release(mut self, py: Python<'_>) {
+        if let Some(object) = self.0.take() {
+            release(object.into_bound(py));
+        }
+    }
+}
+
+impl<T> Drop for DeferredDecref<T> {
+    fn drop(&mut self) {
+        let Some(object) = self.0.take() else { return };
+        let dropped = DROPPED.get();
+        dropped.objects().push(object.into_any());
+        dropped.any.store(true, Ordering::Release);
+    }
+}
+
+/// Lets go of what other threads have dropped.
+pub fn release_dropped(py: Python<'_>) {
+    let dropped = DROPPED.get();
+    if !dropped.any.load(Ordering::Relaxed) || !dropped.any.swap(false, Ordering::AcqRel) {
+        return;
+    }
+    let objects = std::mem::take(&mut *dropped.objects());
+    // This may run any Python code: not under the lock.
+    for object in objects {
+        release(object.into_bound(py));
+    }
+}

@@ -1,0 +1,86 @@
+//! The one error of the safe layer: a status, the PV it concerns, and what was wrong.
+
+use crate::protocol::status::Status;
+use std::fmt;
+
+/// Whose doing an error is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The channel, the server or the network: what libca reports by a status.
+    #[default]
+    Access,
+    /// No server has answered for the PV. libca reports a timeout.
+    NotFound,
+    /// The caller gave a value that does not convert or fit.
+    Value,
+    /// The caller gave an object of a type that does not convert.
+    Type,
+}
+
+#[derive(Clone, Debug)]
+pub struct Error {
+    pub kind: ErrorKind,
+    pub status: Status,
+    /// The PV's name, where one is concerned.
+    pub pv: Option<String>,
+    /// What was wrong and what would do; the status's own text where empty.
+    pub detail: String,
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    pub fn new(status: Status, pv: &str) -> Error {
+        Error {
+            kind: ErrorKind::Access,
+            status,
+            pv: Some(pv.to_owned()),
+            detail: String::new(),
+        }
+    }
+
+    pub fn not_found(pv: &str, detail: impl Into<String>) -> Error {
+        Error {
+            kind: ErrorKind::NotFound,
+            ..Error::with_detail(Status::TIMEOUT, pv, detail)
+        }
+    }
+
+    /// What libca reports by a status.
+    pub fn is_status(&self) -> bool {
+        matches!(self.kind, ErrorKind::Access | ErrorKind::NotFound)
+    }
+
+    pub fn with_detail(status: Status, pv: &str, detail: impl Into<String>) -> Error {
+        Error {
+            detail: detail.into(),
+            ..Error::new(status, pv)
+        }
+    }
+}
+
+impl From<Status> for Error {
+    fn from(status: Status) -> Error {
+        Error {
+            kind: ErrorKind::Access,
+            status,
+            pv: None,
+            detail: String::new(),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(pv) = &self.pv {
+            write!(f, "{pv}: ")?;
+        }
+        f.write_str(self.status.message())?;
+        if !self.detail.is_empty() {
+            write!(f, ": {}", self.detail)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,329 @@
+//! The channels of a `ChannelGroup`: what it does with all of them, without a Python frame for each.
+
+use super::arguments::seconds;
+use super::chid::Chid;
+use super::context::current;
+use super::wait::wait_done;
+use super::write::enum_states;
+use crate::calls::iter;
+use crate::client::channel::Channel;
+use crate::client::group::channels;
+use crate::client::group::request::{GroupRequest, Job, ReadAs};
+use crate::client::pending_io::{PendingIo, Waited};
+use crate::convert::many::{Values, items, values};
+use crate::convert::text;
+use crate::errors::deadline;
+use crate::protocol::dbr::{NO_TIME, posix_nanoseconds};
+use crate::protocol::status::Status;
+use crate::states::{self, is_nameless};
+use crate::thread_state::park_at_exit;
+use numpy::PyArray1;
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Alarm of what was not read: INVALID, COMM.
+const NO_ALARM_KNOWN: (i16, i16) = (3, 9);
+
+type Array<'py, T> = Bound<'py, PyArray1<T>>;
+
+/// Channels that are asked together. All its methods take a timeout in seconds, 0 for ever, and return the status of each
+/// channel (ECA) with what came of it.
+#[pyclass(frozen, module = "cachannel._ca")]
+pub struct ChannelGroupCore {
+    members: Arc<channels::GroupChannels>,
+}
+
+/// Waits for the connections of a group no more when it is dropped.
+struct Search<'m> {
+    members: &'m channels::GroupChannels,
+    pending: Arc<PendingIo>,
+}
+
+impl Drop for Search<'_> {
+    fn drop(&mut self) {
+        self.members.forget(&self.pending);
+    }
+}
+
+impl ChannelGroupCore {
+    /// Has a job done by all channels; `None` where their context is gone.
+    fn run(
+        &self,
+        py: Python<'_>,
+        job: Job,
+        deadline: Option<Instant>,
+    ) -> PyResult<Option<Arc<GroupRequest>>> {
+        let members = &self.members;
+        let context = members.context();
+        if !context.is_alive() {
+            park_at_exit(py);
+            return Ok(None);
+        }
+        let (sweep, mut crowd) = py.detach(|| {
+            let sweep = members.sweep(job);
+            let crowd = sweep.launch();
+            (sweep, crowd)
+        });
+        while let Some(unsent) = crowd.pending_io() {
+            match wait_done(py, context, &[unsent], deadline) {
+                Ok(Waited::Done) => crowd = py.detach(|| sweep.resume(crowd)),
+                waited => {
+                    py.detach(|| {
+                        sweep.give_up(crowd);
+                        if sweep.is_answered() {
+                            sweep.withdraw();
+                        }
+                    });
+                    waited?;
+                    break;
+                }
+            }
+        }
+        if sweep.is_answered() {
+            let pending = std::slice::from_ref(sweep.pending_io());
+            let waited = wait_done(py, context, pending, deadline);
+            if !matches!(waited, Ok(Waited::Done)) {
+                py.detach(|| sweep.withdraw());
+            }
+            waited?;
+        }
+        if !context.is_alive() {
+            park_at_exit(py);
+        }
+        Ok(Some(sweep))
+    }
+
+    fn read(
+        &self,
+        py: Python<'_>,
+        form: ReadAs,
+        timeout: f64,
+    ) -> PyResult<Option<Arc<GroupRequest>>> {
+        self.run(py, Job::Read(form), deadline(timeout)?)
+    }
+
+    fn number(&self) -> usize {
+        self.members.channels().len()
+    }
+
+    fn all_gone(&self) -> Vec<i32> {
+        vec![Status::BADCHID.0; self.number()]
+    }
+}
+
+#[pymethods]
+impl ChannelGroupCore {
+    /// `chids`: channels that were just made, all in the calling thread's context.
+    #[new]
+    fn new(py: Python<'_>, chids: Vec<Bound<'_, Chid>>) -> PyResult<ChannelGroupCore> {
+        let channels: Result<Vec<_>, _> = chids
+            .iter()
+            .map(|chid| chid.get().channel().cloned())
+            .collect();
+        let channels = channels?;
+        let context = match channels.first() {
+            Some(channel) => channel.context().clone(),
+            None => current(py)??,
+        };
+        let members = py.detach(|| channels::GroupChannels::new(&context, channels))?;
+        Ok(ChannelGroupCore { members })
+    }
+
+    /// Whether each is connected.
+    fn connected<'py>(&self, py: Python<'py>) -> Array<'py, bool> {
+        let channels = self.members.channels().iter();
+        let connected =
+            channels.map(|channel| channel.native_type().is_some() && !channel.is_closed());
+        PyArray1::from_vec(py, connected.collect())
+    }
+
+    /// The element count of each, 0 where it is not connected.
+    fn element_counts(&self) -> Vec<usize> {
+        let channels = self.members.channels().iter();
+        channels.map(|channel| channel.element_count()).collect()
+    }
+
+    /// Waits until all are connected.
+    fn connect<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = seconds)] timeout: f64,
+    ) -> PyResult<Array<'py, i32>> {
+        let deadline = deadline(timeout)?;
+        let (members, context) = (&*self.members, self.members.context());
+        if context.is_alive() {
+            let search = py.detach(|| {
+                // The searches may still wait to be sent.
+                drop(context.flush());
+                Search {
+                    members,
+                    pending: members.search(),
+                }
+            });
+            wait_done(py, context, std::slice::from_ref(&search.pending), deadline)?;
+        }
+        if !context.is_alive() {
+            park_at_exit(py);
+        }
+        let statuses = members.channels().iter().map(|channel| {
+            match channel.native_type() {
+                _ if channel.is_closed() => Status::BADCHID,
+                Some(_) => Status::NORMAL,
+                None => Status::TIMEOUT,
+            }
+            .0
+        });
+        Ok(PyArray1::from_vec(py, statuses.collect()))
+    }
+
+    /// The values as doubles, NaN where there is none.
+    fn get<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = seconds)] timeout: f64,
+    ) -> PyResult<(Array<'py, i32>, Array<'py, f64>)> {
+        let sweep = self.read(py, ReadAs::Value, timeout)?;
+        let (statuses, values) = py.detach(|| {
+            let Some(sweep) = sweep else {
+                return (self.all_gone(), vec![f64::NAN; self.number()]);
+            };
+            let readings = sweep.readings();
+            let read = readings
+                .map(|(status, reading)| (status.0, reading.map_or(f64::NAN, |r| r.value)))
+                .unzip();
+            self.members.recycle(sweep);
+            read
+        });
+        Ok((
+            PyArray1::from_vec(py, statuses),
+            PyArray1::from_vec(py, values),
+        ))
+    }
+
+    /// Values, times (ns since the POSIX epoch), severities and alarm statuses.
+    #[allow(clippy::type_complexity)] // five columns
+    fn get_time<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = seconds)] timeout: f64,
+    ) -> PyResult<(
+        Array<'py, i32>,
+        Array<'py, f64>,
+        Array<'py, i64>,
+        Array<'py, i16>,
+        Array<'py, i16>,
+    )> {
+        let sweep = self.read(py, ReadAs::Time, timeout)?;
+        let mut statuses = Vec::with_capacity(self.number());
+        let (mut values, mut stamps) = (Vec::new(), Vec::new());
+        let (mut severities, mut conditions) = (Vec::new(), Vec::new());
+        py.detach(|| {
+            let Some(sweep) = sweep else {
+                statuses = self.all_gone();
+                values.resize(self.number(), f64::NAN);
+                stamps.resize(self.number(), NO_TIME);
+                severities.resize(self.number(), NO_ALARM_KNOWN.0);
+                conditions.resize(self.number(), NO_ALARM_KNOWN.1);
+                return;
+            };
+            for (status, reading) in sweep.readings() {
+                statuses.push(status.0);
+                values.push(reading.map_or(f64::NAN, |r| r.value));
+                stamps.push(reading.map_or(NO_TIME, |r| posix_nanoseconds(r.stamp)));
+                severities.push(reading.map_or(NO_ALARM_KNOWN.0, |r| r.severity));
+                conditions.push(reading.map_or(NO_ALARM_KNOWN.1, |r| r.status));
+            }
+            self.members.recycle(sweep);
+        });
+        Ok((
+            PyArray1::from_vec(py, statuses),
+            PyArray1::from_vec(py, values),
+            PyArray1::from_vec(py, stamps),
+            PyArray1::from_vec(py, severities),
+            PyArray1::from_vec(py, conditions),
+        ))
+    }
+
+    /// The values as texts, empty where there is none.
+    fn get_text<'py>(
+        &self,
+        py: Python<'py>,
+        #[pyo3(from_py_with = seconds)] timeout: f64,
+    ) -> PyResult<(Array<'py, i32>, Bound<'py, PyList>)> {
+        let Some(sweep) = self.read(py, ReadAs::Text, timeout)? else {
+            let texts = vec![""; self.number()];
+            let statuses = PyArray1::from_vec(py, self.all_gone());
+            return Ok((statuses, PyList::new(py, texts)?));
+        };
+        let mut statuses = Vec::with_capacity(self.number());
+        let mut texts = Vec::with_capacity(self.number());
+        let (mut nameless, mut channels) = (Vec::new(), self.members.channels().iter());
+        for (status, text) in sweep.texts() {
+            statuses.push(status.0);
+            let channel = channels.next();
+            if let (Some(dbr), Some(channel)) = (text, channel)
+                && is_nameless(channel, dbr)
+            {
+                nameless.push((texts.len(), channel));
+            }
+            texts.push(PyString::new(py, &text.map(text::of).unwrap_or_default()));
+        }
+        py.detach(|| self.members.recycle(sweep));
+        if !nameless.is_empty() {
+            let (places, channels): (Vec<_>, Vec<_>) = nameless.into_iter().unzip();
+            let named = states::texts(py, self.members.context(), &channels)?;
+            for (place, text) in places.into_iter().zip(named) {
+                texts[place] = PyString::new(py, &text.unwrap_or_default());
+            }
+        }
+        Ok((PyArray1::from_vec(py, statuses), PyList::new(py, texts)?))
+    }
+
+    /// Writes `values`, one for all or one each; with `wait` until the processing is complete. Raises, and sends nothing,
+    /// where one of them does not convert.
+    fn put<'py>(
+        &self,
+        py: Python<'py>,
+        values: &Bound<'py, PyAny>,
+        wait: bool,
+        #[pyo3(from_py_with = seconds)] timeout: f64,
+    ) -> PyResult<Array<'py, i32>> {
+        let deadline = deadline(timeout)?;
+        let channels = self.members.channels();
+        let given = self::values(values, channels.len())?;
+        let fast = match &given {
+            Values::Numbers(numbers) => py.detach(|| numbers.items(channels)),
+            _ => None,
+        };
+        let states = |channel: &Arc<Channel>| enum_states(py, channel, deadline);
+        let items = match (fast, given) {
+            (Some(items), _) => items?,
+            (None, Values::One(value)) => items(channels, |_| value.clone(), states)?,
+            (None, Values::Each(each)) => items(channels, |index| each[index].clone(), states)?,
+            (None, Values::Numbers(_)) => {
+                let each = match iter(values) {
+                    Ok(all) => all.collect::<PyResult<Vec<_>>>()?,
+                    Err(_) => vec![values.clone(); channels.len()],
+                };
+                items(channels, |index| each[index].clone(), states)?
+            }
+        };
+        let job = if wait {
+            Job::WriteNotify(items)
+        } else {
+            Job::Write(items)
+        };
+        let sweep = self.run(py, job, deadline)?;
+        let statuses = py.detach(|| {
+            let Some(sweep) = sweep else {
+                return self.all_gone();
+            };
+            let statuses = sweep.statuses();
+            self.members.recycle(sweep);
+            statuses
+        });
+        Ok(PyArray1::from_vec(py, statuses))
+    }
+}
