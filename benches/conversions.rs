@@ -1,13 +1,17 @@
 //! Micro-benchmarks of what happens to a value between libca and Python, without either: `cargo bench --no-default-features`.
 
-use cachannel::client::event::{Answer, Dbr, Event};
+use cachannel::backend::AnySubscription;
+use cachannel::backend::libca::subscription::LibcaSubscription;
+use cachannel::client::event::Event;
 use cachannel::client::queue::EventQueue;
 use cachannel::client::subscription::{
     self, Subscription, SubscriptionSpec, WantedCount, WantedType,
 };
-use cachannel::protocol::dbr::{Base, DbrType, DisplayLimits, Number, View};
+use cachannel::protocol::dbr::{Base, DbrType};
 use cachannel::protocol::status::Status;
 use cachannel::protocol::validate::Extent;
+use cachannel::protocol::value::{Answer, Dbr};
+use cachannel::protocol::view::{DisplayLimits, Number, View};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::sync::{Arc, Weak};
@@ -117,7 +121,8 @@ fn queue(criterion: &mut Criterion) {
     };
     let subscribe = |_| {
         let (channel, handler) = (Weak::new(), Arc::new(()));
-        Subscription::new(channel, wish, None, 0, handler, subscription::LIMITS).map(Arc::new)
+        let io = AnySubscription::Libca(LibcaSubscription::default());
+        Subscription::new(channel, io, wish, None, 0, handler, subscription::LIMITS).map(Arc::new)
     };
     let subscriptions: Vec<Arc<Subscription>> = (0..SUBSCRIPTIONS).filter_map(subscribe).collect();
     let update = || Answer {
@@ -126,7 +131,7 @@ fn queue(criterion: &mut Criterion) {
     };
     let push = |queue: &EventQueue| {
         for subscription in subscriptions.iter().cycle().take(SUBSCRIPTIONS * ROUNDS) {
-            queue.push_update(subscription.clone(), update());
+            queue.push_update(subscription, update());
         }
     };
     let pop = |queue: &EventQueue| {

@@ -4,17 +4,20 @@ use crate::callback::{Callback, callback, chid_of};
 use crate::calls::{call as call_python, call_method, getattr, import};
 use crate::client::channel::Channel;
 use crate::client::context::Context;
-use crate::client::event::{Answer, Event, Exception, UserData};
-use crate::client::pending_io::{PendingIo, remaining};
+use crate::client::event::{Event, Exception, UserData};
+use crate::client::pending_io::PendingIo;
 use crate::client::queue::{Delivery, Wake};
 use crate::client::request::{Op, Request};
 use crate::client::subscription::Subscription;
 use crate::convert::names::names;
 use crate::convert::{Style, fill};
 use crate::deferred_decref::release_dropped;
+use crate::protocol::constants;
 use crate::protocol::dbr::DbrType;
 use crate::protocol::status::Status;
+use crate::protocol::value::Answer;
 use crate::states::{is_empty_text, named};
+use crate::sync::wait_queue::remaining;
 use crate::thread_state::{Delivering, in_callback, is_exiting};
 use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
@@ -272,9 +275,9 @@ fn connection(py: Python<'_>, channel: &Arc<Channel>, up: bool) -> PyResult<()> 
         return Ok(());
     };
     let number = if up {
-        crate::ca_sys::CA_OP_CONN_UP
+        constants::CA_OP_CONN_UP
     } else {
-        crate::ca_sys::CA_OP_CONN_DOWN
+        constants::CA_OP_CONN_DOWN
     };
     let op = names(py)?.op.get(py, number.into())?;
     if callback.style == Style::Pv {

@@ -4,12 +4,14 @@
 
 use crate::client::channel::Channel;
 use crate::client::context::Context;
-use crate::client::event::{Dbr, Shape};
 use crate::client::pending_io::PendingIo;
 use crate::client::request::Request;
 use crate::convert::text::{STATE, decoded};
-use crate::protocol::dbr::{Base, DbrType, Form, Number};
+use crate::protocol::dbr::{Base, DbrClass, DbrType};
 use crate::protocol::validate::RequestSpec;
+use crate::protocol::validate::Shape;
+use crate::protocol::value::Dbr;
+use crate::protocol::view::Number;
 use crate::thread_state::Signals;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -81,7 +83,7 @@ pub fn texts(
 }
 
 fn ask(channel: &Arc<Channel>, pending: &Arc<PendingIo>) -> Option<Arc<Request>> {
-    let states = RequestSpec::exactly(DbrType::in_form(Form::Gr, Base::Enum), 1);
+    let states = RequestSpec::exactly(DbrType::in_form(DbrClass::Gr, Base::Enum), 1);
     channel.get(states, None, Some(pending.begin())).ok()
 }
 

@@ -5,11 +5,9 @@
 #![no_main]
 
 use cachannel::protocol::validate::Extent;
-use cachannel::protocol::dbr::{
-    Base, DbrType, DbrClass, MAX_ENUM_STATES, MAX_ENUM_STRING_SIZE, MAX_STRING_SIZE, MAX_UNITS_SIZE,
-    View,
-};
-use cachannel::client::event::Dbr;
+use cachannel::protocol::dbr::{Base, DbrType, DbrClass, MAX_ENUM_STATES, MAX_ENUM_STRING_SIZE, MAX_STRING_SIZE, MAX_UNITS_SIZE};
+use cachannel::protocol::view::{View};
+use cachannel::protocol::value::Dbr;
 use cachannel::convert::text;
 use libfuzzer_sys::fuzz_target;
 

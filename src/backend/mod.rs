@@ -1,3 +1,201 @@
+//! What brings Channel Access to the client: the seam, what both sides promise, and the choice of a backend.
 //!
+//! The client calls a backend through its context, its channels and its subscriptions; a backend calls the client's upcalls, by concrete types:
+//! `Channel::connected`, `disconnected`, `access_changed`, `command_failed` and `released`,
+//! `Request::complete`, `GroupRequest::answered`, the queue's `push_update` for a subscription, `RecordedPv::record` for
+//! a recorder, and `Context::queue` for exceptions and messages.
+//!
+//! * [`libca`] everything that knows libca
+//!
+//! # The contract
+//!
+//! 1. A channel's `close` and [`Command::Unsubscribe`] return [`Closed::Done`] (no upcall starts any more), or [`Closed::Later`]:
+//!    the server's circuit is stuck, upcalls may still come, and the client drops them because the channel or subscription is
+//!    closed. The backend keeps what it has pointers to until it calls `released`. That no callback of the user starts after a
+//!    clear is the client's own promise. Neither is called from an upcall.
+//! 2. Upcalls of one channel come in order, `connected` first. At a disconnect, requests complete with ECA_DISCONN before
+//!    `disconnected`; the access rights follow.
+//! 3. An update may come from any thread, also from two at once for one subscription: the newest value is never the one that is
+//!    lost.
+//! 4. Each read and each write with notification that was accepted is completed exactly once, also by a disconnect, a close or the
+//!    end of the context; one that was refused never is.
+//! 5. On a connection the backend subscribes again, with what [`Subscription::spec_for`] says: a new type, if the PV has one.
+//! 6. Data are the backend's or the kernel's when `submit` returns.
+//! 7. `submit` and `flush` never block on a server.
+//! 8. No lock of a backend that `submit` needs is held in an upcall; no upcall drops an object of Python's
+//!    (`DeferredDecref` keeps them).
+//! 9. After a fork, nothing is done with what the parent has made.
+//! 10. A command whose caller has given up, and that has not left the process, is withdrawn.
 
+mod any;
 pub mod libca;
+
+pub use any::{AnyChannel, AnyContext, AnySubscription};
+
+use crate::client::channel::{Channel, ChannelGuard};
+use crate::client::context::{Context, ContextGuard};
+use crate::client::group::channels::GroupChannels;
+use crate::client::group::request::GroupRequest;
+use crate::client::pending_io::{PendingIo, Waiters};
+use crate::client::request::Request;
+use crate::client::subscription::Subscription;
+use crate::protocol::error::Result;
+use crate::protocol::status::Status;
+use crate::protocol::validate::RequestSpec;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// A way to speak Channel Access. There is one in a process.
+pub trait Backend: Sync {
+    fn name(&self) -> &'static str;
+
+    /// The version of Channel Access that it speaks, such as "4.13".
+    fn protocol_version(&self) -> String;
+
+    /// Who named the library behind it, and the library's path; `None` where there is none.
+    fn source(&self) -> Option<(String, PathBuf)>;
+
+    /// Makes a context, which makes no upcall before [`ContextIo::start`]. What waits in it sleeps at `waiters`.
+    fn new_context(&self, waiters: &Arc<Waiters>) -> Result<AnyContext>;
+
+    /// Has its log go to the contexts, instead of standard error.
+    fn take_over_log(&self) {}
+
+    /// How many answers it has dropped that somebody may wait for, as far as it has said so.
+    fn answers_dropped(&self) -> u64 {
+        0
+    }
+}
+
+/// A backend's side of a context.
+pub trait ContextIo: Send + Sync {
+    /// Upcalls may come from now on.
+    fn start(&self, context: &Arc<Context>) -> Result<()>;
+
+    /// Makes a channel's side, which makes no upcall before [`ChannelIo::search`].
+    fn new_channel(&self) -> AnyChannel;
+
+    /// Sends what has gathered.
+    fn flush(&self, context: &Context) -> Result<()>;
+
+    /// Sends a group request to the channels with these places in the group. What it leaves is sent by a call with that.
+    fn submit_group(
+        &self,
+        context: &ContextGuard<'_>,
+        request: &Arc<GroupRequest>,
+        group: &GroupChannels,
+        indices: Vec<usize>,
+    ) -> Backlog;
+
+    /// Nobody waits for `pending` any more: what of it has not left the process is not sent, and comes to ECA_TIMEOUT.
+    fn withdraw(&self, pending: &[Arc<PendingIo>]);
+
+    /// Some server takes nothing, and very much waits for it: [`ChannelIo::backlog`] says of a channel whether it is its.
+    fn has_backlog(&self) -> bool;
+
+    /// Prints what is known of the context; more at a higher level.
+    fn show(&self, context: &Context, level: u32) -> Result<()>;
+
+    /// Nothing more is sent.
+    fn stop_sending(&self);
+
+    /// Ends the context and all of `channels`. `false` where that was not possible: it keeps what it has pointers to.
+    ///
+    /// # Safety
+    /// The context's gate is closed and empty.
+    unsafe fn destroy(&self, channels: &[Arc<Channel>], patience: Duration) -> bool;
+}
+
+/// A backend's side of a channel.
+pub trait ChannelIo: Send + Sync {
+    /// Begins to look for the PV.
+    fn search(&self, creating: &ChannelGuard<'_>, priority: u32) -> Result<()>;
+
+    /// Sends a command, or has it wait for its turn. Where this fails nothing is sent and nothing completed. What fails after
+    /// that is told by `Channel::command_failed`.
+    fn submit(&self, channel: &Arc<Channel>, command: Command<'_>) -> Result<()>;
+
+    /// What to wait for before more is asked or written; `None` where there is room.
+    fn backlog(&self) -> Option<Arc<PendingIo>>;
+
+    /// Name and port of the server, `<disconnected>` where there is none.
+    fn server(&self, guard: &ChannelGuard<'_>) -> Result<String>;
+
+    /// Ends it. Nobody is inside the channel's gate; it is called once.
+    fn close(&self, channel: &Arc<Channel>, how: Close) -> Closed;
+}
+
+static SELECTED: OnceLock<&'static dyn Backend> = OnceLock::new();
+
+/// Opens the first of the libca candidates that is one; later calls keep the first answer.
+pub fn load(candidates: Vec<(String, PathBuf)>) -> std::result::Result<(), String> {
+    let backend = libca::open(candidates)?;
+    SELECTED.get_or_init(|| backend);
+    Ok(())
+}
+
+/// The process's backend, once there is one.
+pub fn selected() -> Result<&'static dyn Backend> {
+    let selected = SELECTED.get().copied();
+    selected.ok_or_else(|| Status::INTERNAL.into())
+}
+
+/// When a read is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// As soon as the backend can; it leaves the process with the next flush at the latest.
+    Now,
+    /// With the next flush, or with what is sent next.
+    WithNextFlush,
+}
+
+/// What is asked of one channel. A new operation is one more of these, and one arm of the backend's `execute`.
+#[derive(Clone, Copy)]
+pub enum Command<'a> {
+    Read(&'a Arc<Request>, When),
+    /// The data hold as many elements as the spec says. Somebody may wait to hear whether the server takes it.
+    Write(RequestSpec, &'a [u8], Option<&'a Arc<PendingIo>>),
+    WriteNotify(&'a Arc<Request>, &'a [u8]),
+    Subscribe(&'a Arc<Subscription>),
+    Unsubscribe(&'a Arc<Subscription>),
+}
+
+/// What came of a close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// No upcall starts any more.
+    Done,
+    /// Upcalls may still come, until `Channel::released`.
+    Later,
+}
+
+/// How long a close may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Close {
+    /// It may wait for an upcall that is under way, not for a server.
+    Wait,
+    /// The calling thread cannot wait at all.
+    Background,
+}
+
+/// What a backend tells of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionInfo {
+    /// The number of the native type (DBF_STRING is 0).
+    pub native_type: i32,
+    /// Elements that the PV can hold.
+    pub element_count: usize,
+}
+
+/// Bytes that may wait for one server before those who read and write wait, too.
+pub const BACKLOG_LIMIT: usize = 8 * 1024 * 1024;
+
+/// What of a group request could not be sent yet, as very much waits for its server already.
+#[derive(Default)]
+pub struct Backlog {
+    /// Places of the channels in the group.
+    pub indices: Vec<usize>,
+    /// What to wait for before more of it can be sent; `None` where there is nothing more.
+    pub wait_for: Option<Arc<PendingIo>>,
+}

@@ -1,6 +1,6 @@
 //! What the rest of the crate assumes of the DBR structures, checked against the headers when it is compiled.
 //!
-//! `ca::dbr` reads these structures as bytes at offsets; a header that disagrees must not compile.
+//! `protocol::dbr` reads these structures as bytes at offsets; a header that disagrees must not compile.
 
 use super::bindings::*;
 use std::mem::{offset_of, size_of};
@@ -35,7 +35,7 @@ const _: () = assert!(offset_of!(dbr_time_double, stamp) == 4 && size_of::<epics
 const _: () =
     assert!(offset_of!(dbr_ctrl_enum, no_str) == 4 && offset_of!(dbr_ctrl_enum, strs) == 6);
 
-// Units and limits, in the order in which `ca::dbr` takes them.
+// Units and limits, in the order in which `protocol::dbr` takes them.
 const _: () =
     assert!(offset_of!(dbr_ctrl_double, precision) == 4 && offset_of!(dbr_ctrl_double, units) == 8);
 const _: () = assert!(
@@ -49,3 +49,13 @@ const _: () = assert!(offset_of!(dbr_ctrl_double, lower_warning_limit) == 48);
 const _: () = assert!(offset_of!(dbr_ctrl_double, lower_alarm_limit) == 56);
 const _: () = assert!(offset_of!(dbr_ctrl_double, upper_ctrl_limit) == 64);
 const _: () = assert!(offset_of!(dbr_ctrl_double, lower_ctrl_limit) == 72);
+
+// `protocol::constants` has these too, because programs see them whatever the backend is.
+const _: () = {
+    use crate::protocol::constants as c;
+    assert!(c::DBE_VALUE == DBE_VALUE && c::DBE_LOG == DBE_LOG);
+    assert!(c::DBE_ALARM == DBE_ALARM && c::DBE_PROPERTY == DBE_PROPERTY);
+    assert!(c::CA_OP_GET == CA_OP_GET && c::CA_OP_PUT == CA_OP_PUT);
+    assert!(c::CA_OP_ADD_EVENT == CA_OP_ADD_EVENT);
+    assert!(c::CA_OP_CONN_UP == CA_OP_CONN_UP && c::CA_OP_CONN_DOWN == CA_OP_CONN_DOWN);
+};

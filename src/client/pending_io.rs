@@ -4,61 +4,50 @@
 //! thread's get. `pend_io` waits for the calling thread's batch, and for the batches of threads that wait for nothing
 //! themselves: requests made in one thread may be waited for in another.
 
-use crate::backend::libca::messages;
-use crate::client::queue::EventQueue;
 use crate::protocol::error::Error;
 use crate::protocol::status::Status;
 use crate::sync::lock;
+use crate::sync::wait_queue::{
+    Check, INTERRUPT_CHECK, Outstanding, WaitQueue, Waited, Wakeable, remaining,
+};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How often a wait looks whether it shall be interrupted.
-pub const INTERRUPT_CHECK: Duration = Duration::from_millis(100);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waited {
-    Done,
-    Timeout,
-    /// `check` said so.
-    Interrupted,
-}
-
-/// Asked about every [`INTERRUPT_CHECK`] while waiting; `true` ends the wait.
-pub type Check<'a> = &'a mut dyn FnMut() -> bool;
-
-/// Where waiters of a context sleep.
-pub struct WaitQueue {
-    mutex: Mutex<()>,
-    done: Condvar,
+/// Where the threads of a context wait for what is outstanding.
+pub struct Waiters {
+    sleepers: WaitQueue,
     /// Threads that deliver events while they wait sleep at the queue instead.
-    queue: Arc<EventQueue>,
-    delivering: AtomicUsize,
+    queue: Arc<dyn Wakeable>,
+    at_queue: AtomicUsize,
+    answers_dropped: fn() -> u64,
 }
 
-impl WaitQueue {
-    pub fn new(queue: &Arc<EventQueue>) -> Arc<WaitQueue> {
-        Arc::new(WaitQueue {
-            mutex: Mutex::default(),
-            done: Condvar::new(),
-            queue: queue.clone(),
-            delivering: AtomicUsize::new(0),
+impl Waiters {
+    /// `answers_dropped` counts the answers that somebody may wait for and that will never come.
+    pub fn new(queue: Arc<dyn Wakeable>, answers_dropped: fn() -> u64) -> Arc<Waiters> {
+        Arc::new(Waiters {
+            sleepers: WaitQueue::default(),
+            queue,
+            at_queue: AtomicUsize::new(0),
+            answers_dropped,
         })
     }
 
-    fn notify(&self) {
-        drop(lock(&self.mutex));
-        self.done.notify_all();
-        if self.delivering.load(Ordering::SeqCst) > 0 {
+    /// Has them look again. Whoever calls this has seen that somebody waits: what [`WaiterGuard::at_queue`] has written before
+    /// that is seen as well.
+    fn wake(&self) {
+        self.sleepers.wake();
+        if self.at_queue.load(Ordering::Relaxed) > 0 {
             self.queue.wake();
         }
     }
 }
 
+/// Requests that are waited for together.
 pub struct PendingIo {
-    completion: Arc<WaitQueue>,
-    pending: AtomicUsize,
-    waiters: AtomicUsize,
+    waiters: Arc<Waiters>,
+    outstanding: Outstanding,
     /// Somebody other than its owner has waited for it in vain: others do not try again.
     given_up: AtomicBool,
     /// Its owner has waited for it in vain: what comes yet, comes too late.
@@ -69,11 +58,10 @@ pub struct PendingIo {
 }
 
 impl PendingIo {
-    pub fn new(completion: &Arc<WaitQueue>) -> Arc<PendingIo> {
+    pub fn new(waiters: &Arc<Waiters>) -> Arc<PendingIo> {
         Arc::new(PendingIo {
-            completion: completion.clone(),
-            pending: AtomicUsize::new(0),
-            waiters: AtomicUsize::new(0),
+            waiters: waiters.clone(),
+            outstanding: Outstanding::default(),
             given_up: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             dropped_before: AtomicU64::new(0),
@@ -81,11 +69,12 @@ impl PendingIo {
         })
     }
 
+    /// One more request, until the guard is dropped.
     pub fn begin(self: &Arc<PendingIo>) -> PendingGuard {
-        if self.pending.fetch_add(1, Ordering::SeqCst) == 0 {
+        if self.outstanding.begin() {
             self.given_up.store(false, Ordering::Relaxed);
             self.dropped_before
-                .store(messages::dropped(), Ordering::Relaxed);
+                .store((self.waiters.answers_dropped)(), Ordering::Relaxed);
         }
         PendingGuard {
             pending: self.clone(),
@@ -93,14 +82,12 @@ impl PendingIo {
     }
 
     pub fn is_done(&self) -> bool {
-        self.pending.load(Ordering::SeqCst) == 0
+        self.outstanding.is_done()
     }
 
     /// Another thread than the owner's may wait for it.
     pub fn is_orphan(&self) -> bool {
-        !self.is_done()
-            && self.waiters.load(Ordering::SeqCst) == 0
-            && !self.given_up.load(Ordering::Relaxed)
+        !self.is_done() && !self.outstanding.is_awaited() && !self.given_up.load(Ordering::Relaxed)
     }
 
     pub fn give_up(&self) {
@@ -119,8 +106,8 @@ impl PendingIo {
 
     /// Why one of its answers may never come, where libca has said so.
     pub(crate) fn why_nothing_came(&self) -> Option<&'static str> {
-        let dropped =
-            !self.is_done() && messages::dropped() > self.dropped_before.load(Ordering::Relaxed);
+        let dropped = !self.is_done()
+            && (self.waiters.answers_dropped)() > self.dropped_before.load(Ordering::Relaxed);
         dropped
             .then_some("libca has dropped an answer that was larger than EPICS_CA_MAX_ARRAY_BYTES")
     }
@@ -153,36 +140,26 @@ impl PendingGuard {
 
 impl Drop for PendingGuard {
     fn drop(&mut self) {
-        let pending = &self.pending;
-        if pending.pending.fetch_sub(1, Ordering::SeqCst) == 1
-            && pending.waiters.load(Ordering::SeqCst) > 0
-        {
-            pending.completion.notify();
+        if self.pending.outstanding.end() {
+            self.pending.waiters.wake();
         }
     }
 }
 
-/// Sleeps until all of `pending` are done.
+/// Sleeps until all of `pending` are done. The slices are for `check` alone: whoever ends the last request wakes the sleeper.
 pub fn wait(
-    completion: &WaitQueue,
+    waiters: &Waiters,
     pending: &[Arc<PendingIo>],
     deadline: Option<Instant>,
     check: Check<'_>,
 ) -> Waited {
-    let all_done = || pending.iter().all(|pending| pending.is_done());
-    let _watch = WaiterGuard::new(pending);
+    let waiter = WaiterGuard::new(pending);
     loop {
         let slice = match remaining(deadline) {
             Some(left) => left.min(INTERRUPT_CHECK),
             None => INTERRUPT_CHECK,
         };
-        let guard = lock(&completion.mutex);
-        let (guard, timeout) = completion
-            .done
-            .wait_timeout_while(guard, slice, |()| !all_done())
-            .unwrap_or_else(PoisonError::into_inner);
-        drop(guard);
-        if !timeout.timed_out() || all_done() {
+        if waiters.sleepers.sleep(|| waiter.all_done(), slice) {
             break Waited::Done;
         }
         if check() {
@@ -194,17 +171,17 @@ pub fn wait(
     }
 }
 
-/// While it lives, its batches have a waiter.
+/// While it lives, its requests have a waiter.
 pub struct WaiterGuard<'b> {
     pending: &'b [Arc<PendingIo>],
     /// The waiter sleeps at the queue.
-    at_queue: Option<&'b WaitQueue>,
+    at_queue: Option<&'b Waiters>,
 }
 
 impl<'b> WaiterGuard<'b> {
     fn new(pending: &'b [Arc<PendingIo>]) -> WaiterGuard<'b> {
-        for pending in pending {
-            pending.waiters.fetch_add(1, Ordering::SeqCst);
+        for one in pending {
+            one.outstanding.add_waiter();
         }
         WaiterGuard {
             pending,
@@ -212,12 +189,13 @@ impl<'b> WaiterGuard<'b> {
         }
     }
 
-    /// For a thread that delivers events while it waits: the queue wakes when a batch is done.
-    pub fn at_queue(completion: &'b WaitQueue, pending: &'b [Arc<PendingIo>]) -> WaiterGuard<'b> {
-        completion.delivering.fetch_add(1, Ordering::SeqCst);
-        let mut watch = WaiterGuard::new(pending);
-        watch.at_queue = Some(completion);
-        watch
+    /// For a thread that delivers events while it waits: the queue wakes when the last request of one of `pending` is answered.
+    pub fn at_queue(waiters: &'b Waiters, pending: &'b [Arc<PendingIo>]) -> WaiterGuard<'b> {
+        // Before it counts as a waiter: see `Waiters::wake`.
+        waiters.at_queue.fetch_add(1, Ordering::Relaxed);
+        let mut waiter = WaiterGuard::new(pending);
+        waiter.at_queue = Some(waiters);
+        waiter
     }
 
     pub fn all_done(&self) -> bool {
@@ -228,35 +206,31 @@ impl<'b> WaiterGuard<'b> {
 impl Drop for WaiterGuard<'_> {
     fn drop(&mut self) {
         for pending in self.pending {
-            pending.waiters.fetch_sub(1, Ordering::SeqCst);
+            pending.outstanding.remove_waiter();
         }
-        if let Some(completion) = self.at_queue {
-            completion.delivering.fetch_sub(1, Ordering::SeqCst);
+        if let Some(waiters) = self.at_queue {
+            waiters.at_queue.fetch_sub(1, Ordering::Relaxed);
         }
     }
-}
-
-/// The time left, never negative; `None` where there is no deadline.
-pub fn remaining(deadline: Option<Instant>) -> Option<Duration> {
-    deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::queue::EventQueue;
 
     fn soon() -> Option<Instant> {
         Some(Instant::now() + Duration::from_secs(10))
     }
 
     #[test]
-    fn a_wait_ends_with_the_last_ticket() {
-        let completion = WaitQueue::new(&Arc::default());
-        let pending = PendingIo::new(&completion);
+    fn a_wait_ends_with_the_last_guard() {
+        let waiters = Waiters::new(Arc::<EventQueue>::default(), || 0);
+        let pending = PendingIo::new(&waiters);
         let guards: Vec<PendingGuard> = (0..3).map(|_| pending.begin()).collect();
         let waiting = {
-            let (completion, pending) = (completion.clone(), pending.clone());
-            std::thread::spawn(move || wait(&completion, &[pending], soon(), &mut || false))
+            let (waiters, pending) = (waiters.clone(), pending.clone());
+            std::thread::spawn(move || wait(&waiters, &[pending], soon(), &mut || false))
         };
         assert!(!pending.is_done());
         drop(guards);
@@ -265,25 +239,25 @@ mod tests {
 
     #[test]
     fn a_wait_times_out_and_can_be_interrupted() {
-        let completion = WaitQueue::new(&Arc::default());
-        let pending = PendingIo::new(&completion);
-        let _ticket = pending.begin();
+        let waiters = Waiters::new(Arc::<EventQueue>::default(), || 0);
+        let pending = PendingIo::new(&waiters);
+        let _guard = pending.begin();
         let pending = [pending];
         let now = Some(Instant::now());
         assert_eq!(
-            wait(&completion, &pending, now, &mut || false),
+            wait(&waiters, &pending, now, &mut || false),
             Waited::Timeout
         );
         assert_eq!(
-            wait(&completion, &pending, None, &mut || true),
+            wait(&waiters, &pending, None, &mut || true),
             Waited::Interrupted
         );
     }
 
     #[test]
     fn the_first_failure_is_kept() {
-        let completion = WaitQueue::new(&Arc::default());
-        let pending = PendingIo::new(&completion);
+        let waiters = Waiters::new(Arc::<EventQueue>::default(), || 0);
+        let pending = PendingIo::new(&waiters);
         let (first, second) = (pending.begin(), pending.begin());
         first.failed(Status::GETFAIL, "one");
         second.failed(Status::DISCONN, "two");

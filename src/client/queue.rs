@@ -1,8 +1,10 @@
 //! A context's events on their way from libca's threads to whoever delivers them, in libca's order.
 
-use crate::client::event::{Answer, Event};
+use crate::client::event::Event;
 use crate::client::subscription::Subscription;
+use crate::protocol::value::Answer;
 use crate::sync::lock;
+use crate::sync::wait_queue::Wakeable;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -45,7 +47,7 @@ enum EntryKind {
     /// The update itself waits in the subscription, which may drop it.
     Update {
         subscription: Arc<Subscription>,
-        index: u64,
+        number: u64,
     },
 }
 
@@ -99,7 +101,7 @@ impl EventQueue {
             Event::Update {
                 subscription,
                 answer,
-            } => self.push_update(subscription, answer),
+            } => self.push_update(&subscription, answer),
             other => {
                 let is_rights = matches!(other, Event::AccessRights { .. });
                 let number = self.push_entry(EntryKind::Event(Box::new(other)), 0);
@@ -110,15 +112,16 @@ impl EventQueue {
         }
     }
 
-    pub fn push_update(&self, subscription: Arc<Subscription>, answer: Answer) {
-        let (index, pushed_out) = subscription.keep(answer);
-        self.push_entry(
-            EntryKind::Update {
-                subscription,
-                index,
-            },
-            pushed_out,
-        );
+    pub fn push_update(&self, subscription: &Arc<Subscription>, answer: Answer) {
+        let mailbox = &subscription.mailbox;
+        // Under the mailbox's lock: see `Mailbox` for why.
+        mailbox.push(answer, |number, pushed_out| {
+            let entry = EntryKind::Update {
+                subscription: subscription.clone(),
+                number,
+            };
+            self.push_entry(entry, pushed_out);
+        });
     }
 
     /// Returns the entry's number.
@@ -166,9 +169,9 @@ impl EventQueue {
                 EntryKind::Event(event) => *event,
                 EntryKind::Update {
                     subscription,
-                    index,
+                    number,
                 } => {
-                    let Some(answer) = subscription.take(index) else {
+                    let Some(answer) = subscription.mailbox.take(number) else {
                         stale.push(subscription);
                         continue;
                     };
@@ -274,7 +277,7 @@ impl EventQueue {
         &self,
         mark: u64,
         patience: Duration,
-        check: crate::client::pending_io::Check<'_>,
+        check: crate::sync::wait_queue::Check<'_>,
     ) -> bool {
         let mut outbox = lock(&self.outbox);
         let mut last_ended = (outbox.ended, Instant::now());
@@ -285,7 +288,7 @@ impl EventQueue {
             outbox.watchers += 1;
             outbox = self
                 .delivered
-                .wait_timeout(outbox, crate::client::pending_io::INTERRUPT_CHECK)
+                .wait_timeout(outbox, crate::sync::wait_queue::INTERRUPT_CHECK)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
             outbox.watchers -= 1;
@@ -308,6 +311,12 @@ impl EventQueue {
     }
 }
 
+impl Wakeable for EventQueue {
+    fn wake(&self) {
+        EventQueue::wake(self);
+    }
+}
+
 impl Inbox {
     /// Takes out the entries whose update was dropped, for the caller to drop.
     fn sweep(&mut self) -> VecDeque<Entry> {
@@ -315,8 +324,8 @@ impl Inbox {
             EntryKind::Event(_) => false,
             EntryKind::Update {
                 subscription,
-                index,
-            } => subscription.is_dropped(*index),
+                number,
+            } => subscription.mailbox.is_dropped(*number),
         };
         self.stale = 0;
         let all = std::mem::take(&mut self.entries);
@@ -329,11 +338,14 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::event::Dbr;
-    use crate::client::subscription::{QueueLimits, SubscriptionSpec, WantedCount, WantedType};
+    use crate::backend::AnySubscription;
+    use crate::backend::libca::subscription::LibcaSubscription;
+    use crate::client::subscription::{SubscriptionSpec, WantedCount, WantedType};
     use crate::protocol::dbr::{Base, DbrClass, DbrType};
     use crate::protocol::status::Status;
     use crate::protocol::validate::Extent;
+    use crate::protocol::value::Dbr;
+    use crate::sync::mailbox::QueueLimits;
     use proptest::prelude::*;
     use std::sync::Weak;
 
@@ -347,7 +359,8 @@ mod tests {
             count: WantedCount::Native,
             mask: 1,
         };
-        let made = Subscription::new(Weak::new(), wish, Some(DOUBLE), 1, handler, limits);
+        let io = AnySubscription::Libca(LibcaSubscription::default());
+        let made = Subscription::new(Weak::new(), io, wish, Some(DOUBLE), 1, handler, limits);
         Arc::new(made.unwrap())
     }
 
@@ -372,7 +385,7 @@ mod tests {
             panic!("not an update")
         };
         let which = all.iter().position(|s| Arc::ptr_eq(s, subscription));
-        let crate::protocol::dbr::Number::Float(value) =
+        let crate::protocol::view::Number::Float(value) =
             answer.dbr.as_ref().unwrap().view().number(0)
         else {
             panic!("not a double")
@@ -393,7 +406,7 @@ mod tests {
             let mut lost = [0u64; 3];
             for (number, step) in steps.iter().enumerate() {
                 if let Some(which) = *step {
-                    queue.push_update(all[which].clone(), answer(number as f64, 1));
+                    queue.push_update(&all[which], answer(number as f64, 1));
                     expected.push_back((which, number as f64));
                     let kept = expected.iter().filter(|(w, _)| *w == which).count();
                     if kept > limit {
@@ -422,13 +435,40 @@ mod tests {
         let queue = EventQueue::default();
         let all = [subscription(1_000, 100_000)];
         for number in 0..10 {
-            queue.push_update(all[0].clone(), answer(f64::from(number), 5_000));
+            queue.push_update(&all[0], answer(f64::from(number), 5_000));
         }
         let kept: Vec<f64> =
             std::iter::from_fn(|| queue.pop().map(|d| shown(&d.event, &all).1)).collect();
         assert_eq!(kept, [8.0, 9.0]);
-        queue.push_update(all[0].clone(), answer(77.0, 50_000));
+        queue.push_update(&all[0], answer(77.0, 50_000));
         assert_eq!(shown(&queue.pop().unwrap().event, &all), (0, 77.0));
+    }
+
+    /// A backend may bring two updates of one subscription at once, as when a PV moves to another server.
+    #[test]
+    fn the_newest_is_delivered_though_two_threads_bring_updates() {
+        const EACH: i32 = 20_000;
+        let queue = EventQueue::default();
+        let all = [subscription(4, usize::MAX)];
+        let bring = || (0..EACH).for_each(|n| queue.push_update(&all[0], answer(n.into(), 1)));
+        let mut delivered = 0;
+        let mut deliver = || {
+            while queue.pop().is_some() {
+                delivered += 1;
+            }
+        };
+        std::thread::scope(|scope| {
+            let threads = [scope.spawn(bring), scope.spawn(bring)];
+            while !threads.iter().all(|thread| thread.is_finished()) {
+                deliver();
+            }
+        });
+        deliver();
+        assert_eq!(
+            delivered + all[0].dropped(),
+            2 * EACH as u64,
+            "none is left"
+        );
     }
 
     #[test]
@@ -436,7 +476,7 @@ mod tests {
         let queue = EventQueue::default();
         let all = [subscription(10, usize::MAX)];
         for number in 0..100_000 {
-            queue.push_update(all[0].clone(), answer(f64::from(number), 1));
+            queue.push_update(&all[0], answer(f64::from(number), 1));
         }
         assert!(lock(&queue.inbox).entries.len() < 3 * SWEEP);
         assert_eq!(shown(&queue.pop().unwrap().event, &all), (0, 99_990.0));
@@ -446,7 +486,7 @@ mod tests {
     fn nothing_of_a_closed_subscription_is_left() {
         let queue = EventQueue::default();
         let all = [subscription(10, usize::MAX)];
-        queue.push_update(all[0].clone(), answer(1.0, 1));
+        queue.push_update(&all[0], answer(1.0, 1));
         let mark = queue.mark();
         all[0].mark_closed();
         assert!(!queue.is_settled(mark));

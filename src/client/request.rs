@@ -1,11 +1,12 @@
 //! One get or put in flight.
 
 use crate::client::channel::Channel;
-use crate::client::event::{Answer, Dbr, Event, UserData};
+use crate::client::event::{Event, UserData};
 use crate::client::pending_io::PendingGuard;
 use crate::protocol::dbr::DbrType;
 use crate::protocol::status::Status;
 use crate::protocol::validate::RequestSpec;
+use crate::protocol::value::{Answer, Dbr};
 use crate::sync::lock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -97,15 +98,14 @@ impl Request {
         state.guard.as_ref().is_some_and(|t| t.belongs_to(pending))
     }
 
+    /// For the backend: what the circuit had been sent, with this.
     pub(crate) fn set_sent(&self, sent: u64) {
         self.sent.store(sent, Ordering::Release);
     }
 
-    /// The server has answered: what was sent before has reached it, too.
-    pub(crate) fn confirm(&self) {
-        if let Some(circuit) = self.channel.circuit() {
-            circuit.confirm(self.sent.load(Ordering::Acquire));
-        }
+    /// See [`set_sent`](Request::set_sent).
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Acquire)
     }
 
     /// What libca is asked for, or given.

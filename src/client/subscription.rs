@@ -1,26 +1,18 @@
 //! A monitor, and the updates of it that nobody has looked at yet.
 
-use crate::backend::libca::deferred_command::DeferredCommand;
-use crate::ca_sys;
-use crate::client::channel::{Channel, ChannelPass};
-use crate::client::event::{Answer, UserData};
+use crate::backend::{AnySubscription, Command};
+use crate::client::channel::Channel;
+use crate::client::event::UserData;
 use crate::client::recorder::recorded_pv::RecordedPv;
 use crate::protocol::dbr::{Base, DbrClass, DbrType};
-use crate::protocol::error::{Error, Result};
+use crate::protocol::error::Result;
 use crate::protocol::status::Status;
 use crate::protocol::validate::RequestSpec;
+use crate::protocol::value::Answer;
 use crate::sync::lock;
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
-
-/// How much of one subscription may wait to be delivered.
-#[derive(Clone, Copy, Debug)]
-pub struct QueueLimits {
-    pub updates: usize,
-    /// Memory of values that are not kept in the events themselves; the newest is kept whatever its size.
-    pub bytes: usize,
-}
+use crate::sync::mailbox::{Mailbox, QueueLimits, Weigh};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 
 pub const LIMITS: QueueLimits = QueueLimits {
     updates: 32_768,
@@ -55,8 +47,8 @@ pub struct SubscriptionSpec {
 }
 
 impl SubscriptionSpec {
-    /// What libca is to be asked for, while the PV is this. `None`: it has to be connected first.
-    fn active_spec(&self, native: Option<Base>, held: usize) -> Option<RequestSpec> {
+    /// What is to be asked for, while the PV is this. `None`: it has to be connected first.
+    fn request_spec(&self, native: Option<Base>, held: usize) -> Option<RequestSpec> {
         let count = match self.count {
             WantedCount::Fixed(count) => Some(count),
             WantedCount::Native => None,
@@ -77,17 +69,7 @@ impl SubscriptionSpec {
     }
 }
 
-/// Its updates are wanted.
-const OPEN: u8 = 0;
-/// libca brings them for what the PV was before; it is about to be asked anew.
-const STALE: u8 = 1;
-/// Cleared, or its channel is.
-const CLOSED: u8 = 2;
-
-/// A queue that was once longer than this gives its memory back when it is empty again.
-const SHRINK: usize = 1_024;
-
-/// libca holds a pointer to it until it, or its channel, is cleared: so long the channel keeps it alive.
+/// The backend has a pointer to it until it is unsubscribed, or its channel released: so long the channel keeps it alive.
 pub struct Subscription {
     channel: Weak<Channel>,
     wish: SubscriptionSpec,
@@ -95,31 +77,18 @@ pub struct Subscription {
     pub handler: UserData,
     /// Where its updates go instead of the queue.
     pub(crate) track: Option<Arc<RecordedPv>>,
-    limits: QueueLimits,
-    state: AtomicU8,
-    starting: Mutex<()>,
-    raw: Mutex<RawEvid>,
-    pending: Mutex<Pending>,
-}
-
-struct RawEvid(ca_sys::evid);
-
-// SAFETY: libca's event ids may be used from any thread.
-unsafe impl Send for RawEvid {}
-
-#[derive(Default)]
-struct Pending {
-    updates: VecDeque<Answer>,
-    /// Index of the first update in `updates`, counted from the subscription's beginning.
-    first: u64,
-    bytes: usize,
-    dropped: u64,
+    /// Cleared, or its channel is.
+    closed: AtomicBool,
+    io: AnySubscription,
+    /// Its updates on their way to its callback.
+    pub(crate) mailbox: Mailbox<Answer>,
 }
 
 impl Subscription {
     /// For a PV that is `native` with so many elements, or not connected. `None` where it has to be.
     pub fn new(
         channel: Weak<Channel>,
+        io: AnySubscription,
         wish: SubscriptionSpec,
         native: Option<Base>,
         held: usize,
@@ -129,20 +98,18 @@ impl Subscription {
         Some(Subscription {
             channel,
             wish,
-            spec: Mutex::new(wish.active_spec(native, held)?),
+            spec: Mutex::new(wish.request_spec(native, held)?),
             handler,
             track: None,
-            limits,
-            state: AtomicU8::new(OPEN),
-            starting: Mutex::default(),
-            raw: Mutex::new(RawEvid(std::ptr::null_mut())),
-            pending: Mutex::default(),
+            closed: AtomicBool::new(false),
+            io,
+            mailbox: Mailbox::new(limits),
         })
     }
 
     /// One whose updates are recorded.
     pub(crate) fn recording(
-        channel: Weak<Channel>,
+        channel: &Arc<Channel>,
         track: &Arc<RecordedPv>,
         mask: u32,
     ) -> Option<Subscription> {
@@ -152,14 +119,16 @@ impl Subscription {
             mask,
         };
         let handler = track.clone();
-        let plain = Subscription::new(channel, wish, None, 0, handler, LIMITS)?;
+        let io = channel.io().new_subscription();
+        let channel = Arc::downgrade(channel);
+        let plain = Subscription::new(channel, io, wish, None, 0, handler, LIMITS)?;
         Some(Subscription {
             track: Some(track.clone()),
             ..plain
         })
     }
 
-    /// What libca is asked for now.
+    /// What the backend asks for now.
     pub(crate) fn active_spec(&self) -> RequestSpec {
         *lock(&self.spec)
     }
@@ -173,57 +142,24 @@ impl Subscription {
         self.active_spec().named_type()
     }
 
-    /// The PV has connected, as this. `true` where libca has to be asked anew; until then, what comes is not taken.
-    pub(crate) fn look(&self, native: Option<Base>, held: usize) -> bool {
-        let now = self.wish.active_spec(native, held);
-        let differs = now.is_none_or(|now| !self.active_spec().serves(&now));
-        if native.is_none() || !differs {
-            return self.state.load(Ordering::SeqCst) == STALE;
-        }
-        let set = self
-            .state
-            .compare_exchange(OPEN, STALE, Ordering::SeqCst, Ordering::SeqCst);
-        set != Err(CLOSED)
+    /// What is to be asked for, while the PV is `native` and can hold so many elements. `None`: it has to be connected first.
+    pub fn spec_for(&self, native: Option<Base>, held: usize) -> Option<RequestSpec> {
+        self.wish.request_spec(native, held)
     }
 
-    /// libca brings nothing now: it may be asked for what the PV is. `false` where that is not to be.
-    pub(crate) fn renew(&self, native: Option<Base>, held: usize) -> bool {
-        let Some(spec) = native.and_then(|native| self.wish.active_spec(Some(native), held)) else {
-            return false;
-        };
+    /// The backend asks for this from now on.
+    pub(crate) fn set_active_spec(&self, spec: RequestSpec) {
         *lock(&self.spec) = spec;
-        let set = self
-            .state
-            .compare_exchange(STALE, OPEN, Ordering::SeqCst, Ordering::SeqCst);
-        set != Err(CLOSED)
     }
 
-    pub(crate) fn is_stale(&self) -> bool {
-        self.state.load(Ordering::SeqCst) == STALE
+    /// Where its updates go instead of the queue.
+    pub(crate) fn recorded(&self) -> Option<&Arc<RecordedPv>> {
+        self.track.as_ref()
     }
 
-    /// What comes is to be delivered.
-    pub(crate) fn is_open(&self) -> bool {
-        self.state.load(Ordering::SeqCst) == OPEN
-    }
-
-    /// While this is held, nobody else has libca start it. Whoever subscribes and a circuit's thread, or those of two circuits,
-    /// may both be about to: what was started twice could be ended only once, and libca would keep a pointer to nothing.
-    /// libca's threads never take it.
-    pub(crate) fn alone(&self) -> MutexGuard<'_, ()> {
-        lock(&self.starting)
-    }
-
-    /// libca has it.
-    pub(crate) fn is_started(&self) -> bool {
-        !lock(&self.raw).0.is_null()
-    }
-
-    /// libca knows of it now; `false` where it was closed meanwhile, and nobody has told libca.
-    pub(crate) fn set_raw(&self, evid: ca_sys::evid) -> bool {
-        let mut raw = lock(&self.raw);
-        raw.0 = evid;
-        !self.is_closed()
+    /// What the backend keeps with it.
+    pub(crate) fn io(&self) -> &AnySubscription {
+        &self.io
     }
 
     pub fn channel(&self) -> Option<Arc<Channel>> {
@@ -232,24 +168,18 @@ impl Subscription {
 
     /// Cleared, or its channel is: nothing of it is delivered any more.
     pub fn is_closed(&self) -> bool {
-        self.state.load(Ordering::SeqCst) == CLOSED
+        self.closed.load(Ordering::SeqCst)
     }
 
     pub(crate) fn mark_closed(&self) -> bool {
-        let was_open = self.state.swap(CLOSED, Ordering::SeqCst) != CLOSED;
-        let forgotten = {
-            let mut pending = lock(&self.pending);
-            pending.first += pending.updates.len() as u64;
-            pending.bytes = 0;
-            std::mem::take(&mut pending.updates)
-        };
-        drop(forgotten);
+        let was_open = !self.closed.swap(true, Ordering::SeqCst);
+        self.mailbox.close();
         was_open
     }
 
     /// Updates dropped so far because the callback did not keep up.
     pub fn dropped(&self) -> u64 {
-        lock(&self.pending).dropped
+        self.mailbox.dropped()
     }
 
     /// Cancels the subscription (ca_clear_subscription). No update of it is delivered after this returns.
@@ -262,98 +192,26 @@ impl Subscription {
         if !self.mark_closed() {
             return Err(Status::BADMONID.into());
         }
-        match channel.circuit().filter(|circuit| !circuit.is_open()) {
-            None => self.cancel(),
-            Some(circuit) => {
-                circuit.send(DeferredCommand::Cancel(self.clone()));
-                Ok(())
-            }
-        }
+        channel.submit(Command::Unsubscribe(self))
     }
 
-    /// libca did not take it; but another thread may have had it start since.
+    /// The backend did not take it; but another thread may have had it start since.
     pub(crate) fn give_up(self: &Arc<Subscription>) {
         self.mark_closed();
-        // Where the channel is closed, what is left goes with that.
-        drop(self.cancel());
-    }
-
-    /// Has libca forget it.
-    pub(crate) fn cancel(self: &Arc<Subscription>) -> Result<()> {
-        let Some(channel) = self.channel() else {
-            return Err(Status::BADMONID.into());
-        };
-        let Some(pass) = channel.enter() else {
-            return Err(Error::new(Status::BADMONID, channel.name()));
-        };
-        let status = self.end(&pass);
-        if !status.is_normal() {
-            return Err(Error::new(status, channel.name()));
+        if let Some(channel) = self.channel() {
+            // Where the channel is closed, what is left goes with that.
+            drop(channel.submit(Command::Unsubscribe(self)));
         }
-        // libca calls back no more: its pointer may go.
-        channel.forget_subscription(self);
-        Ok(())
-    }
-
-    /// Has libca call back no more (ca_clear_subscription). `pass` is the channel's.
-    pub(crate) fn end(&self, pass: &ChannelPass<'_>) -> Status {
-        let evid = std::mem::replace(&mut lock(&self.raw).0, std::ptr::null_mut());
-        if evid.is_null() {
-            return Status::NORMAL;
-        }
-        // SAFETY: `raw` gave the id to us alone, and with the channel's pass it has not gone with the channel.
-        Status(unsafe { pass.api().ca_clear_subscription(evid) })
-    }
-
-    /// Keeps an update until it is delivered; returns its index and how many older ones it pushed out.
-    pub(crate) fn keep(&self, answer: Answer) -> (u64, usize) {
-        let mut pending = lock(&self.pending);
-        pending.bytes += heap_len(&answer);
-        pending.updates.push_back(answer);
-        let mut pushed_out = 0;
-        while pending.updates.len() > self.limits.updates
-            || (pending.bytes > self.limits.bytes && pending.updates.len() > 1)
-        {
-            pending.drop_first();
-            pending.dropped += 1;
-            pushed_out += 1;
-        }
-        let index = pending.first + pending.updates.len() as u64 - 1;
-        (index, pushed_out)
-    }
-
-    /// The update with this index, unless it was dropped.
-    pub(crate) fn take(&self, index: u64) -> Option<Answer> {
-        let mut pending = lock(&self.pending);
-        if index < pending.first {
-            return None;
-        }
-        let answer = pending.drop_first();
-        if pending.updates.is_empty() && pending.updates.capacity() > SHRINK {
-            pending.updates.shrink_to_fit();
-        }
-        answer
     }
 
     /// The oldest update that waits to be delivered, ahead of all else in the queue.
     pub fn take_next(&self) -> Option<Answer> {
-        lock(&self.pending).drop_first()
-    }
-
-    pub(crate) fn is_dropped(&self, index: u64) -> bool {
-        index < lock(&self.pending).first
+        self.mailbox.take_next()
     }
 }
 
-impl Pending {
-    fn drop_first(&mut self) -> Option<Answer> {
-        let answer = self.updates.pop_front()?;
-        self.first += 1;
-        self.bytes -= heap_len(&answer);
-        Some(answer)
+impl Weigh for Answer {
+    fn weight(&self) -> usize {
+        self.dbr.as_ref().map_or(0, |dbr| dbr.heap_len())
     }
-}
-
-fn heap_len(answer: &Answer) -> usize {
-    answer.dbr.as_ref().map_or(0, |dbr| dbr.heap_len())
 }

@@ -4,11 +4,11 @@ use super::arrays::numpy;
 use super::names::{Names, names};
 use super::text::{self, STATE, STRING, UNITS, decoded};
 use crate::calls::call_method;
-use crate::client::event::{Dbr, Shape};
 use crate::protocol::buffer::Bytes;
-use crate::protocol::dbr::{
-    Base, DbrClass, DisplayLimits, Number, POSIX_TIME_AT_EPICS_EPOCH, View,
-};
+use crate::protocol::dbr::{Base, DbrClass, POSIX_TIME_AT_EPICS_EPOCH};
+use crate::protocol::validate::Shape;
+use crate::protocol::value::Dbr;
+use crate::protocol::view::{DisplayLimits, Number, View};
 use numpy::ndarray::ArrayView1;
 use numpy::{Element, PyArray1};
 use pyo3::prelude::*;

@@ -3,8 +3,10 @@
 //! Channel Access says nothing of it. Servers send UTF-8 and Latin-1, and cut a text that is too long wherever its last byte
 //! happens to fall.
 
-use crate::client::event::{Dbr, Shape};
-use crate::protocol::dbr::{self, Base, MAX_ENUM_STRING_SIZE, MAX_STRING_SIZE, MAX_UNITS_SIZE};
+use crate::protocol::dbr::{Base, MAX_ENUM_STRING_SIZE, MAX_STRING_SIZE, MAX_UNITS_SIZE};
+use crate::protocol::validate::Shape;
+use crate::protocol::value::Dbr;
+use crate::protocol::view;
 use std::borrow::Cow;
 use std::str::Utf8Error;
 
@@ -22,7 +24,7 @@ pub fn decoded(bytes: &[u8], room: usize) -> Cow<'_, str> {
 
 /// The text in an array of CHAR, up to its NUL.
 pub fn in_elements(elements: &[u8]) -> Cow<'_, str> {
-    let bytes = dbr::text(elements);
+    let bytes = view::text(elements);
     // Without a NUL, the text may be longer than the array. And some servers send updates of a long string as a STRING.
     spelled(
         bytes,

@@ -4,11 +4,8 @@
 //! servers answer with what was asked for, or with less. So a claim that goes beyond is a failure, before a byte of it is
 //! read. `docs/hostile.rst` says what that leaves open.
 
-use crate::ca_sys::event_handler_args;
-use crate::client::channel::Channel;
-use crate::client::event::Shape;
-use crate::protocol::dbr::{Base, DbrClass, DbrType};
-use crate::protocol::status::Status;
+use super::dbr::{Base, DbrClass, DbrType};
+use super::status::Status;
 
 /// What libca keeps ready for every message at the least (its MAX_TCP): so much can be read, whatever has been sent.
 #[cfg(test)]
@@ -26,6 +23,27 @@ pub struct RequestSpec {
     pub text: bool,
     /// The type is a STS one, of which the value alone is wanted.
     pub bare: bool,
+}
+
+/// What a server claims of its answer. The numbers are as they came.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    pub status: Status,
+    pub dbr_type: i64,
+    pub count: i64,
+    /// There is a structure at all.
+    pub has_data: bool,
+}
+
+/// How a value is to be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Of a PV of one element, or the one element that was asked for.
+    Scalar,
+    /// Of a PV that can hold more, however many came.
+    Array,
+    /// CHARs, which are to be a text.
+    Text,
 }
 
 /// What an answer holds.
@@ -151,21 +169,18 @@ impl RequestSpec {
     /// What the answer holds, or why it is none. `held` gives how many elements the channel may have.
     pub(crate) fn check(
         self,
-        args: &event_handler_args,
+        claim: Claim,
         held: impl FnOnce() -> usize,
     ) -> Result<Extent, Status> {
-        let status = Status(args.status);
-        if !status.is_normal() {
-            return Err(status);
+        if !claim.status.is_normal() {
+            return Err(claim.status);
         }
-        #[allow(clippy::useless_conversion)] // c_long has 32 bits on Windows
-        let same_type = i64::from(args.type_) == i64::from(self.dbr_type.number());
-        if !same_type || args.dbr.is_null() {
+        if claim.dbr_type != i64::from(self.dbr_type.number()) || !claim.has_data {
             return Err(Status::BADTYPE);
         }
         let held = if self.count == 0 { held() } else { usize::MAX };
         let most = if self.count == 0 { held } else { self.count };
-        let Some(came) = usize::try_from(args.count).ok().filter(|n| *n <= most) else {
+        let Some(came) = usize::try_from(claim.count).ok().filter(|n| *n <= most) else {
             return Err(Status::BADCOUNT);
         };
         if self.count == 1 && came == 0 {
@@ -186,30 +201,19 @@ impl RequestSpec {
         };
         Ok(Extent { came, count, shape })
     }
-
-    pub(crate) fn check_for(
-        self,
-        args: &event_handler_args,
-        channel: &Channel,
-    ) -> Result<Extent, Status> {
-        self.check(args, || channel.element_count())
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::ffi::c_long;
 
-    fn claim(type_: i32, count: c_long, status: i32) -> event_handler_args {
-        event_handler_args {
-            usr: std::ptr::null_mut(),
-            chid: std::ptr::null_mut(),
-            type_: type_.into(),
+    fn claim(dbr_type: i32, count: i64, status: i32) -> Claim {
+        Claim {
+            status: Status(status),
+            dbr_type: dbr_type.into(),
             count,
-            dbr: std::ptr::dangling::<u64>().cast(),
-            status,
+            has_data: true,
         }
     }
 
@@ -218,12 +222,12 @@ mod tests {
     }
 
     /// How many came.
-    fn checked(asked: RequestSpec, args: &event_handler_args) -> Result<usize, Status> {
-        asked.check(args, || 7).map(|extent| extent.came)
+    fn checked(asked: RequestSpec, claim: Claim) -> Result<usize, Status> {
+        asked.check(claim, || 7).map(|extent| extent.came)
     }
 
-    fn extent(asked: RequestSpec, came: c_long, held: usize) -> (usize, Shape) {
-        let checked = asked.check(&claim(asked.dbr_type.number(), came, 1), || held);
+    fn extent(asked: RequestSpec, came: i64, held: usize) -> (usize, Shape) {
+        let checked = asked.check(claim(asked.dbr_type.number(), came, 1), || held);
         let extent = checked.unwrap();
         assert_eq!(extent.came, came as usize);
         (extent.count, extent.shape)
@@ -320,31 +324,31 @@ mod tests {
     #[test]
     fn what_was_asked_for_or_less_is_taken() {
         for count in [0, 1, 5] {
-            assert_eq!(checked(asked(5), &claim(4, count, 1)), Ok(count as usize));
+            assert_eq!(checked(asked(5), claim(4, count, 1)), Ok(count as usize));
         }
-        assert_eq!(checked(asked(1), &claim(4, 1, 1)), Ok(1));
-        assert_eq!(checked(asked(1), &claim(4, 0, 1)), Err(Status::BADCOUNT));
+        assert_eq!(checked(asked(1), claim(4, 1, 1)), Ok(1));
+        assert_eq!(checked(asked(1), claim(4, 0, 1)), Err(Status::BADCOUNT));
         for count in [0, 1, 7] {
-            assert_eq!(checked(asked(0), &claim(4, count, 1)), Ok(count as usize));
+            assert_eq!(checked(asked(0), claim(4, count, 1)), Ok(count as usize));
         }
     }
 
     #[test]
     fn more_or_another_type_is_refused() {
-        assert_eq!(checked(asked(5), &claim(4, 6, 1)), Err(Status::BADCOUNT));
-        assert_eq!(checked(asked(0), &claim(4, 8, 1)), Err(Status::BADCOUNT));
-        assert_eq!(checked(asked(5), &claim(4, -1, 1)), Err(Status::BADCOUNT));
-        assert_eq!(checked(asked(5), &claim(5, 5, 1)), Err(Status::BADTYPE));
-        assert_eq!(checked(asked(5), &claim(-1, 5, 1)), Err(Status::BADTYPE));
+        assert_eq!(checked(asked(5), claim(4, 6, 1)), Err(Status::BADCOUNT));
+        assert_eq!(checked(asked(0), claim(4, 8, 1)), Err(Status::BADCOUNT));
+        assert_eq!(checked(asked(5), claim(4, -1, 1)), Err(Status::BADCOUNT));
+        assert_eq!(checked(asked(5), claim(5, 5, 1)), Err(Status::BADTYPE));
+        assert_eq!(checked(asked(5), claim(-1, 5, 1)), Err(Status::BADTYPE));
         let mut nothing = claim(4, 5, 1);
-        nothing.dbr = std::ptr::null();
-        assert_eq!(checked(asked(5), &nothing), Err(Status::BADTYPE));
+        nothing.has_data = false;
+        assert_eq!(checked(asked(5), nothing), Err(Status::BADTYPE));
     }
 
     #[test]
     fn the_servers_own_failure_comes_first() {
-        assert_eq!(checked(asked(5), &claim(9, 99, 152)), Err(Status::GETFAIL));
-        assert_eq!(checked(asked(5), &claim(4, 5, -3)), Err(Status(-3)));
+        assert_eq!(checked(asked(5), claim(9, 99, 152)), Err(Status::GETFAIL));
+        assert_eq!(checked(asked(5), claim(4, 5, -3)), Err(Status(-3)));
     }
 
     proptest! {
@@ -353,7 +357,7 @@ mod tests {
             number in 0i64..39, count in 0usize..100_000, type_: i32, claimed: i32, status: i32, held: u32,
         ) {
             let asked = RequestSpec::exactly(DbrType::new(number).unwrap(), count);
-            if let Ok(Extent { came: taken, .. }) = asked.check(&claim(type_, claimed.into(), status), || held as usize) {
+            if let Ok(Extent { came: taken, .. }) = asked.check(claim(type_, claimed.into(), status), || held as usize) {
                 prop_assert_eq!(i64::from(type_), number);
                 prop_assert_eq!(taken as i64, i64::from(claimed));
                 prop_assert!(taken <= count || count == 0 && taken <= held as usize);

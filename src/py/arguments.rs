@@ -3,6 +3,7 @@
 use crate::calls::{double, index};
 use crate::convert::shown;
 use crate::errors::{misuse, refused};
+use crate::protocol::constants;
 use crate::protocol::dbr::DbrType;
 use crate::protocol::error::{Error, ErrorKind};
 use crate::protocol::status::Status;
@@ -10,7 +11,7 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 
 /// DBE_VALUE | DBE_ALARM.
-pub const DEFAULT_MASK: u32 = crate::ca_sys::DBE_VALUE | crate::ca_sys::DBE_ALARM;
+pub const DEFAULT_MASK: u32 = constants::DBE_VALUE | constants::DBE_ALARM;
 
 /// A request type: None for the native one, `Err` for what is no type.
 pub fn request_type(
@@ -68,7 +69,7 @@ pub fn element_count(pv: &str, count: Option<&Bound<'_, PyAny>>) -> PyResult<Opt
 
 /// A subscription's mask: `Err` for a number that has no event in it.
 pub fn event_mask(pv: &str, mask: &Bound<'_, PyAny>) -> PyResult<Result<u32, Error>> {
-    let known = DEFAULT_MASK | crate::ca_sys::DBE_LOG | crate::ca_sys::DBE_PROPERTY;
+    let known = DEFAULT_MASK | constants::DBE_LOG | constants::DBE_PROPERTY;
     let bad = || {
         let shown = shown(mask)?;
         let detail = format!(

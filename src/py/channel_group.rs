@@ -9,13 +9,14 @@ use crate::calls::iter;
 use crate::client::channel::Channel;
 use crate::client::group::channels;
 use crate::client::group::request::{GroupRequest, Job, ReadAs};
-use crate::client::pending_io::{PendingIo, Waited};
+use crate::client::pending_io::PendingIo;
 use crate::convert::many::{Values, items, values};
 use crate::convert::text;
 use crate::errors::deadline;
 use crate::protocol::dbr::{NO_TIME, posix_nanoseconds};
 use crate::protocol::status::Status;
 use crate::states::{self, is_nameless};
+use crate::sync::wait_queue::Waited;
 use crate::thread_state::park_at_exit;
 use numpy::PyArray1;
 use pyo3::prelude::*;
@@ -66,7 +67,7 @@ impl ChannelGroupCore {
             let crowd = sweep.launch();
             (sweep, crowd)
         });
-        while let Some(unsent) = crowd.pending_io() {
+        while let Some(unsent) = crowd.wait_for.clone() {
             match wait_done(py, context, &[unsent], deadline) {
                 Ok(Waited::Done) => crowd = py.detach(|| sweep.resume(crowd)),
                 waited => {

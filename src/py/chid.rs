@@ -113,7 +113,7 @@ impl Drop for Chid {
 impl Chid {
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let channel = self.channel()?;
-        let state = py.detach(|| channel.state()).unwrap_or(CLOSED);
+        let state = py.detach(|| channel.state());
         let state = names(py)?.state.get(py, state.into())?;
         Ok(format!(
             "<chid {:?} {}>",
@@ -146,8 +146,6 @@ impl Chid {
     }
 }
 
-/// cs_closed.
-const CLOSED: u32 = 3;
 /// cs_never_search.
 const NEVER_SEARCH: i64 = 4;
 
@@ -343,7 +341,7 @@ pub fn state<'py>(py: Python<'py>, chid: Option<&Bound<'py, Chid>>) -> PyResult<
         None => NEVER_SEARCH,
         Some(chid) => {
             let channel = chid.get().channel()?;
-            py.detach(|| channel.state()).unwrap_or(CLOSED).into()
+            py.detach(|| channel.state()).into()
         }
     };
     names(py)?.state.get(py, number)

@@ -20,7 +20,7 @@ type Group = (Arc<Context>, Arc<PendingIo>);
 
 fn group(py: Python<'_>, gid: u32) -> PyResult<Result<Group, Error>> {
     Ok(current(py)?.and_then(|context| {
-        let pending = context.group(gid)?;
+        let pending = context.sync_groups.get(gid)?;
         Ok((context, pending))
     }))
 }
@@ -29,7 +29,10 @@ fn group(py: Python<'_>, gid: u32) -> PyResult<Result<Group, Error>> {
 #[pyfunction]
 pub fn sg_create(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Option<u32>)> {
     match current(py)? {
-        Ok(context) => Ok((eca(py, Status::NORMAL)?, Some(context.create_group()))),
+        Ok(context) => Ok((
+            eca(py, Status::NORMAL)?,
+            Some(context.sync_groups.create(&context.waiters)),
+        )),
         Err(error) => Ok((eca(py, error.status)?, None)),
     }
 }
@@ -40,7 +43,7 @@ pub fn sg_delete(
     py: Python<'_>,
     #[pyo3(from_py_with = whole)] gid: u32,
 ) -> PyResult<Bound<'_, PyAny>> {
-    let deleted = current(py)?.and_then(|context| context.delete_group(gid));
+    let deleted = current(py)?.and_then(|context| context.sync_groups.delete(gid));
     status(py, deleted)
 }
 
@@ -50,7 +53,7 @@ pub fn sg_reset(
     py: Python<'_>,
     #[pyo3(from_py_with = whole)] gid: u32,
 ) -> PyResult<Bound<'_, PyAny>> {
-    let reset = current(py)?.and_then(|context| context.reset_group(gid));
+    let reset = current(py)?.and_then(|context| context.sync_groups.reset(gid, &context.waiters));
     status(py, reset)
 }
 

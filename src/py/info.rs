@@ -1,10 +1,8 @@
 //! What is known of channels, and of libca itself.
 
 use super::chid::Chid;
-use crate::backend::libca::error_log;
-use crate::ca_sys::{self, Candidate};
+use crate::backend;
 use crate::client::channel::Channel;
-use crate::client::fork;
 use crate::convert::names::names;
 use crate::protocol::dbr::DbrType;
 use crate::protocol::error::Error;
@@ -86,30 +84,21 @@ pub fn dbr_size_n(r#type: i64, count: i64) -> PyResult<usize> {
 /// The version of Channel Access that libca speaks, such as "4.13" (ca_version).
 #[pyfunction]
 pub fn version() -> PyResult<String> {
-    let libca = ca_sys::loaded().ok_or_else(|| Error::from(Status::INTERNAL))?;
-    Ok(libca.version())
+    Ok(backend::selected()?.protocol_version())
 }
 
 /// Opens the first of the (source, path) candidates that is a libca.
 #[pyfunction]
 pub fn load_libca(candidates: Vec<(String, PathBuf)>) -> PyResult<()> {
-    let candidates: Vec<Candidate> = candidates
-        .into_iter()
-        .map(|(source, path)| Candidate { source, path })
-        .collect();
-    match ca_sys::load(&candidates) {
-        Ok(_) => {
-            fork::watch();
-            Ok(())
-        }
-        Err(error) => Err(PyImportError::new_err(error.to_string())),
-    }
+    backend::load(candidates).map_err(PyImportError::new_err)
 }
 
 /// Has libca's error log go to the contexts instead of standard error.
 #[pyfunction]
 pub fn divert_errlog(py: Python<'_>) {
-    py.detach(error_log::divert);
+    if let Ok(backend) = backend::selected() {
+        py.detach(|| backend.take_over_log());
+    }
 }
 
 /// Whether some program of this host has a UDP port: what libca goes by to see whether there is a repeater.
@@ -122,5 +111,5 @@ pub fn udp_port_is_taken(port: u16) -> bool {
 /// Who named the libca in use, and its path.
 #[pyfunction]
 pub fn loaded_libca() -> Option<(String, PathBuf)> {
-    ca_sys::loaded().map(|loaded| (loaded.source.clone(), loaded.path.clone()))
+    backend::selected().ok()?.source()
 }

@@ -2,7 +2,7 @@
 //! `_thread` have become: under gevent and eventlet these make coroutines, which run only while somebody lets them.
 
 use crate::calls::{call, call_method, import};
-use crate::client::pending_io::{INTERRUPT_CHECK, remaining};
+use crate::sync::wait_queue::{INTERRUPT_CHECK, remaining};
 use crate::thread_state::Signals;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;

@@ -1,10 +1,23 @@
+//! The few concurrent building blocks of the client and its backends.
 //!
+//! Each says in its head which states it has, who may move it from which to which, and why each memory ordering is enough; and
+//! each has a model that loom runs through every interleaving (`make loom`). They know nothing of Channel Access.
+//!
+//! * [`handle_gate`] who may use a handle of C, and who frees it
+//! * [`reply_state`] one reply, written once and read by others
+//! * [`wait_queue`] waiting until nothing is outstanding
+//! * [`mailbox`] the updates of one subscription that wait to be delivered
+//! * [`primitives`] what they are built on: the standard library's primitives, or loom's
 
 pub mod handle_gate;
+pub mod mailbox;
+pub(crate) mod primitives;
+pub mod reply_state;
+pub mod wait_queue;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks; a panic elsewhere does not make the data unusable, as every critical section here leaves it whole.
+/// Locks; a panic elsewhere does not make the data unusable, because every critical section leaves them whole.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,21 +2,25 @@
 //!
 //! None of them takes the interpreter's lock, waits for anything but a short critical section, or lets a panic out.
 
+use super::channel::host_name;
+use super::subscription;
+use crate::backend::ConnectionInfo;
 use crate::backend::libca::error_log;
 use crate::backend::libca::messages;
 use crate::ca_sys::{
     self, access_rights_handler_args, connection_handler_args, dbr_time_double, event_handler_args,
     exception_handler_args,
 };
-use crate::client::channel::{Channel, ConnectionInfo};
+use crate::client::channel::Channel;
 use crate::client::context::Context;
-use crate::client::event::{Answer, Dbr, Event, Exception};
+use crate::client::event::{Event, Exception};
 use crate::client::group::reply::GroupReply;
+use crate::client::group::request::GroupRequest;
 use crate::client::request::Request;
 use crate::client::subscription::Subscription;
 use crate::protocol::dbr::DbrType;
 use crate::protocol::status::Status;
-use crate::protocol::validate::RequestSpec;
+use crate::protocol::value::{Answer, Received, ScalarUpdate};
 use std::ffi::{c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -66,27 +70,29 @@ pub unsafe extern "C" fn connection(args: connection_handler_args) {
         let Some(loaded) = ca_sys::loaded() else {
             return;
         };
-        let api = loaded.api();
+        let (api, io) = (loaded.api(), channel.libca());
+        io.learn_id(args.chid, &channel);
+        if !up {
+            io.set_circuit(None);
+            channel.disconnected();
+            return;
+        }
         // SAFETY: as above.
-        let (link, rights) = unsafe {
-            let (read, write) = (
-                api.ca_read_access(args.chid),
-                api.ca_write_access(args.chid),
-            );
-            let rights = (read != 0, write != 0);
-            (
-                up.then(|| ConnectionInfo::of(api, args.chid)),
-                up.then_some(rights),
-            )
+        let (info, server, read, write) = unsafe {
+            let info = ConnectionInfo {
+                native_type: i32::from(api.ca_field_type(args.chid)),
+                element_count: usize::try_from(api.ca_element_count(args.chid)).unwrap_or(0),
+            };
+            let server = host_name(api, args.chid);
+            let read = api.ca_read_access(args.chid) != 0;
+            let write = api.ca_write_access(args.chid) != 0;
+            (info, server, read, write)
         };
-        let context = channel.context().clone();
-        if channel.connection_changed(args.chid, link) {
-            let channel = channel.clone();
-            context.queue.push(Event::Connection { channel, up });
-        }
-        if let Some((read, write)) = rights {
-            channel.access_at_connection(read, write);
-        }
+        let circuit = channel.context().libca().find_circuit(&channel, server);
+        io.set_circuit(Some(circuit));
+        channel.connected(info);
+        subscription::look_at_all(&channel);
+        channel.access_at_connection(read, write);
     });
 }
 
@@ -100,41 +106,15 @@ pub unsafe extern "C" fn access_rights(args: access_rights_handler_args) {
     });
 }
 
-/// Copies what libca lends, where it is what was asked for.
+/// What libca lends to a callback.
 ///
 /// # Safety
-/// `args` must be what libca handed to a callback: a structure of the type and count it names, where these are within what
-/// was asked of the channel.
-unsafe fn answer(
-    args: &event_handler_args,
-    asked: RequestSpec,
-    channel: &Channel,
-    spare: Option<Arc<Dbr>>,
-) -> Answer {
-    let copied = asked.check_for(args, channel).and_then(|extent| {
-        let skipped = if asked.bare {
-            asked.dbr_type.value_offset()
-        } else {
-            0
-        };
-        // SAFETY: the caller's promise, for what was checked: behind what is skipped are the elements, as in the plain type.
-        let dbr = unsafe {
-            Dbr::renew(
-                spare,
-                asked.value_type(),
-                extent,
-                args.dbr.byte_add(skipped),
-            )
-        };
-        dbr.ok_or(Status::ALLOCMEM)
-    });
-    match copied {
-        Ok(dbr) => Answer {
-            status: Status::NORMAL,
-            dbr: Some(dbr),
-        },
-        Err(status) => Answer::failed(status),
-    }
+/// `args` must be what libca handed to a callback, which has not returned.
+unsafe fn received(args: &event_handler_args) -> Received<'_> {
+    #[allow(clippy::useless_conversion)] // c_long has 32 bits on Windows
+    let (dbr_type, count) = (i64::from(args.type_), i64::from(args.count));
+    // SAFETY: libca lends a structure of the type and count that it names, where these are within what was asked of the channel.
+    unsafe { Received::new(Status(args.status), dbr_type, count, args.dbr) }
 }
 
 pub unsafe extern "C" fn update(args: event_handler_args) {
@@ -142,41 +122,39 @@ pub unsafe extern "C" fn update(args: event_handler_args) {
         // SAFETY: libca hands back the pointer given to ca_create_subscription, whose subscription is kept until
         // ca_clear_subscription or ca_clear_channel has returned, which wait for this callback.
         let subscription = unsafe { borrowed::<Subscription>(args.usr) };
-        if !subscription.is_open() {
+        if subscription.is_closed() || subscription.libca().is_stale() {
             return;
         }
         if let Some(channel) = subscription.channel() {
             let asked = subscription.active_spec();
             // SAFETY: `args` is libca's.
-            let answer = unsafe { answer(&args, asked, &channel, None) };
-            channel.context().queue.push_update(subscription, answer);
+            let received = unsafe { received(&args) };
+            let answer = received.answer(asked, || channel.element_count(), None);
+            channel.context().queue.push_update(&subscription, answer);
         }
     });
 }
-
-/// What a recorder asks for.
-const ONE_DOUBLE: RequestSpec = RequestSpec {
-    dbr_type: DbrType::TIME_DOUBLE,
-    count: 1,
-    whole: false,
-    text: false,
-    bare: false,
-};
 
 /// As `update`, for a recorder. It is called millions of times a second, and so does without a reference of its own.
 pub unsafe extern "C" fn record(args: event_handler_args) {
     contained(|| {
         // SAFETY: as for `update`: libca's pointer is good until this returns.
         let subscription = unsafe { &*args.usr.cast::<Subscription>() };
-        let Some(track) = &subscription.track else {
+        let Some(track) = subscription.recorded() else {
             return;
         };
-        match ONE_DOUBLE.check(&args, || 1) {
-            Ok(_) => {}
-            Err(status) => return track.record_failure(status),
+        // SAFETY: `args` is libca's.
+        if let Err(status) = unsafe { received(&args) }.scalar(DbrType::TIME_DOUBLE) {
+            return track.record_failure(status);
         }
-        // SAFETY: libca lends a structure of the type that it names, until this returns; a copy may lie anywhere.
-        track.record(&unsafe { args.dbr.cast::<dbr_time_double>().read_unaligned() });
+        // SAFETY: libca lends a structure of the type that was checked, until this returns; a copy may lie anywhere.
+        let update = unsafe { args.dbr.cast::<dbr_time_double>().read_unaligned() };
+        track.record(ScalarUpdate {
+            value: update.value,
+            stamp: (update.stamp.secPastEpoch, update.stamp.nsec),
+            severity: update.severity,
+            status: update.status,
+        });
     });
 }
 
@@ -187,36 +165,51 @@ pub unsafe extern "C" fn get(args: event_handler_args) {
         let (request, answer) = unsafe {
             let request = borrowed::<Request>(args.usr);
             let (asked, spare) = (request.asked(), request.take_spare());
-            let answer = answer(&args, asked, &request.channel, spare);
+            let held = || request.channel.element_count();
+            let answer = received(&args).answer(asked, held, spare);
             (request, answer)
         };
         if let Some(request) = request.channel.finish(&request) {
-            confirm(&request, answer.status);
+            if is_servers(answer.status) {
+                confirm(&request.channel, request.sent());
+            }
             request.complete(answer);
         }
     });
 }
 
 /// Answers to the requests of a group.
-pub unsafe extern "C" fn swept(args: event_handler_args) {
+pub unsafe extern "C" fn group(args: event_handler_args) {
     contained(|| {
-        // SAFETY: libca hands back the pointer given to ca_array_get_callback or ca_array_put_callback, once. The members
-        // keep the slot's sweep until all of its slots are answered, or until ca_clear_channel or ca_context_destroy has
-        // returned, which wait for this callback. `args` is libca's.
-        unsafe {
-            let slot = &*args.usr.cast::<GroupReply>();
-            let sweep = slot.sweep.load(Ordering::Relaxed);
-            if let Some(sweep) = sweep.as_ref() {
-                drop(sweep.answered(slot, &args));
-            }
+        // SAFETY: libca hands back the pointer given to ca_array_get_callback or ca_array_put_callback, once. The group keeps the
+        // reply's request until all of its replies are there, or until the channel was released, which waits for this callback.
+        let (reply, request) = unsafe {
+            let reply = &*args.usr.cast::<GroupReply>();
+            (reply, GroupRequest::of(reply))
+        };
+        let Some(request) = request else { return };
+        // SAFETY: `args` is libca's.
+        let received = unsafe { received(&args) };
+        let sent = reply.sent.load(Ordering::Acquire);
+        if sent != 0
+            && is_servers(received.status())
+            && let Some(group) = request.members()
+        {
+            confirm(&group.channels()[reply.index as usize], sent);
         }
+        drop(request.answered(reply, &received));
     });
 }
 
-/// Other answers are the server's.
-fn confirm(request: &Request, status: Status) {
-    if !matches!(status, Status::DISCONN | Status::CHANDESTROY) {
-        request.confirm();
+/// An answer with this status comes from the server, not from libca alone.
+fn is_servers(status: Status) -> bool {
+    !matches!(status, Status::DISCONN | Status::CHANDESTROY)
+}
+
+/// The server has answered: what its circuit had been sent before has reached it, too.
+fn confirm(channel: &Channel, sent: u64) {
+    if let Some(circuit) = channel.libca().circuit() {
+        circuit.confirm(sent);
     }
 }
 
@@ -225,8 +218,11 @@ pub unsafe extern "C" fn put(args: event_handler_args) {
         // SAFETY: as for `get`.
         let request = unsafe { borrowed::<Request>(args.usr) };
         if let Some(request) = request.channel.finish(&request) {
-            confirm(&request, Status(args.status));
-            request.complete(Answer::failed(Status(args.status)));
+            let status = Status(args.status);
+            if is_servers(status) {
+                confirm(&request.channel, request.sent());
+            }
+            request.complete(Answer::failed(status));
         }
     });
 }

@@ -1,179 +1,217 @@
-//! What a circuit's thread is to do.
+//! What a circuit's sender thread is to do.
 
-use crate::backend::libca::group_sender::QueuedShare;
-use crate::backend::libca::send_window::message;
-use crate::client::channel::{Channel, Inside};
+use super::channel::LibcaChannel;
+use super::commands::payload;
+use super::group_sender::QueuedShare;
+use super::send_window::message;
+use super::subscription::LibcaSubscription;
+use crate::backend::{Command, When};
+use crate::client::channel::{Channel, ChannelGuard};
 use crate::client::context::Context;
 use crate::client::pending_io::PendingIo;
 use crate::client::request::Request;
 use crate::client::subscription::Subscription;
 use crate::protocol::buffer::Bytes;
-use crate::protocol::dbr::DbrType;
 use crate::protocol::error::Error;
 use crate::protocol::status::Status;
+use crate::protocol::validate::RequestSpec;
 use std::sync::Arc;
 
 /// What a request takes, beside the value in it, about.
 const OVERHEAD: usize = 256;
-/// The payload of a subscription's request.
-pub(crate) const SUBSCRIBE: usize = 16;
 
 /// Something that libca may block on.
-pub(crate) enum DeferredCommand {
-    Get(Arc<Request>),
-    /// These are sent even where the channel is cleared meanwhile.
-    Put {
-        channel: Inside,
-        dbr_type: DbrType,
-        count: usize,
+pub(super) enum DeferredCommand {
+    Read(Arc<Request>),
+    /// Writes are sent even where the channel is cleared meanwhile: they have a guard.
+    Write {
+        guard: ChannelGuard<'static>,
+        spec: RequestSpec,
         data: Bytes,
         /// Of who waits to hear whether the server takes it.
         pending: Option<Arc<PendingIo>>,
     },
-    PutNotify {
-        channel: Inside,
-        request: Arc<Request>,
-        data: Bytes,
-    },
+    WriteNotify(ChannelGuard<'static>, Arc<Request>, Bytes),
     Subscribe(Arc<Subscription>),
+    Unsubscribe(Arc<Subscription>),
     /// Makes a subscription anew: the PV is no longer what it was.
     Renew(Arc<Subscription>),
     /// What is left of the requests to a group.
-    GroupRequest(QueuedShare),
-    /// Ends a subscription that is closed.
-    Cancel(Arc<Subscription>),
-    /// Frees libca's side of a channel that is closed.
-    Free(Arc<Channel>),
+    Group(QueuedShare),
+    /// Has libca forget a channel that is closed.
+    Close(Arc<Channel>),
 }
 
 impl DeferredCommand {
-    pub(crate) fn run(self) {
-        match self {
-            DeferredCommand::Get(request) => request.channel.get_late(&request),
-            DeferredCommand::Put {
-                channel,
-                dbr_type,
-                count,
+    pub(super) fn of(guard: &ChannelGuard<'_>, command: Command<'_>) -> DeferredCommand {
+        match command {
+            Command::Read(request, _) => DeferredCommand::Read(request.clone()),
+            Command::Write(spec, data, pending) => DeferredCommand::Write {
+                guard: guard.owned(),
+                spec,
+                data: Bytes::of(data),
+                pending: pending.cloned(),
+            },
+            Command::WriteNotify(request, data) => {
+                DeferredCommand::WriteNotify(guard.owned(), request.clone(), Bytes::of(data))
+            }
+            Command::Subscribe(subscription) => DeferredCommand::Subscribe(subscription.clone()),
+            Command::Unsubscribe(subscription) => {
+                DeferredCommand::Unsubscribe(subscription.clone())
+            }
+        }
+    }
+
+    /// The command as it was given, where it was one.
+    fn command(&self) -> Option<Command<'_>> {
+        Some(match self {
+            DeferredCommand::Read(request) => Command::Read(request, When::Now),
+            DeferredCommand::Write {
+                spec,
                 data,
+                pending,
                 ..
-            } => channel.put_late(dbr_type, count, data.as_slice()),
-            DeferredCommand::PutNotify {
-                channel,
-                request,
-                data,
-            } => channel.notify_late(&request, data.as_slice()),
-            DeferredCommand::Subscribe(subscription) => {
-                if let Some(channel) = subscription.channel() {
-                    channel.start_late(&subscription);
-                }
+            } => Command::Write(*spec, data.as_slice(), pending.as_ref()),
+            DeferredCommand::WriteNotify(_, request, data) => {
+                Command::WriteNotify(request, data.as_slice())
             }
+            DeferredCommand::Subscribe(subscription) => Command::Subscribe(subscription),
+            DeferredCommand::Unsubscribe(subscription) => Command::Unsubscribe(subscription),
+            DeferredCommand::Renew(_) | DeferredCommand::Group(_) | DeferredCommand::Close(_) => {
+                return None;
+            }
+        })
+    }
+
+    fn channel(&self) -> Option<Arc<Channel>> {
+        match self {
+            DeferredCommand::Read(request) => Some(request.channel.clone()),
+            DeferredCommand::Write { guard, .. } | DeferredCommand::WriteNotify(guard, ..) => {
+                Some(guard.channel().clone())
+            }
+            DeferredCommand::Subscribe(subscription)
+            | DeferredCommand::Unsubscribe(subscription)
+            | DeferredCommand::Renew(subscription) => subscription.channel(),
+            DeferredCommand::Group(_) => None,
+            DeferredCommand::Close(channel) => Some(channel.clone()),
+        }
+    }
+
+    pub(super) fn run(self) {
+        let Some(channel) = self.channel() else {
+            if let DeferredCommand::Group(share) = self {
+                share.run();
+            }
+            return;
+        };
+        match &self {
             DeferredCommand::Renew(subscription) => {
-                if let Some(channel) = subscription.channel() {
-                    channel.renew(&subscription);
-                }
+                LibcaSubscription::renew(&channel, subscription)
             }
-            DeferredCommand::GroupRequest(rest) => rest.run(),
-            DeferredCommand::Cancel(subscription) => drop(subscription.cancel()),
-            DeferredCommand::Free(channel) => channel.free_now(),
+            DeferredCommand::Close(_) => {
+                channel.libca().close_now(&channel);
+                channel.released();
+            }
+            DeferredCommand::Write { guard, .. } | DeferredCommand::WriteNotify(guard, ..) => {
+                self.execute(&channel, guard);
+            }
+            _ => match channel.guard() {
+                Ok(guard) => self.execute(&channel, &guard),
+                Err(error) => self.failed(&channel, &error),
+            },
+        }
+    }
+
+    fn execute(&self, channel: &Arc<Channel>, guard: &ChannelGuard<'_>) {
+        let io: &LibcaChannel = channel.libca();
+        if let Some(command) = self.command()
+            && let Err(error) = io.execute(guard, command)
+        {
+            channel.command_failed(command, &error);
+        }
+    }
+
+    fn failed(&self, channel: &Arc<Channel>, error: &Error) {
+        if let Some(command) = self.command() {
+            channel.command_failed(command, error);
         }
     }
 
     /// There is no thread to be had for it, and nobody to whom that can be said at once.
-    pub(crate) fn fail(self) {
-        match self {
-            DeferredCommand::Get(request) => {
-                let error = Error::from(Status::ALLOCMEM);
-                request.channel.settle(&request, Err(error));
-            }
-            // A sweep's rest tells as it goes. Of the others who sends them knows at once, or they wait.
-            rest => drop(rest),
+    pub(super) fn fail(self) {
+        // A share of a group request tells as it goes.
+        if let Some(channel) = self.channel() {
+            self.failed(&channel, &Error::from(Status::ALLOCMEM));
         }
     }
 
     /// Who waits in `pending` waits for it.
-    pub(crate) fn waits_in(&self, pending: &Arc<PendingIo>) -> bool {
+    pub(super) fn waits_in(&self, pending: &Arc<PendingIo>) -> bool {
         match self {
-            DeferredCommand::Get(request) | DeferredCommand::PutNotify { request, .. } => {
+            DeferredCommand::Read(request) | DeferredCommand::WriteNotify(_, request, _) => {
                 request.waits_in(pending)
             }
-            DeferredCommand::Put {
+            DeferredCommand::Write {
                 pending: Some(own), ..
             } => Arc::ptr_eq(own, pending),
-            DeferredCommand::GroupRequest(rest) => rest.is_of(pending),
+            DeferredCommand::Group(share) => share.is_of(pending),
             _ => false,
         }
     }
 
-    /// It is not done: who has waited for it does not any more.
-    pub(crate) fn withdraw(self) {
+    /// It is not sent: whoever has waited for it does not any more.
+    pub(super) fn withdraw(self) {
         match self {
-            DeferredCommand::Get(request) | DeferredCommand::PutNotify { request, .. } => {
-                let error = Error::from(Status::TIMEOUT);
-                request.channel.settle(&request, Err(error));
+            DeferredCommand::Read(_) | DeferredCommand::WriteNotify(..) => {
+                if let Some(channel) = self.channel() {
+                    self.failed(&channel, &Error::from(Status::TIMEOUT));
+                }
             }
             rest => drop(rest),
         }
     }
 
     /// It concerns nobody who waits, and may as well be done when there is a thread again.
-    pub(crate) fn is_retryable(&self) -> bool {
+    pub(super) fn is_retryable(&self) -> bool {
         matches!(
             self,
-            DeferredCommand::Renew(_) | DeferredCommand::Cancel(_) | DeferredCommand::Free(_)
+            DeferredCommand::Renew(_) | DeferredCommand::Unsubscribe(_) | DeferredCommand::Close(_)
         )
     }
 
     /// It waits for a thread: nobody else would tell of updates that do not come until then.
-    pub(crate) fn put_off(&self) {
+    pub(super) fn put_off(&self) {
         if let DeferredCommand::Renew(subscription) = self
             && let Some(channel) = subscription.channel()
         {
-            channel.not_renewed(subscription);
+            let error = Error::new(Status::ALLOCMEM, channel.name());
+            channel.report_subscription(subscription, &error);
         }
     }
 
     /// What the circuit has counted as sent for it.
-    pub(crate) fn counted(&self) -> u64 {
-        let payload = match self {
-            DeferredCommand::Get(_) => 0,
-            DeferredCommand::Put { data, .. } | DeferredCommand::PutNotify { data, .. } => {
-                data.as_slice().len()
-            }
-            DeferredCommand::Subscribe(_) => SUBSCRIBE,
-            DeferredCommand::GroupRequest(rest) => return rest.counted,
-            DeferredCommand::Renew(_) | DeferredCommand::Cancel(_) | DeferredCommand::Free(_) => {
-                return 0;
-            }
-        };
-        message(payload)
+    pub(super) fn counted(&self) -> u64 {
+        match (self, self.command()) {
+            (DeferredCommand::Group(share), _) => share.counted,
+            (DeferredCommand::Unsubscribe(_), _) | (_, None) => 0,
+            (_, Some(command)) => message(payload(command)),
+        }
     }
 
-    pub(crate) fn context(&self) -> Option<Arc<Context>> {
-        let channel = match self {
-            DeferredCommand::Get(request) => &request.channel,
-            DeferredCommand::Put { channel, .. } | DeferredCommand::PutNotify { channel, .. } => {
-                channel.channel()
-            }
-            DeferredCommand::Subscribe(subscription)
-            | DeferredCommand::Renew(subscription)
-            | DeferredCommand::Cancel(subscription) => {
-                return subscription
-                    .channel()
-                    .map(|channel| channel.context().clone());
-            }
-            DeferredCommand::GroupRequest(rest) => return Some(rest.context().clone()),
-            DeferredCommand::Free(channel) => channel,
-        };
-        Some(channel.context().clone())
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
+    pub(super) fn context(&self) -> Option<Arc<Context>> {
         match self {
-            DeferredCommand::Put { data, .. } | DeferredCommand::PutNotify { data, .. } => {
+            DeferredCommand::Group(share) => Some(share.context().clone()),
+            _ => self.channel().map(|channel| channel.context().clone()),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            DeferredCommand::Write { data, .. } | DeferredCommand::WriteNotify(_, _, data) => {
                 OVERHEAD + data.as_slice().len()
             }
-            DeferredCommand::GroupRequest(rest) => rest.bytes,
-            DeferredCommand::Get(_) => OVERHEAD,
+            DeferredCommand::Group(share) => share.bytes,
+            DeferredCommand::Read(_) => OVERHEAD,
             _ => 0,
         }
     }

@@ -5,6 +5,7 @@
 //! a thread asks for may as well wait here until then, or until there is enough of it, or until something follows that
 //! must not overtake it.
 
+use crate::backend::{Command, When};
 use crate::client::request::Request;
 use crate::sync::lock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,13 +15,13 @@ use std::sync::{Arc, Mutex};
 const ENOUGH: usize = 512;
 
 #[derive(Default)]
-pub(crate) struct GetCoalescer {
+pub(super) struct GetCoalescer {
     any: AtomicBool,
     requests: Mutex<Vec<Arc<Request>>>,
 }
 
 impl GetCoalescer {
-    pub(crate) fn add(&self, request: Arc<Request>) {
+    pub(super) fn add(&self, request: Arc<Request>) {
         let enough = {
             let mut requests = lock(&self.requests);
             requests.push(request);
@@ -33,19 +34,26 @@ impl GetCoalescer {
     }
 
     /// Hands all to libca. What is sent after this returns comes after them.
-    pub(crate) fn flush(&self) {
+    pub(super) fn flush(&self) {
         if !self.any.load(Ordering::Acquire) {
             return;
         }
         // The lock is held until the last is with libca: nobody is to overtake the rest.
         let mut requests = lock(&self.requests);
         for request in requests.drain(..) {
-            request.channel.send_coalesced_get(&request);
+            let command = Command::Read(&request, When::Now);
+            let channel = &request.channel;
+            let sent = channel
+                .guard()
+                .and_then(|guard| channel.libca().send(&guard, command));
+            if let Err(error) = sent {
+                channel.command_failed(command, &error);
+            }
         }
         self.any.store(false, Ordering::Release);
     }
 
-    pub(crate) fn forget(&self) {
+    pub(super) fn forget(&self) {
         let forgotten = std::mem::take(&mut *lock(&self.requests));
         drop(forgotten);
     }

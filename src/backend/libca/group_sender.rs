@@ -1,17 +1,21 @@
 //! How a sweep gets to libca: at once, as far as libca does not block; the rest through the threads of its circuits.
 
+use super::callbacks;
+use super::context::LibcaContext;
 use crate::backend::libca::deferred_command::DeferredCommand;
 use crate::backend::libca::send_window::{Circuit, message};
+use crate::backend::{Backlog, Command};
 use crate::ca_sys;
-use crate::client::channel::{Channel, Inside};
+use crate::client::channel::{Channel, ChannelGuard};
 use crate::client::context::{Context, ContextGuard};
-use crate::client::group::channels::{GroupChannels, Overdue};
-use crate::client::group::request::GroupRequest;
+use crate::client::group::channels::GroupChannels;
+use crate::client::group::request::{GroupCommand, GroupRequest};
 use crate::client::pending_io::PendingIo;
 use crate::protocol::dbr::DbrType;
 use crate::protocol::error::Error;
 use crate::protocol::status::Status;
 use crate::protocol::validate::RequestSpec;
+use std::ffi::{c_long, c_ulong, c_void};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -29,29 +33,6 @@ struct CircuitShare {
     counted: u64,
 }
 
-/// What could not be sent yet: too much waits for its server already.
-#[derive(Default)]
-pub struct Backlog {
-    parts: Vec<CircuitShare>,
-    /// To channels that are [overdue](Members::overdue).
-    overdue: Vec<usize>,
-    answers: Option<Arc<PendingIo>>,
-}
-
-impl Backlog {
-    /// What to wait for before more can be sent; `None` where there is nothing more.
-    pub fn pending_io(&self) -> Option<Arc<PendingIo>> {
-        let answers = self.answers.as_ref().filter(|_| !self.overdue.is_empty());
-        let circuits = self.parts.iter().map(|part| part.circuit.undone());
-        circuits.chain(answers).next().cloned()
-    }
-
-    fn indices(self) -> impl Iterator<Item = usize> {
-        let parts = self.parts.into_iter().flat_map(|part| part.indices);
-        parts.chain(self.overdue)
-    }
-}
-
 /// The launch of one sweep.
 struct GroupSender<'a> {
     sweep: &'a Arc<GroupRequest>,
@@ -59,8 +40,6 @@ struct GroupSender<'a> {
     context: &'a ContextGuard<'a>,
     behind: Vec<CircuitShare>,
     crowd: Vec<CircuitShare>,
-    overdue: Option<Overdue>,
-    left: Vec<usize>,
     /// The present run, and its circuit.
     run: Vec<usize>,
     bytes: u64,
@@ -69,55 +48,79 @@ struct GroupSender<'a> {
     written: Vec<(Arc<Circuit>, usize)>,
 }
 
-impl GroupRequest {
-    /// Asks libca for everything, and flushes. It does not wait; what it leaves is for [`resume`](GroupRequest::resume).
-    pub fn launch(self: &Arc<GroupRequest>) -> Backlog {
-        let number = self.members().map_or(0, |members| members.channels().len());
-        let crowd = self.begin(0..number);
-        self.launched();
-        crowd
-    }
+/// Asks libca for everything, in one burst.
+pub(super) fn submit(
+    io: &LibcaContext,
+    context: &ContextGuard<'_>,
+    request: &Arc<GroupRequest>,
+    group: &GroupChannels,
+    indices: Vec<usize>,
+) -> Backlog {
+    io.get_coalescer.flush();
+    let mut sender = GroupSender {
+        sweep: request,
+        members: group,
+        context,
+        behind: Vec::new(),
+        crowd: Vec::new(),
+        run: Vec::new(),
+        bytes: 0,
+        circuit: None,
+        written: Vec::new(),
+    };
+    indices.into_iter().for_each(|index| sender.add(index));
+    sender.end()
+}
 
-    /// As [`launch`](GroupRequest::launch), with what that left.
-    pub fn resume(self: &Arc<GroupRequest>, crowd: Backlog) -> Backlog {
-        self.begin(crowd.indices())
+/// Hands the request to one channel to libca. The caller is inside the channel's gate, and the context's.
+fn hand(
+    context: &ContextGuard<'_>,
+    request: &GroupRequest,
+    index: usize,
+    channel: &Channel,
+) -> Status {
+    let (api, id) = (context.libca().api(), channel.libca().id());
+    if id.is_null() {
+        return Status::BADCHID;
     }
-
-    /// Nobody waits until the rest can be sent.
-    pub fn give_up(&self, crowd: Backlog) {
-        for index in crowd.indices() {
-            self.finish(index, Status::TIMEOUT);
+    let command = match request.command(index, channel) {
+        Ok(command) => command,
+        Err(status) => return status,
+    };
+    let user: *mut c_void = std::ptr::from_ref(request.slot(index)).cast_mut().cast();
+    let (GroupCommand::Read(spec)
+    | GroupCommand::Write(spec, _)
+    | GroupCommand::WriteNotify(spec, _)) = command;
+    let dbr_type = c_long::from(spec.dbr_type.number());
+    let count = c_ulong::try_from(spec.count).unwrap_or(0);
+    if !matches!(command, GroupCommand::Read(_)) {
+        channel.refusals.write_sent();
+    }
+    // SAFETY: the caller is inside the gate, so the id is alive. `user` stays good until the answer or until the channel is
+    // released, because the group keeps the request so long. libca reads `count` elements, which `Items::add` has seen are
+    // there, and keeps no pointer to them.
+    Status(unsafe {
+        match command {
+            GroupCommand::Read(_) => {
+                api.ca_array_get_callback(dbr_type, count, id, Some(callbacks::group), user)
+            }
+            GroupCommand::Write(_, data) => {
+                api.ca_array_put(dbr_type, count, id, data.as_ptr().cast())
+            }
+            GroupCommand::WriteNotify(_, data) => {
+                let group: ca_sys::caEventCallBackFunc = Some(callbacks::group);
+                api.ca_array_put_callback(dbr_type, count, id, data.as_ptr().cast(), group, user)
+            }
         }
-    }
+    })
+}
 
-    fn begin(self: &Arc<GroupRequest>, indices: impl Iterator<Item = usize>) -> Backlog {
-        let Some(members) = self.members() else {
-            return Backlog::default();
-        };
-        let Some(context) = members.context().enter() else {
-            indices.for_each(|index| self.finish(index, Status::BADCHID));
-            return Backlog::default();
-        };
-        members.context().get_coalescer.flush();
-        let mut launch = GroupSender {
-            sweep: self,
-            members: &members,
-            context: &context,
-            behind: Vec::new(),
-            crowd: Vec::new(),
-            overdue: members.overdue(self),
-            left: Vec::new(),
-            run: Vec::new(),
-            bytes: 0,
-            circuit: None,
-            written: Vec::new(),
-        };
-        indices.for_each(|index| launch.add(index));
-        let crowd = launch.end();
-        // Where that fails the circuits are gone, and the answers say so.
-        drop(members.context().flush());
-        crowd
-    }
+/// As [`hand`], for a channel that may have been closed.
+fn send(context: &ContextGuard<'_>, request: &GroupRequest, index: usize, channel: &Arc<Channel>) {
+    let sent = channel
+        .enter()
+        .map(|_guard| hand(context, request, index, channel));
+    request.sent(index, sent.unwrap_or(Status::BADCHID));
 }
 
 impl GroupSender<'_> {
@@ -132,11 +135,7 @@ impl GroupSender<'_> {
             Ok(payload) => payload,
             Err(status) => return self.sweep.finish(index, status),
         };
-        if self.overdue.as_ref().is_some_and(|o| o.channels[index]) {
-            self.left.push(index);
-            return;
-        }
-        if let Some(other) = channel.other_circuit(self.circuit.as_ref()) {
+        if let Some(other) = channel.libca().other_circuit(self.circuit.as_ref()) {
             self.dispatch();
             self.circuit = other;
         }
@@ -179,7 +178,7 @@ impl GroupSender<'_> {
         }
         for index in self.run.drain(..) {
             let channel = &self.members.channels()[index];
-            self.sweep.send(self.context, index, channel);
+            send(self.context, self.sweep, index, channel);
         }
     }
 
@@ -196,13 +195,19 @@ impl GroupSender<'_> {
                 .then(|| rest.last())
                 .flatten()
                 .map(|index| self.channel(index).clone());
-            part.circuit.send(DeferredCommand::GroupRequest(rest));
+            part.circuit.send(DeferredCommand::Group(rest));
             confirmed.inspect(confirm);
         }
         Backlog {
-            parts: self.crowd,
-            overdue: self.left,
-            answers: self.overdue.map(|overdue| overdue.pending),
+            wait_for: self
+                .crowd
+                .first()
+                .map(|share| share.circuit.undone().clone()),
+            indices: self
+                .crowd
+                .into_iter()
+                .flat_map(|share| share.indices)
+                .collect(),
         }
     }
 }
@@ -239,7 +244,7 @@ fn put_off(
 enum Target {
     Read(Arc<Channel>),
     /// What is written is sent even where the channel is cleared meanwhile.
-    Write(Inside),
+    Write(ChannelGuard<'static>),
 }
 
 /// What the thread of a circuit sends of a sweep.
@@ -270,7 +275,7 @@ impl QueuedShare {
         for index in indices.into_iter().rev() {
             let channel = &members.channels()[index];
             let target = if sweep.is_write() {
-                Inside::enter(channel).map(Target::Write)
+                channel.enter().map(|guard| Target::Write(guard.owned()))
             } else {
                 Some(Target::Read(channel.clone()))
             };
@@ -310,22 +315,22 @@ impl QueuedShare {
                     return;
                 };
                 match target {
-                    Target::Read(channel) => self.sweep.send(&pass, index, &channel),
+                    Target::Read(channel) => send(&pass, &self.sweep, index, &channel),
                     Target::Write(inside) => self.write(&pass, index, &inside),
                 }
             }
         }
     }
 
-    fn write(&self, pass: &ContextGuard<'_>, index: usize, inside: &Inside) {
+    fn write(&self, pass: &ContextGuard<'_>, index: usize, inside: &ChannelGuard<'_>) {
         let channel = inside.channel();
-        let sent = inside.with_id(|id| self.sweep.hand(pass, index, channel, id));
-        let status = sent.unwrap_or(Status::BADCHID);
+        let status = hand(pass, &self.sweep, index, channel);
         if !status.is_normal() && !self.sweep.is_answered() {
             let error = Error::new(status, channel.name());
-            channel.report(ca_sys::CA_OP_PUT, DbrType::STRING, &error);
+            let nothing = RequestSpec::exactly(DbrType::STRING, 0);
+            channel.command_failed(Command::Write(nothing, &[], None), &error);
         }
-        self.sweep.handed(index, status);
+        self.sweep.sent(index, status);
     }
 }
 

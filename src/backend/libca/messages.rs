@@ -92,16 +92,11 @@ impl Held {
 
 static HELD: PerProcess<Mutex<Held>> = PerProcess::new();
 
-/// Makes a context, which is among the living once it is made, and tells it what was said meanwhile.
-pub(crate) fn hold_while<T>(make: impl FnOnce() -> T) -> T {
-    let _telling = Holding::begin();
-    make()
-}
-
-struct Holding;
+/// While a context is in the making, which is among the living when this is dropped: it is told then what was said meanwhile.
+pub(super) struct Holding;
 
 impl Holding {
-    fn begin() -> Holding {
+    pub(super) fn begin() -> Holding {
         lock(HELD.get()).contexts_in_the_making += 1;
         Holding
     }

@@ -6,10 +6,11 @@
 //! cannot block, and is called directly. Otherwise the circuit has a thread do it, in order; who sends goes on, unless
 //! very much has gathered there.
 
+use crate::backend::BACKLOG_LIMIT;
 use crate::backend::libca::callbacks::contained;
 use crate::backend::libca::deferred_command::DeferredCommand;
 use crate::client::context::Context;
-use crate::client::pending_io::{PendingGuard, PendingIo, WaitQueue};
+use crate::client::pending_io::{PendingGuard, PendingIo, Waiters};
 use crate::protocol::status::Status;
 use crate::sync::lock;
 use std::collections::{HashMap, VecDeque};
@@ -21,12 +22,12 @@ use std::time::Duration;
 /// blocks, and ten thousand reads fit in.
 const WINDOW: u64 = 224 * 1024;
 /// Bytes that may wait for the circuit's thread before those who read and write wait, too.
-pub(crate) const ENOUGH: usize = 8 * 1024 * 1024;
+const ENOUGH: usize = BACKLOG_LIMIT;
 /// A message's header.
 const HEADER: usize = 16;
 
 /// A message's length, its header included.
-pub(crate) fn message(payload: usize) -> u64 {
+pub(super) fn message(payload: usize) -> u64 {
     (HEADER + payload.next_multiple_of(8)) as u64
 }
 
@@ -55,11 +56,7 @@ struct SendQueue {
 }
 
 impl Circuit {
-    fn new(
-        waiters: &Arc<WaitQueue>,
-        parked: &Arc<RetryQueue>,
-        crowds: &Arc<AtomicUsize>,
-    ) -> Circuit {
+    fn new(waiters: &Arc<Waiters>, parked: &Arc<RetryQueue>, crowds: &Arc<AtomicUsize>) -> Circuit {
         Circuit {
             sent: AtomicU64::new(0),
             confirmed: AtomicU64::new(0),
@@ -72,12 +69,12 @@ impl Circuit {
     }
 
     /// Counts a message; `true` where libca will not block on it. Also gives what has been sent including it.
-    pub(crate) fn reserve(&self, payload: usize) -> (bool, u64) {
+    pub(super) fn reserve(&self, payload: usize) -> (bool, u64) {
         self.reserve_bytes(message(payload))
     }
 
     /// As [`reserve`](Circuit::reserve), for messages of so many bytes, headers included.
-    pub(crate) fn reserve_bytes(&self, bytes: u64) -> (bool, u64) {
+    pub(super) fn reserve_bytes(&self, bytes: u64) -> (bool, u64) {
         // Counted first: of several threads at once, only those who find room go directly.
         let before = self.sent.fetch_add(bytes, Ordering::SeqCst);
         let open = before.saturating_sub(self.confirmed.load(Ordering::SeqCst)) <= WINDOW;
@@ -85,20 +82,20 @@ impl Circuit {
     }
 
     /// It is time to learn that what was sent has left.
-    pub(crate) fn is_half_full(&self) -> bool {
+    pub(super) fn is_half_full(&self) -> bool {
         let sent = self.sent.load(Ordering::SeqCst);
         sent.saturating_sub(self.confirmed.load(Ordering::SeqCst)) > WINDOW / 2
     }
 
     /// libca would not block on something small now.
-    pub(crate) fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         let sent = self.sent.load(Ordering::SeqCst);
         let unconfirmed = sent.saturating_sub(self.confirmed.load(Ordering::SeqCst));
         unconfirmed <= WINDOW && self.undone.is_done()
     }
 
     /// The server has answered the message that `sent` was this much with.
-    pub(crate) fn confirm(&self, sent: u64) {
+    pub(super) fn confirm(&self, sent: u64) {
         // What was counted meanwhile may have been taken back.
         let sent = sent.min(self.sent.load(Ordering::SeqCst));
         self.confirmed.fetch_max(sent, Ordering::SeqCst);
@@ -114,20 +111,20 @@ impl Circuit {
     }
 
     /// Done when its thread has nothing to do.
-    pub(crate) fn undone(&self) -> &Arc<PendingIo> {
+    pub(super) fn undone(&self) -> &Arc<PendingIo> {
         &self.undone
     }
 
     /// Has it done by the circuit's thread, after what that has to do already. Where there is no thread to be had, whom it
     /// concerns is told later.
-    pub(crate) fn send(self: &Arc<Circuit>, errand: DeferredCommand) {
+    pub(super) fn send(self: &Arc<Circuit>, errand: DeferredCommand) {
         if let Err(errand) = self.offer(errand) {
             errand.fail();
         }
     }
 
     /// As [`send`](Circuit::send), for who can tell at once: ECA_ALLOCMEM where there is no thread to be had.
-    pub(crate) fn try_send(self: &Arc<Circuit>, errand: DeferredCommand) -> Status {
+    pub(super) fn try_send(self: &Arc<Circuit>, errand: DeferredCommand) -> Status {
         match self.offer(errand) {
             Ok(()) => Status::NORMAL,
             Err(_) => Status::ALLOCMEM,
@@ -295,8 +292,8 @@ impl RetryQueue {
 }
 
 /// A context's circuits.
-pub(crate) struct SendWindows {
-    waiters: Arc<WaitQueue>,
+pub(super) struct SendWindows {
+    waiters: Arc<Waiters>,
     /// By server and priority.
     connected: Mutex<HashMap<(String, u32), Weak<Circuit>>>,
     /// For channels that are not connected.
@@ -307,7 +304,7 @@ pub(crate) struct SendWindows {
 }
 
 impl SendWindows {
-    pub(crate) fn new(waiters: &Arc<WaitQueue>) -> SendWindows {
+    pub(super) fn new(waiters: &Arc<Waiters>) -> SendWindows {
         let parked = Arc::<RetryQueue>::default();
         let crowds = Arc::<AtomicUsize>::default();
         SendWindows {
@@ -319,12 +316,12 @@ impl SendWindows {
         }
     }
 
-    pub(crate) fn nowhere(&self) -> &Arc<Circuit> {
+    pub(super) fn nowhere(&self) -> &Arc<Circuit> {
         &self.nowhere
     }
 
     /// The circuit to a server, if it is known by this name.
-    pub(crate) fn find(&self, server: &str, priority: u32) -> Option<Arc<Circuit>> {
+    pub(super) fn find(&self, server: &str, priority: u32) -> Option<Arc<Circuit>> {
         let circuits = lock(&self.connected);
         let place = circuits
             .iter()
@@ -333,7 +330,7 @@ impl SendWindows {
     }
 
     /// A circuit gets a name: `known`, which has another one so far, or a new one.
-    pub(crate) fn add(
+    pub(super) fn add(
         &self,
         server: String,
         priority: u32,
@@ -348,12 +345,12 @@ impl SendWindows {
     }
 
     /// Has done what waits for a thread, where there is one by now.
-    pub(crate) fn resume(&self) {
+    pub(super) fn resume(&self) {
         self.parked.resume();
     }
 
     /// Some circuit has more than enough to do.
-    pub(crate) fn any_is_crowded(&self) -> bool {
+    pub(super) fn any_is_crowded(&self) -> bool {
         self.crowds.load(Ordering::Relaxed) > 0
     }
 
@@ -364,13 +361,13 @@ impl SendWindows {
     }
 
     /// See [`Context::withdraw`].
-    pub(crate) fn withdraw(&self, pending: &[Arc<PendingIo>]) {
+    pub(super) fn withdraw(&self, pending: &[Arc<PendingIo>]) {
         self.all()
             .iter()
             .for_each(|circuit| circuit.withdraw(pending));
     }
 
-    pub(crate) fn close(&self) {
+    pub(super) fn close(&self) {
         self.all().iter().for_each(|circuit| circuit.close());
         // Where it is given to a circuit that is closed it is forgotten.
         self.parked.resume();
@@ -383,7 +380,10 @@ mod tests {
 
     #[test]
     fn a_circuit_that_gets_another_name_is_the_same() {
-        let circuits = SendWindows::new(&WaitQueue::new(&Arc::default()));
+        let circuits = SendWindows::new(&Waiters::new(
+            Arc::<crate::client::queue::EventQueue>::default(),
+            || 0,
+        ));
         assert!(circuits.find("10.0.0.1:5064", 0).is_none());
         let circuit = circuits.add("10.0.0.1:5064".to_owned(), 0, None);
         circuits.add("ioc:5064".to_owned(), 0, Some(circuit.clone()));
@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn ten_thousand_reads_go_directly() {
         let circuit = Circuit::new(
-            &WaitQueue::new(&Arc::default()),
+            &Waiters::new(Arc::<crate::client::queue::EventQueue>::default(), || 0),
             &Arc::default(),
             &Arc::default(),
         );

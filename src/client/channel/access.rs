@@ -20,8 +20,11 @@ pub(super) struct Access {
 impl Channel {
     /// Replaces the access rights handler (ca_replace_access_rights_event). Where the channel is connected, it is for the
     /// caller to tell the new one of the rights, which are returned, and then to say so: [`rights_told`](Channel::rights_told).
-    pub fn set_access_handler(&self, handler: Option<UserData>) -> Result<Option<(bool, bool)>> {
-        let _pass = self.pass()?;
+    pub fn set_access_handler(
+        self: &Arc<Channel>,
+        handler: Option<UserData>,
+    ) -> Result<Option<(bool, bool)>> {
+        let _guard = self.guard()?;
         let (old, rights) = {
             // libca's thread takes the lock with each change: none is missed, and none told before these.
             let mut access = lock(&self.access);
@@ -61,8 +64,8 @@ impl Channel {
         });
     }
 
-    /// Called by libca's thread: the rights are these.
-    pub(crate) fn access_changed(self: &Arc<Channel>, read: bool, write: bool) {
+    /// Upcall: the rights are these.
+    pub fn access_changed(self: &Arc<Channel>, read: bool, write: bool) {
         let mut access = lock(&self.access);
         self.may_be_read.store(read, Ordering::Release);
         self.may_be_written.store(write, Ordering::Release);

@@ -1,19 +1,14 @@
 //! The end of a channel, and of what is outstanding in it.
 
 use super::Channel;
-use crate::backend::libca::deferred_command::DeferredCommand;
-use crate::backend::libca::send_window::Circuit;
-use crate::ca_sys::LibCa;
-use crate::client::context::ContextGuard;
+use crate::backend::{Close, Closed};
 use crate::client::request::{Request, abandon};
 use crate::protocol::status::Status;
-use crate::sync::lock;
-use crate::sync::replace;
+use crate::sync::{lock, replace};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 impl Channel {
-    /// libca knows nothing of it.
+    /// The backend knows nothing of it.
     pub(super) fn give_up(&self) {
         self.gate.close();
         self.abandon(Status::CHANDESTROY);
@@ -25,35 +20,17 @@ impl Channel {
         let Some(alone) = self.close() else {
             return false;
         };
-        if self.busy_circuit().is_some() {
+        // Where somebody is inside, that one closes the backend's side, maybe late: nobody is to wait so long.
+        if !alone || self.close_backend(Close::Wait) == Closed::Later {
             self.release_waiters(Status::CHANDESTROY);
         }
-        // Otherwise whoever is inside frees it.
-        if alone {
-            self.free_soon();
-        }
         true
-    }
-
-    /// The circuit on which libca could block now.
-    fn busy_circuit(&self) -> Option<Arc<Circuit>> {
-        self.circuit().filter(|circuit| !circuit.is_open())
-    }
-
-    /// Frees libca's side; where libca could block on that, by the circuit's thread.
-    pub(super) fn free_soon(self: &Arc<Channel>) {
-        match self.busy_circuit() {
-            None => self.free_now(),
-            Some(circuit) => circuit.send(DeferredCommand::Free(self.clone())),
-        }
     }
 
     /// As [`clear`](Channel::clear), but from a thread that cannot wait at all.
     pub fn dispose(self: &Arc<Channel>) {
         if self.context.is_alive() && self.close() == Some(true) {
-            let circuit = self.circuit();
-            let circuit = circuit.as_ref().unwrap_or(self.context.circuits.nowhere());
-            circuit.send(DeferredCommand::Free(self.clone()));
+            self.close_backend(Close::Background);
         }
     }
 
@@ -66,20 +43,17 @@ impl Channel {
         Some(alone)
     }
 
-    pub(crate) fn free_now(&self) {
-        if let Some(context) = self.context.enter() {
-            self.free(&context);
+    /// Has the backend forget it. The gate is closed and empty: this happens once.
+    pub(super) fn close_backend(self: &Arc<Channel>, how: Close) -> Closed {
+        let closed = self.io.close(self, how);
+        if closed == Closed::Done {
+            self.released();
         }
+        closed
     }
 
-    /// Frees libca's side. The gate is closed and empty: this happens once.
-    pub(super) fn free(&self, context: &ContextGuard<'_>) {
-        let raw = self.raw.swap(std::ptr::null_mut(), Ordering::AcqRel);
-        if !raw.is_null() {
-            // SAFETY: nobody is inside the gate or comes in any more, and the id is swapped out: it is freed once.
-            unsafe { context.api().ca_clear_channel(raw) };
-        }
-        // libca has no pointer into this channel any more.
+    /// Upcall: the backend has no pointer into this channel, its requests and its subscriptions any more.
+    pub fn released(&self) {
         self.abandon(Status::CHANDESTROY);
         for subscription in lock(&self.subscriptions).iter() {
             subscription.mark_closed();
@@ -88,27 +62,12 @@ impl Channel {
         drop(self.context.release(self));
     }
 
-    /// Frees libca's side before the context goes, unless libca could block on that.
-    ///
-    /// # Safety
-    /// Nobody is in the context's gate, or will be; and the calling thread is in the context.
-    pub(crate) unsafe fn clear_with_context(&self, api: &LibCa) {
-        if self.circuit().is_some_and(|circuit| !circuit.is_open()) {
-            return;
-        }
-        let raw = self.raw.swap(std::ptr::null_mut(), Ordering::AcqRel);
-        if !raw.is_null() {
-            // SAFETY: whoever uses the id is in the context's gate; and it is swapped out, so it is freed once.
-            unsafe { api.ca_clear_channel(raw) };
-        }
-    }
-
-    /// Answers everything outstanding with `status`, though libca may still answer too.
+    /// Answers everything outstanding with `status`, though the backend may still answer too.
     pub(crate) fn release_waiters(&self, status: Status) {
         let guards = lock(&self.connection).take_guards();
         drop(guards);
-        for membership in lock(&self.memberships).iter() {
-            membership.leave();
+        for (group, place) in lock(&self.memberships).iter() {
+            group.leave(*place);
         }
         let requests: Vec<Arc<Request>> = lock(&self.requests).iter().cloned().collect();
         abandon(requests, status);
@@ -117,14 +76,14 @@ impl Channel {
             .for_each(|track| track.release_readers());
     }
 
-    /// Answers everything outstanding with `status`: libca has forgotten it.
+    /// Answers everything outstanding with `status`: the backend has forgotten it.
     pub(crate) fn abandon(&self, status: Status) {
         // Whoever waits for the search of a channel that is closed has nothing to wait for.
         let guards = lock(&self.connection).take_guards();
         drop(guards);
         let memberships = std::mem::take(&mut *lock(&self.memberships));
-        for membership in &memberships {
-            membership.abandon(status);
+        for (group, place) in &memberships {
+            group.abandon(*place, status);
         }
         let requests = lock(&self.requests).drain();
         abandon(requests, status);

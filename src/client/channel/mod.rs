@@ -1,36 +1,31 @@
 //! A channel: the connection to one PV, and all that is asked of it.
 
 mod access;
+mod connection;
 mod end;
-mod link;
-mod pass;
+mod guard;
 
 use access::Access;
-use link::{Connection, NOT_CONNECTED};
+use connection::{Connection, NOT_CONNECTED};
 
-pub(crate) use link::ConnectionInfo;
-pub use pass::ChannelPass;
-pub(crate) use pass::Inside;
+pub use guard::ChannelGuard;
 
-use crate::backend::libca::callbacks;
-use crate::backend::libca::send_window::Circuit;
-use crate::ca_sys;
+use crate::backend::{AnyChannel, Command};
 use crate::client::context::Context;
 use crate::client::event::UserData;
-use crate::client::group::channels::GroupMembership;
 use crate::client::pending_io::PendingIo;
 use crate::client::recorder::recorded_pv::RecordedPv;
 use crate::client::request::{InFlight, Request};
 use crate::client::subscription::Subscription;
 use crate::client::write_errors::WriteErrors;
+use crate::protocol::constants;
 use crate::protocol::dbr::{Base, DbrType};
 use crate::protocol::error::{Error, Result};
 use crate::protocol::status::Status;
 use crate::sync::handle_gate::HandleGate;
-use crate::sync::lock;
-use crate::sync::replace;
-use std::ffi::{CString, c_void};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering};
+use crate::sync::{lock, replace};
+use std::ffi::{CStr, CString};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Longest PV name, in bytes.
@@ -38,19 +33,20 @@ pub const MAX_NAME: usize = 500;
 /// Highest priority of a channel (CA_PRIORITY_MAX).
 pub const MAX_PRIORITY: u32 = 99;
 
-/// libca holds a pointer to it from creation until it is cleared: so long its context keeps it alive.
+/// The backend has a pointer to it from creation until it is released: so long its context keeps it alive.
 ///
 /// What every request looks at comes first, in one cache line: with thousands of channels that is what takes the time.
 #[repr(C, align(64))]
 pub struct Channel {
-    raw: AtomicPtr<ca_sys::oldChannelNotify>,
+    io: AnyChannel,
+    /// Users of `io` are inside.
     gate: HandleGate,
-    circuit: Mutex<Option<Arc<Circuit>>>,
     element_count: AtomicUsize,
     native_type: AtomicI32,
-    /// As far as libca has told yet.
+    /// As far as the backend has told yet.
     may_be_read: AtomicBool,
     may_be_written: AtomicBool,
+    was_connected: AtomicBool,
     pub refusals: WriteErrors,
     context: Arc<Context>,
     name: CString,
@@ -62,7 +58,16 @@ pub struct Channel {
     pub(crate) requests: Mutex<InFlight>,
     pub(crate) subscriptions: Mutex<Vec<Arc<Subscription>>>,
     /// The groups that it is in, until libca has forgotten it.
-    memberships: Mutex<Vec<GroupMembership>>,
+    memberships: Mutex<Vec<(Arc<dyn Group>, usize)>>,
+}
+
+/// A group of channels, to one of them, which has a place in it.
+pub trait Group: Send + Sync {
+    /// Nobody is to wait for the channel any more, though the backend may answer.
+    fn leave(&self, place: usize);
+
+    /// The backend has forgotten the channel.
+    fn abandon(&self, place: usize, status: Status);
 }
 
 impl Channel {
@@ -95,7 +100,7 @@ impl Channel {
             name: c_name,
             priority,
             user,
-            raw: AtomicPtr::default(),
+            io: context.io().new_channel(),
             gate: HandleGate::default(),
             native_type: AtomicI32::new(NOT_CONNECTED),
             element_count: AtomicUsize::new(0),
@@ -103,50 +108,24 @@ impl Channel {
             access: Mutex::default(),
             may_be_read: AtomicBool::new(false),
             may_be_written: AtomicBool::new(false),
+            was_connected: AtomicBool::new(false),
             requests: Mutex::default(),
             subscriptions: Mutex::default(),
             refusals: WriteErrors::default(),
-            circuit: Mutex::default(),
             memberships: Mutex::default(),
         });
-        // Whoever clears it before libca knows of it leaves that to us.
-        let Some(_creating) = Inside::enter(&channel) else {
+        // Whoever clears it before the backend knows of it leaves that to us.
+        let Some(creating) = channel.enter() else {
             return failed(Status::CHANDESTROY, "");
         };
         context.adopt(&channel);
         announce(&channel);
-        let made = context.attached(|api| {
-            let mut chid = std::ptr::null_mut();
-            let user: *mut c_void = Arc::as_ptr(&channel).cast_mut().cast();
-            // SAFETY: the thread is in the context; the name ends with NUL and libca copies it; `user` stays good until
-            // the channel is cleared, because the context keeps it; `chid` outlives the call.
-            let status = unsafe {
-                api.ca_create_channel(
-                    channel.name.as_ptr(),
-                    Some(callbacks::connection),
-                    user,
-                    priority,
-                    &raw mut chid,
-                )
-            };
-            channel.raw.store(chid, Ordering::Release);
-            if !chid.is_null() {
-                // SAFETY: the id was made just now, and only we clear it.
-                unsafe { api.ca_replace_access_rights_event(chid, Some(callbacks::access_rights)) };
-            }
-            Status(status)
-        });
-        match made {
-            Ok(Status::NORMAL) => Ok(channel),
-            Ok(status) => {
-                channel.give_up();
-                Err(Error::new(status, name))
-            }
-            Err(error) => {
-                channel.give_up();
-                Err(error)
-            }
+        if let Err(error) = channel.io.search(&creating, priority) {
+            channel.give_up();
+            return Err(error);
         }
+        drop(creating);
+        Ok(channel)
     }
 
     pub fn context(&self) -> &Arc<Context> {
@@ -179,71 +158,66 @@ impl Channel {
         self.element_count.load(Ordering::Acquire)
     }
 
-    /// libca's channel_state; `None` for a channel that is closed.
-    pub fn state(&self) -> Option<u32> {
-        let pass = self.enter()?;
-        // SAFETY: the pass keeps the id alive.
-        Some(unsafe { pass.api().ca_state(pass.raw()) })
+    /// The channel_state of cadef.h.
+    pub fn state(&self) -> u32 {
+        if self.is_closed() {
+            constants::CS_CLOSED
+        } else if self.native_type().is_some() {
+            constants::CS_CONN
+        } else if self.was_connected.load(Ordering::Acquire) {
+            constants::CS_PREV_CONN
+        } else {
+            constants::CS_NEVER_CONN
+        }
     }
 
     /// May be read, may be written.
     pub fn access(&self) -> (bool, bool) {
-        let Some(pass) = self.enter() else {
+        if self.is_closed() || self.native_type().is_none() {
             return (false, false);
-        };
-        // SAFETY: the pass keeps the id alive.
-        unsafe {
-            let (api, raw) = (pass.api(), pass.raw());
-            (api.ca_read_access(raw) != 0, api.ca_write_access(raw) != 0)
         }
+        (self.may_be_read(), self.may_be_written())
+    }
+
+    /// The backend's side of it.
+    pub(crate) fn io(&self) -> &AnyChannel {
+        &self.io
+    }
+
+    pub(crate) fn c_name(&self) -> &CStr {
+        &self.name
+    }
+
+    /// 0 to 99: servers serve the circuits of higher ones first.
+    pub fn priority(&self) -> u32 {
+        self.priority
+    }
+
+    /// The end of it has begun.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.gate.is_closed()
     }
 
     /// The recorders that it has subscriptions for.
     fn tracks(&self) -> Vec<Arc<RecordedPv>> {
         let subscriptions = lock(&self.subscriptions);
-        let tracks = subscriptions.iter().filter_map(|s| s.track.clone());
+        let tracks = subscriptions.iter().filter_map(|s| s.recorded().cloned());
         tracks.collect()
     }
 
     /// Has a group's requests answered when it is cleared. `pend_io` does not wait for its search any more.
-    pub(crate) fn join(&self, membership: GroupMembership) {
+    pub(crate) fn join(&self, group: Arc<dyn Group>, place: usize) {
         let guard = lock(&self.connection).guard.take();
         drop(guard);
-        lock(&self.memberships).push(membership);
+        lock(&self.memberships).push((group, place));
         if self.is_closed() {
             replace(&self.memberships, Vec::new());
         }
     }
 
-    /// Its circuit, where that is not the given one.
-    pub(crate) fn other_circuit(
-        &self,
-        circuit: Option<&Arc<Circuit>>,
-    ) -> Option<Option<Arc<Circuit>>> {
-        let own = lock(&self.circuit);
-        let same = own.as_ref().map(Arc::as_ptr) == circuit.map(Arc::as_ptr);
-        (!same).then(|| own.clone())
-    }
-
-    /// The circuit that it is connected by.
-    pub(crate) fn circuit(&self) -> Option<Arc<Circuit>> {
-        lock(&self.circuit).clone()
-    }
-
     /// What to wait for before more values are written. `None` where there is room.
     pub fn backpressure(&self) -> Option<Arc<PendingIo>> {
-        self.circuit()?.backpressure()
-    }
-
-    /// How a message of so many bytes gets to libca; and what has been sent with it.
-    pub(crate) fn route(&self, payload: usize) -> (Route, u64) {
-        let Some(circuit) = self.circuit() else {
-            return (Route::Immediate, 0);
-        };
-        match circuit.reserve(payload) {
-            (true, sent) => (Route::Immediate, sent),
-            (false, sent) => (Route::Queued(circuit), sent),
-        }
+        self.io.backlog()
     }
 
     /// The native type, or an error where there is none.
@@ -261,6 +235,15 @@ impl Channel {
     pub(crate) fn forget_subscription(&self, subscription: &Arc<Subscription>) {
         // The caller has a reference too: nothing is dropped under the lock.
         lock(&self.subscriptions).retain(|other| !Arc::ptr_eq(other, subscription));
+    }
+
+    pub(crate) fn submit(self: &Arc<Channel>, command: Command<'_>) -> Result<()> {
+        self.io.submit(self, command)
+    }
+
+    /// Those that the backend may have.
+    pub(crate) fn all_subscriptions(&self) -> Vec<Arc<Subscription>> {
+        lock(&self.subscriptions).clone()
     }
 
     /// The callbacks of its requests that are not answered yet.
@@ -284,20 +267,4 @@ impl Channel {
             .is_some_and(|guard| guard.belongs_to(pending));
         searching || lock(&self.requests).iter().any(|r| r.waits_in(pending))
     }
-
-    pub(crate) fn normal(&self, status: Status) -> Result<()> {
-        if status.is_normal() {
-            Ok(())
-        } else {
-            Err(Error::new(status, self.name()))
-        }
-    }
-}
-
-/// How a message gets to libca.
-pub(crate) enum Route {
-    /// libca will not block on it.
-    Immediate,
-    /// It may: the circuit's thread hands it on.
-    Queued(Arc<Circuit>),
 }

@@ -1,11 +1,11 @@
 //! The end of a context.
 
-use super::{Attached, Context, LIVING};
+use super::{Context, LIVING};
 use crate::client::channel::Channel;
 use crate::client::fork;
-use crate::client::pending_io::{Check, INTERRUPT_CHECK, remaining};
 use crate::protocol::status::Status;
 use crate::sync::lock;
+use crate::sync::wait_queue::{Check, INTERRUPT_CHECK, remaining};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -55,7 +55,7 @@ impl Context {
             patience
         };
         self.queue.stop();
-        self.circuits.close();
+        self.io.stop_sending();
         // Whoever waits for something in this context has waited enough, and may be in the way of the gate.
         let channels = self.channels();
         for channel in &channels {
@@ -66,14 +66,13 @@ impl Context {
         let deadline = Instant::now() + patience;
         let worker = std::thread::Builder::new().name("cachannel destroy".into());
         let started = worker.spawn(move || {
-            while !context.gate.is_empty() {
-                if Instant::now() >= deadline {
-                    // Somebody is stuck inside libca: it must not lose its context.
-                    return;
-                }
-                std::thread::sleep(Duration::from_millis(1));
+            let is_empty = || context.gate.is_empty();
+            if !context.emptied.sleep(is_empty, patience) {
+                // Somebody is stuck inside libca: it must not lose its context.
+                return;
             }
-            context.destroy_now(&channels, patience / 2);
+            // SAFETY: the gate was closed by `begin_end`, and is empty.
+            unsafe { context.destroy_now(&channels, patience / 2) };
             // Nobody listens any more where the patience is over.
             over.send(()).ok();
         });
@@ -82,27 +81,19 @@ impl Context {
         Some(End { is_over, deadline })
     }
 
-    /// Has libca destroy the context, whose gate is closed and empty. Its channels are cleared before, as far as that is
-    /// over within `patience`: libca loses some memory of those that are left.
-    fn destroy_now(self: &Arc<Context>, channels: &[Arc<Channel>], patience: Duration) {
-        let Ok(_attached) = Attached::to(self.api, self.raw) else {
+    /// Has the backend destroy the context.
+    ///
+    /// # Safety
+    /// The gate is closed and empty.
+    unsafe fn destroy_now(self: &Arc<Context>, channels: &[Arc<Channel>], patience: Duration) {
+        // SAFETY: the caller's promise.
+        if !unsafe { self.io.destroy(&self.channels(), patience) } {
             return;
-        };
-        let enough = Instant::now() + patience;
-        let mut left = self.channels().into_iter();
-        left.try_for_each(|channel| {
-            // SAFETY: the gate is closed and empty, so nobody uses its channels; this thread is in it.
-            unsafe { channel.clear_with_context(self.api) };
-            (Instant::now() < enough).then_some(())
-        });
-        // SAFETY: as above.
-        unsafe { self.api.ca_context_destroy() };
-        // libca has forgotten all pointers to channels, requests and subscriptions.
+        }
         for channel in channels {
             channel.abandon(Status::CHANDESTROY);
             self.release(channel);
         }
-        self.get_coalescer.forget();
         lock(LIVING.get()).retain(|other| !Arc::ptr_eq(other, self));
     }
 }

@@ -1,10 +1,11 @@
 //! What is outstanding in a context, and the waits for it.
 
 use super::{Context, THREAD_PENDING};
-use crate::client::pending_io::{Check, PendingGuard, PendingIo, Waited, WaiterGuard, wait};
+use crate::client::pending_io::{PendingGuard, PendingIo, WaiterGuard, wait};
 use crate::protocol::error::{Error, Result};
 use crate::protocol::status::Status;
 use crate::sync::lock;
+use crate::sync::wait_queue::{Check, Waited};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -115,13 +116,15 @@ impl Context {
     /// Nobody waits for `all_pending` any more: what of them waits for its server, and not in libca, is not sent, and comes to
     /// ECA_TIMEOUT.
     pub fn withdraw(&self, all_pending: &[Arc<PendingIo>]) {
-        self.circuits.withdraw(all_pending);
+        if self.is_alive() {
+            self.io.withdraw(all_pending);
+        }
     }
 
     /// Some server takes nothing, and very much waits for it: [`Channel::backpressure`](crate::client::channel::Channel::backpressure)
     /// says of a channel whether it is its.
     pub fn is_crowded(&self) -> bool {
-        self.circuits.any_is_crowded()
+        self.io.has_backlog()
     }
 
     /// The calling thread's `pend_io` waits no more for what is outstanding now.

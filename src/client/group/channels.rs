@@ -1,7 +1,7 @@
 //! The channels of a group, and the sweeps over them that are under way.
 
-use crate::backend::libca::send_window::ENOUGH;
-use crate::client::channel::Channel;
+use crate::backend::BACKLOG_LIMIT;
+use crate::client::channel::{Channel, Group};
 use crate::client::context::Context;
 use crate::client::group::request::{GroupRequest, Job};
 use crate::client::pending_io::PendingIo;
@@ -28,24 +28,16 @@ pub(crate) struct Overdue {
     pub pending: Arc<PendingIo>,
 }
 
-/// A channel's place in a group.
-pub(crate) struct GroupMembership {
-    members: Arc<GroupChannels>,
-    index: usize,
-}
-
-impl GroupMembership {
-    /// Nobody is to wait for the channel any more, though libca may answer.
-    pub(crate) fn leave(&self) {
-        for sweep in self.members.under_way() {
-            sweep.leave(self.index);
+impl Group for GroupChannels {
+    fn leave(&self, place: usize) {
+        for sweep in self.under_way() {
+            sweep.leave(place);
         }
     }
 
-    /// libca has forgotten the channel.
-    pub(crate) fn abandon(&self, status: Status) {
-        for sweep in self.members.under_way() {
-            sweep.finish(self.index, status);
+    fn abandon(&self, place: usize, status: Status) {
+        for sweep in self.under_way() {
+            sweep.finish(place, status);
         }
     }
 }
@@ -68,11 +60,7 @@ impl GroupChannels {
             spare: Mutex::default(),
         });
         for (index, channel) in members.channels.iter().enumerate() {
-            let membership = GroupMembership {
-                members: members.clone(),
-                index,
-            };
-            channel.join(membership);
+            channel.join(members.clone(), index);
         }
         Ok(members)
     }
@@ -119,7 +107,7 @@ impl GroupChannels {
     pub(crate) fn overdue(&self, sweep: &GroupRequest) -> Option<Overdue> {
         let mut others = self.under_way();
         others.retain(|other| !std::ptr::eq(&raw const **other, sweep));
-        if others.iter().map(|other| other.size()).sum::<usize>() <= ENOUGH {
+        if others.iter().map(|other| other.size()).sum::<usize>() <= BACKLOG_LIMIT {
             return None;
         }
         let mut channels = vec![false; self.channels.len()];

@@ -1,27 +1,15 @@
-//! One channel's part in a [`GroupRequest`]: asked once, answered once.
+//! One channel's part in a group request: asked once, answered once.
 
-use crate::client::group::request::GroupRequest;
-use crate::protocol::dbr::{Number, View};
 use crate::protocol::status::Status;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
-
-/// Takes no part.
-const IDLE: u8 = 0;
-/// Somebody waits for it, and libca may have a pointer to it.
-const REQUESTED: u8 = 1;
-/// Whoever answers is at it.
-const WRITING: u8 = 2;
-/// Nobody waits for it any more, as its channel was cleared; but libca may have a pointer to it.
-const ABANDONED: u8 = 3;
-/// As above, without the pointer.
-const RELEASED: u8 = 4;
-/// What came of it is there, for good.
-const DONE: u8 = 5;
+use crate::protocol::view::{Number, View};
+use crate::sync::reply_state::{Begun, Progress, ReplyState};
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// libca's `usr` of a request. What it holds is written before its state says so, and then never again, so that it can be
 /// read while other slots of the sweep are still being answered.
 pub(crate) struct GroupReply {
-    state: AtomicU8,
+    state: ReplyState,
     status: AtomicI32,
     /// Bits of a double.
     value: AtomicU64,
@@ -32,7 +20,8 @@ pub(crate) struct GroupReply {
     pub(crate) index: u32,
     /// What its circuit had been sent with it; 0 where that does not matter.
     pub(crate) sent: AtomicU64,
-    pub(crate) sweep: AtomicPtr<GroupRequest>,
+    /// The request that it is part of; see `GroupRequest::of`.
+    pub(super) home: AtomicPtr<c_void>,
 }
 
 /// What a change of a slot means for the counts of its sweep.
@@ -64,52 +53,46 @@ pub struct Reading {
 impl GroupReply {
     pub(crate) fn new(index: u32) -> GroupReply {
         GroupReply {
-            state: AtomicU8::new(IDLE),
+            state: ReplyState::default(),
             status: AtomicI32::new(0),
             value: AtomicU64::new(0),
             stamp: AtomicU64::new(0),
             alarm: AtomicU32::new(0),
             index,
             sent: AtomicU64::new(0),
-            sweep: AtomicPtr::default(),
+            home: AtomicPtr::default(),
         }
     }
 
     /// For a new sweep, when nobody refers to the old one.
     pub(crate) fn reset(&mut self) {
-        *self.state.get_mut() = IDLE;
+        self.state.reset();
         *self.sent.get_mut() = 0;
     }
 
     pub(crate) fn ask(&self) {
-        self.state.store(REQUESTED, Ordering::Release);
+        self.state.request();
     }
 
     /// Takes the answer in.
     pub(crate) fn answer(&self, status: Status, view: Option<View<'_>>) -> Change {
-        let asked =
-            self.state
-                .compare_exchange(REQUESTED, WRITING, Ordering::AcqRel, Ordering::Acquire);
-        match asked {
-            Ok(_) => {
+        match self.state.begin() {
+            Begun::Write => {
                 self.status.store(status.0, Ordering::Relaxed);
                 if let Some(view) = view {
                     self.write(&view);
                 }
-                self.state.store(DONE, Ordering::Release);
+                self.state.publish();
                 Change {
                     answered: true,
                     returned: true,
                 }
             }
-            Err(ABANDONED) => Change {
+            Begun::Released => Change {
                 answered: false,
-                returned: self
-                    .state
-                    .compare_exchange(ABANDONED, RELEASED, Ordering::AcqRel, Ordering::Relaxed)
-                    .is_ok(),
+                returned: true,
             },
-            Err(_) => Change::NONE,
+            Begun::Nothing => Change::NONE,
         }
     }
 
@@ -132,25 +115,22 @@ impl GroupReply {
 
     /// Nobody is to wait for it, as its channel is cleared; libca may still answer.
     pub(crate) fn leave(&self) -> Change {
-        let left =
-            self.state
-                .compare_exchange(REQUESTED, ABANDONED, Ordering::AcqRel, Ordering::Relaxed);
         Change {
-            answered: left.is_ok(),
+            answered: self.state.abandon(),
             returned: false,
         }
     }
 
     pub(crate) fn is_awaited(&self) -> bool {
-        matches!(self.state.load(Ordering::Acquire), REQUESTED | WRITING)
+        self.state.progress() == Progress::Waiting
     }
 
     /// What came of it; `None` while nothing has.
     pub(crate) fn outcome(&self) -> Option<Status> {
-        match self.state.load(Ordering::Acquire) {
-            DONE => Some(Status(self.status.load(Ordering::Relaxed))),
-            ABANDONED | RELEASED => Some(Status::CHANDESTROY),
-            _ => None,
+        match self.state.progress() {
+            Progress::Done => Some(Status(self.status.load(Ordering::Relaxed))),
+            Progress::Abandoned => Some(Status::CHANDESTROY),
+            Progress::Waiting => None,
         }
     }
 

@@ -4,19 +4,16 @@
 //! libca gets a pointer to the slot, and answers into it. What has been waited for in vain stays until libca has let go of
 //! it, and the next sweep gets slots of its own: no late answer is taken for a new one.
 
-use crate::backend::libca::callbacks;
-use crate::ca_sys::{self, event_handler_args};
+use crate::backend::Backlog;
 use crate::client::channel::Channel;
-use crate::client::context::ContextGuard;
-use crate::client::event::Dbr;
 use crate::client::group::channels::GroupChannels;
 use crate::client::group::reply::{Change, GroupReply, Reading};
 use crate::client::pending_io::{PendingGuard, PendingIo};
-use crate::protocol::dbr::{Base, DbrType, View};
+use crate::protocol::dbr::{Base, DbrType};
 use crate::protocol::status::Status;
 use crate::protocol::validate::RequestSpec;
+use crate::protocol::value::{Dbr, Received};
 use crate::sync::lock;
-use std::ffi::{c_long, c_ulong, c_void};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
@@ -120,11 +117,19 @@ impl Job {
     }
 }
 
+/// What is sent to one channel of a group; a reply for a read or a write with notification comes to the channel's
+/// [`GroupReply`].
+pub(crate) enum GroupCommand<'a> {
+    Read(RequestSpec),
+    Write(RequestSpec, &'a [u8]),
+    WriteNotify(RequestSpec, &'a [u8]),
+}
+
 pub struct GroupRequest {
     members: Weak<GroupChannels>,
     job: Job,
     slots: Vec<GroupReply>,
-    texts: Vec<OnceLock<Dbr>>,
+    texts: Vec<OnceLock<Arc<Dbr>>>,
     /// Slots that are waited for, and one for its launch.
     waiting: AtomicUsize,
     /// Slots that libca may have a pointer to, and one for its launch.
@@ -164,12 +169,22 @@ impl GroupRequest {
             pending,
             withdrawn: AtomicBool::new(false),
         });
-        let home = Arc::as_ptr(&sweep).cast_mut();
+        let home = Arc::as_ptr(&sweep).cast_mut().cast();
         for slot in &sweep.slots {
-            slot.sweep.store(home, Ordering::Relaxed);
+            slot.home.store(home, Ordering::Relaxed);
             slot.ask();
         }
         sweep
+    }
+
+    /// The request that a reply is part of; `None` for one that never was in a request.
+    ///
+    /// # Safety
+    /// The request is alive for as long as the reference is used: the group keeps it while the backend has a pointer to the reply.
+    pub(crate) unsafe fn of(reply: &GroupReply) -> Option<&GroupRequest> {
+        let home: *mut GroupRequest = reply.home.load(Ordering::Relaxed).cast();
+        // SAFETY: the pointer was made from an `Arc` of the request; the caller's promise.
+        unsafe { home.as_ref() }
     }
 
     pub fn pending_io(&self) -> &Arc<PendingIo> {
@@ -245,33 +260,19 @@ impl GroupRequest {
     }
 
     /// libca's answer to a slot. Where it was the last one, what this returns is what keeps `self` alive.
-    ///
-    /// # Safety
-    /// `args` must be what libca handed to a callback for a request of this sweep.
-    pub(crate) unsafe fn answered(
+    pub(crate) fn answered(
         &self,
         slot: &GroupReply,
-        args: &event_handler_args,
+        received: &Received<'_>,
     ) -> Option<Arc<GroupRequest>> {
-        let mut status = Status(args.status);
+        let mut status = received.status();
         let index = slot.index as usize;
-        let sent = slot.sent.load(Ordering::Acquire);
-        if sent != 0
-            && !matches!(status, Status::DISCONN | Status::CHANDESTROY)
-            && let Some(members) = self.members()
-            && let Some(circuit) = members.channels()[index].circuit()
-        {
-            circuit.confirm(sent);
-        }
         let mut view = None;
         if let (true, Job::Read(form)) = (status.is_normal(), &self.job) {
-            // SAFETY: the caller's promise.
-            let read = unsafe {
-                match form {
-                    ReadAs::Text => self.text(index, args).map(|()| None),
-                    ReadAs::Value => number(DbrType::DOUBLE, args).map(Some),
-                    ReadAs::Time => number(DbrType::TIME_DOUBLE, args).map(Some),
-                }
+            let read = match form {
+                ReadAs::Text => self.text(index, received).map(|()| None),
+                ReadAs::Value => received.scalar(DbrType::DOUBLE).map(Some),
+                ReadAs::Time => received.scalar(DbrType::TIME_DOUBLE).map(Some),
             };
             match read {
                 Ok(read) => view = read,
@@ -282,19 +283,13 @@ impl GroupRequest {
     }
 
     /// Takes a text in, where it is what was asked for.
-    ///
-    /// # Safety
-    /// As for [`answered`](GroupRequest::answered).
-    unsafe fn text(&self, index: usize, args: &event_handler_args) -> Result<(), Status> {
+    fn text(&self, index: usize, received: &Received<'_>) -> Result<(), Status> {
         let members = self.members().ok_or(Status::CHANDESTROY)?;
         let channel = &members.channels()[index];
         let native = channel.native_type().ok_or(Status::DISCONN)?;
         let asked = ReadAs::Text.order(native, channel.element_count())?;
-        let extent = asked.check_for(args, channel)?;
-        // SAFETY: the caller's promise, for what was checked.
-        let dbr = unsafe { Dbr::copy_from(asked.dbr_type, extent, args.dbr) };
-        let dbr = dbr.ok_or(Status::ALLOCMEM)?;
-        // A slot is answered once.
+        let dbr = received.copy(asked, || channel.element_count(), None)?;
+        // A reply is written once.
         drop(self.texts[index].set(dbr));
         Ok(())
     }
@@ -330,66 +325,81 @@ impl GroupRequest {
         !matches!(self.job, Job::Write(_))
     }
 
-    /// Hands one request to libca.
-    pub(crate) fn send(&self, context: &ContextGuard<'_>, index: usize, channel: &Channel) {
-        let sent = channel.with_id(context, |id| self.hand(context, index, channel, id));
-        self.handed(index, sent.unwrap_or(Status::BADCHID));
+    /// Sends everything, as far as no server hangs. It does not wait; what it leaves is for [`resume`](GroupRequest::resume).
+    pub fn launch(self: &Arc<GroupRequest>) -> Backlog {
+        let Some(members) = self.members() else {
+            return Backlog::default();
+        };
+        let indices = (0..members.channels().len()).collect();
+        let backlog = self.submit(&members, indices);
+        self.launched();
+        backlog
     }
 
-    pub(crate) fn handed(&self, index: usize, status: Status) {
+    /// As [`launch`](GroupRequest::launch), with what that left.
+    pub fn resume(self: &Arc<GroupRequest>, backlog: Backlog) -> Backlog {
+        let Some(members) = self.members() else {
+            return Backlog::default();
+        };
+        self.submit(&members, backlog.indices)
+    }
+
+    fn submit(self: &Arc<GroupRequest>, group: &GroupChannels, indices: Vec<usize>) -> Backlog {
+        let context = group.context();
+        let Some(guard) = context.enter() else {
+            for index in indices {
+                self.finish(index, Status::BADCHID);
+            }
+            return Backlog::default();
+        };
+        let overdue = group.overdue(self);
+        let (left, indices) = indices.into_iter().partition::<Vec<usize>, _>(|index| {
+            let is_overdue = overdue.as_ref().is_some_and(|o| o.channels[*index]);
+            is_overdue && self.check(*index, &group.channels()[*index]).is_ok()
+        });
+        let mut backlog = context.io().submit_group(&guard, self, group, indices);
+        // Where that fails the circuits are gone, and the answers say so.
+        drop(context.flush());
+        if !left.is_empty() && backlog.wait_for.is_none() {
+            backlog.wait_for = overdue.map(|overdue| overdue.pending);
+        }
+        backlog.indices.extend(left);
+        backlog
+    }
+
+    /// Nobody waits until the rest can be sent.
+    pub fn give_up(&self, backlog: Backlog) {
+        for index in backlog.indices {
+            self.finish(index, Status::TIMEOUT);
+        }
+    }
+
+    /// What is sent to a channel.
+    pub(crate) fn command(
+        &self,
+        index: usize,
+        channel: &Channel,
+    ) -> Result<GroupCommand<'_>, Status> {
+        if let Job::Read(form) = &self.job {
+            let native = channel.native_type().ok_or(Status::DISCONN)?;
+            let spec = form.order(native, channel.element_count())?;
+            return Ok(GroupCommand::Read(spec));
+        }
+        let item = self.job.items().and_then(|items| items.get(index));
+        let (item, bytes) = item.ok_or(Status::DISCONN)?;
+        let spec = RequestSpec::exactly(item.dbr_type, item.count);
+        Ok(if self.is_answered() {
+            GroupCommand::WriteNotify(spec, bytes)
+        } else {
+            GroupCommand::Write(spec, bytes)
+        })
+    }
+
+    /// Upcall: the request to one channel was sent, or not.
+    pub(crate) fn sent(&self, index: usize, status: Status) {
         if !status.is_normal() || !self.is_answered() {
             self.finish(index, status);
         }
-    }
-
-    /// `id` must be the channel's, and alive while this runs: whoever calls is inside the channel's gate.
-    pub(crate) fn hand(
-        &self,
-        context: &ContextGuard<'_>,
-        index: usize,
-        channel: &Channel,
-        id: ca_sys::chid,
-    ) -> Status {
-        let user: *mut c_void = std::ptr::from_ref(&self.slots[index]).cast_mut().cast();
-        let c_count = |count: usize| c_ulong::try_from(count).unwrap_or(0);
-        if let Job::Read(form) = &self.job {
-            let Some(native) = channel.native_type() else {
-                return Status::DISCONN;
-            };
-            let asked = match form.order(native, channel.element_count()) {
-                Ok(asked) => asked,
-                Err(status) => return status,
-            };
-            // SAFETY: the caller's promise for the id. `user` stays good until the answer or until the channel is cleared,
-            // because the members keep the sweep so long.
-            return Status(unsafe {
-                context.api().ca_array_get_callback(
-                    c_long::from(asked.dbr_type.number()),
-                    c_count(asked.count),
-                    id,
-                    Some(callbacks::swept),
-                    user,
-                )
-            });
-        }
-        let Some((item, bytes)) = self.job.items().and_then(|items| items.get(index)) else {
-            return Status::DISCONN;
-        };
-        let (dbr_type, count) = (c_long::from(item.dbr_type.number()), c_count(item.count));
-        channel.refusals.write_sent();
-        // SAFETY: as above for the id and `user`; libca reads `count` elements, which `Items::add` has seen are there, and
-        // keeps no pointer to them.
-        Status(unsafe {
-            let data = bytes.as_ptr().cast();
-            if self.is_answered() {
-                let swept: ca_sys::caEventCallBackFunc = Some(callbacks::swept);
-                context
-                    .api()
-                    .ca_array_put_callback(dbr_type, count, id, data, swept, user)
-            } else {
-                context.api().ca_array_put(dbr_type, count, id, data)
-            }
-        })
     }
 
     /// What came of each request; ECA_TIMEOUT where nothing has yet. (What is written without an answer, and waits for its
@@ -425,23 +435,11 @@ impl GroupRequest {
     pub fn texts(&self) -> impl Iterator<Item = (Status, Option<&Dbr>)> {
         self.slots.iter().zip(&self.texts).map(|(slot, text)| {
             match slot.outcome().unwrap_or(Status::TIMEOUT) {
-                Status::NORMAL => (Status::NORMAL, text.get()),
+                Status::NORMAL => (Status::NORMAL, text.get().map(|text| &**text)),
                 status => (status, None),
             }
         })
     }
-}
-
-/// The one element that was asked for.
-///
-/// # Safety
-/// `args` must be what libca handed to a callback.
-unsafe fn number(dbr_type: DbrType, args: &event_handler_args) -> Result<View<'_>, Status> {
-    RequestSpec::exactly(dbr_type, 1).check(args, || 1)?;
-    let size = dbr_type.size(1).unwrap_or(0);
-    // SAFETY: the caller's promise: a structure of the type that was checked, with its one element.
-    let bytes = unsafe { std::slice::from_raw_parts(args.dbr.cast::<u8>(), size) };
-    Ok(View::new(dbr_type, 1, bytes))
 }
 
 #[cfg(test)]

@@ -1,12 +1,10 @@
 //! One PV's way onto a recorder's tape.
 
-use crate::ca_sys::dbr_time_double;
-use crate::client::channel::Channel;
-use crate::client::event::Event;
 use crate::client::pending_io::PendingGuard;
 use crate::client::recorder::update_buffer::{RecordedUpdate, UpdateBuffer};
 use crate::protocol::dbr::{Base, posix_nanoseconds};
 use crate::protocol::status::Status;
+use crate::protocol::value::ScalarUpdate;
 use crate::sync::lock;
 use crate::sync::replace;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -93,21 +91,22 @@ impl RecordedPv {
         self.warns.store(true, Ordering::Release);
     }
 
-    /// Looks at the channel's connection, which may have changed.
-    pub(crate) fn look(&self, channel: &Channel) {
+    /// The PV's connection may have changed: `pv` is its type and element count, where it is connected. Returns what is to be
+    /// said of a PV that turns out not to be recorded, where nobody waits to hear of it.
+    pub(crate) fn look(&self, pv: Option<(Base, usize)>) -> Option<String> {
         let (guard, refused) = {
             let mut link = lock(&self.link);
-            let now = match (channel.native_type(), &*link) {
-                (_, RecordState::Closed) => return,
+            let now = match (pv, &*link) {
+                (_, RecordState::Closed) => return None,
                 (None, RecordState::Searching) => RecordState::Searching,
                 (None, _) => RecordState::Lost,
-                (Some(native), _) => match Unrecordable::of(native, channel.element_count()) {
+                (Some((native, count)), _) => match Unrecordable::of(native, count) {
                     None => RecordState::Connected,
                     Some(refusal) => RecordState::Refused(refusal),
                 },
             };
             if now == *link {
-                return;
+                return None;
             }
             self.open
                 .store(now == RecordState::Connected, Ordering::Release);
@@ -122,12 +121,7 @@ impl RecordedPv {
             (lock(&self.guard).take(), refused)
         };
         drop(guard);
-        if let Some(text) = refused
-            && self.warns.load(Ordering::Acquire)
-        {
-            let text = format!("{} is not recorded: {text}", channel.name());
-            channel.context().queue.push(Event::Warning(text));
-        }
+        refused.filter(|_| self.warns.load(Ordering::Acquire))
     }
 
     /// Nothing comes any more: whoever waits for updates has waited enough.
@@ -143,13 +137,13 @@ impl RecordedPv {
     }
 
     /// An update with a value.
-    pub(crate) fn record(&self, update: &dbr_time_double) {
+    pub(crate) fn record(&self, update: ScalarUpdate) {
         if !self.open.load(Ordering::Acquire) {
             return;
         }
         self.tape.push(RecordedUpdate {
             channel: self.channel,
-            time: posix_nanoseconds((update.stamp.secPastEpoch, update.stamp.nsec)),
+            time: posix_nanoseconds(update.stamp),
             value: update.value,
             severity: update.severity.into(),
             status: update.status.into(),

@@ -2,12 +2,13 @@
 
 use crate::client::channel::Channel;
 use crate::client::context::Context;
-use crate::client::pending_io::{Check, PendingIo, Waited};
+use crate::client::pending_io::PendingIo;
 use crate::client::recorder::recorded_pv::{RecordState, RecordedPv};
 use crate::client::recorder::update_buffer::UpdateBuffer;
 use crate::protocol::error::{Error, Result};
 use crate::protocol::status::Status;
 use crate::sync::lock;
+use crate::sync::wait_queue::{Check, Waited};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 

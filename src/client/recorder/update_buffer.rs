@@ -1,8 +1,8 @@
 //! What a recorder has recorded and nobody has read yet: rows in order of arrival, in one piece of memory, which whoever
 //! reads gets as it is.
 
-use crate::client::pending_io::{Check, INTERRUPT_CHECK, remaining};
 use crate::sync::lock;
+use crate::sync::wait_queue::{Check, INTERRUPT_CHECK, remaining};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 

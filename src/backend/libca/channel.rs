@@ -1,0 +1,257 @@
+//! libca's side of a channel: its id, and the circuit by which it is connected.
+
+use super::callbacks;
+use super::commands;
+use super::context::LibcaContext;
+use super::deferred_command::DeferredCommand;
+use super::send_window::Circuit;
+use crate::backend::{ChannelIo, Close, Closed, Command};
+use crate::ca_sys::{self, LibCa};
+use crate::client::channel::{Channel, ChannelGuard};
+use crate::client::context::ContextGuard;
+use crate::client::pending_io::PendingIo;
+use crate::protocol::error::{Error, Result};
+use crate::protocol::status::Status;
+use crate::sync::{lock, replace};
+use std::ffi::{CStr, c_char, c_void};
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// libca holds a pointer to the [`Channel`] that this is part of, from [`search`](LibcaChannel::search) until it is closed: so
+/// long the channel's context keeps the channel alive.
+///
+/// `id` is null before the search and after the close. Whoever uses the id is inside the channel's gate; whoever closes takes
+/// the id out, when nobody is inside any more.
+#[derive(Default)]
+pub struct LibcaChannel {
+    id: AtomicPtr<ca_sys::oldChannelNotify>,
+    circuit: Mutex<Option<Arc<Circuit>>>,
+}
+
+/// Permission to call libca with a channel's id: while it lives, neither the channel nor the context is freed.
+pub(super) struct Entered<'g> {
+    context: ContextGuard<'g>,
+    id: ca_sys::chid,
+}
+
+impl Entered<'_> {
+    pub(super) fn api(&self) -> &'static LibCa {
+        self.context.libca().api()
+    }
+
+    pub(super) fn id(&self) -> ca_sys::chid {
+        self.id
+    }
+}
+
+/// How a message gets to libca.
+pub(super) enum Route {
+    /// libca will not block on it.
+    Immediate,
+    /// libca may: the circuit's sender thread hands the message on.
+    Queued(Arc<Circuit>),
+}
+
+impl LibcaChannel {
+    /// Permission to call libca with the id, for whoever is inside the channel's gate.
+    pub(super) fn enter<'g>(&self, guard: &'g ChannelGuard<'_>) -> Result<Entered<'g>> {
+        let channel = guard.channel();
+        let context = channel.context().enter();
+        let entered = context.map(|context| Entered {
+            context,
+            id: self.id.load(Ordering::Acquire),
+        });
+        entered
+            .filter(|entered| !entered.id.is_null())
+            .ok_or_else(|| Error::new(Status::BADCHID, channel.name()))
+    }
+
+    /// libca's id, for whoever is inside the channel's gate; null where there is none.
+    pub(super) fn id(&self) -> ca_sys::chid {
+        self.id.load(Ordering::Acquire)
+    }
+
+    /// In libca's connection callback: the callback may come before ca_create_channel has returned, and other callbacks may use
+    /// the channel then.
+    pub(super) fn learn_id(&self, id: ca_sys::chid, channel: &Channel) {
+        if self.id().is_null() && !channel.is_closing() {
+            self.id.store(id, Ordering::Release);
+        }
+    }
+
+    pub(super) fn set_circuit(&self, circuit: Option<Arc<Circuit>>) {
+        replace(&self.circuit, circuit);
+    }
+
+    /// The circuit that it is connected by.
+    pub(super) fn circuit(&self) -> Option<Arc<Circuit>> {
+        lock(&self.circuit).clone()
+    }
+
+    /// The circuit, where that is not the given one.
+    pub(super) fn other_circuit(
+        &self,
+        circuit: Option<&Arc<Circuit>>,
+    ) -> Option<Option<Arc<Circuit>>> {
+        let own = lock(&self.circuit);
+        let same = own.as_ref().map(Arc::as_ptr) == circuit.map(Arc::as_ptr);
+        (!same).then(|| own.clone())
+    }
+
+    /// The circuit, where libca could block on it now.
+    pub(super) fn busy_circuit(&self) -> Option<Arc<Circuit>> {
+        self.circuit().filter(|circuit| !circuit.is_open())
+    }
+
+    /// How a message with so many bytes of data gets to libca; and what has been sent with it.
+    pub(super) fn route(&self, payload: usize) -> (Route, u64) {
+        let Some(circuit) = self.circuit() else {
+            return (Route::Immediate, 0);
+        };
+        match circuit.reserve(payload) {
+            (true, sent) => (Route::Immediate, sent),
+            (false, sent) => (Route::Queued(circuit), sent),
+        }
+    }
+
+    /// The channel's gate is closed and empty, and libca cannot block, or may.
+    pub(super) fn close_now(&self, channel: &Channel) {
+        if let Some(context) = channel.context().enter() {
+            self.clear(context.libca().api());
+        }
+    }
+
+    /// Before the context goes, unless libca could block on it.
+    ///
+    /// # Safety
+    /// Nobody is in the context's gate, or will be; and the calling thread is in the context.
+    pub(super) unsafe fn close_with_context(&self, api: &LibCa) {
+        if self.busy_circuit().is_none() {
+            self.clear(api);
+        }
+    }
+
+    fn clear(&self, api: &LibCa) {
+        let id = self.id.swap(std::ptr::null_mut(), Ordering::AcqRel);
+        if !id.is_null() {
+            // SAFETY: nobody is inside the gate or comes in any more, and the id is swapped out: it is cleared once.
+            unsafe { api.ca_clear_channel(id) };
+        }
+    }
+}
+
+impl ChannelIo for LibcaChannel {
+    /// Starts the search (ca_create_channel).
+    fn search(&self, creating: &ChannelGuard<'_>, priority: u32) -> Result<()> {
+        let channel = creating.channel();
+        let made = channel
+            .context()
+            .libca()
+            .attached(channel.context(), |api| {
+                let mut id = std::ptr::null_mut();
+                let user: *mut c_void = Arc::as_ptr(channel).cast_mut().cast();
+                // SAFETY: the thread is in the context; the name ends with NUL and libca copies it; `user` stays good until
+                // the channel is closed, because the context keeps the channel; `id` outlives the call.
+                let status = unsafe {
+                    api.ca_create_channel(
+                        channel.c_name().as_ptr(),
+                        Some(callbacks::connection),
+                        user,
+                        priority,
+                        &raw mut id,
+                    )
+                };
+                self.id.store(id, Ordering::Release);
+                if !id.is_null() {
+                    // SAFETY: the id was made just now, and only this channel clears it.
+                    unsafe {
+                        api.ca_replace_access_rights_event(id, Some(callbacks::access_rights))
+                    };
+                }
+                Status(status)
+            })?;
+        if made.is_normal() {
+            Ok(())
+        } else {
+            Err(Error::new(made, channel.name()))
+        }
+    }
+
+    fn submit(&self, channel: &Arc<Channel>, command: Command<'_>) -> Result<()> {
+        commands::submit(self, channel, command)
+    }
+
+    /// What to wait for before more is asked or written; `None` where there is room.
+    fn backlog(&self) -> Option<Arc<PendingIo>> {
+        self.circuit()?.backpressure()
+    }
+
+    /// The server's name and port, `<disconnected>` where there is none (ca_get_host_name).
+    fn server(&self, guard: &ChannelGuard<'_>) -> Result<String> {
+        let entered = self.enter(guard)?;
+        // SAFETY: the id is alive while it is entered.
+        Ok(unsafe { host_name(entered.api(), entered.id()) })
+    }
+
+    /// Has libca forget the channel (ca_clear_channel): at once, or, where it could block on that, by the sender thread. The
+    /// channel's gate is closed and empty.
+    fn close(&self, channel: &Arc<Channel>, how: Close) -> Closed {
+        let circuit = match how {
+            Close::Wait => self.busy_circuit(),
+            Close::Background => {
+                let nowhere = || channel.context().libca().circuits.nowhere().clone();
+                Some(self.circuit().unwrap_or_else(nowhere))
+            }
+        };
+        let Some(circuit) = circuit else {
+            self.close_now(channel);
+            return Closed::Done;
+        };
+        circuit.send(DeferredCommand::Close(channel.clone()));
+        Closed::Later
+    }
+}
+
+impl LibcaContext {
+    /// The circuit to a server. libca names a server by its address until it has found the name, so that a circuit may be
+    /// known by another name than now: its other channels tell.
+    pub(super) fn find_circuit(&self, channel: &Channel, server: String) -> Arc<Circuit> {
+        let priority = channel.priority();
+        if let Some(circuit) = self.circuits.find(&server, priority) {
+            return circuit;
+        }
+        let mut asked: Vec<Arc<Circuit>> = Vec::new();
+        let others = channel.context().channels();
+        let others = others.iter().filter(|other| other.priority() == priority);
+        let known = others.filter_map(|other| {
+            let circuit = other.libca().circuit()?;
+            if asked.iter().any(|one| Arc::ptr_eq(one, &circuit)) {
+                return None;
+            }
+            let name = other.host_name().ok()?;
+            if other.native_type().is_some() {
+                // One that has just lost its server tells nothing.
+                asked.push(circuit.clone());
+            }
+            (name == server).then_some(circuit)
+        });
+        let known = { known }.next();
+        self.circuits.add(server, priority, known)
+    }
+}
+
+/// The server of a channel (ca_get_host_name).
+///
+/// # Safety
+/// `id` must be alive.
+pub(super) unsafe fn host_name(api: &LibCa, id: ca_sys::chid) -> String {
+    let mut buffer = [0 as c_char; 512];
+    // SAFETY: libca writes at most the given length, with its NUL; the id is alive.
+    let text = unsafe {
+        let length = u32::try_from(buffer.len()).unwrap_or(0);
+        api.ca_get_host_name(id, buffer.as_mut_ptr(), length);
+        buffer[buffer.len() - 1] = 0;
+        CStr::from_ptr(buffer.as_ptr())
+    };
+    text.to_string_lossy().into_owned()
+}

@@ -1,0 +1,128 @@
+//! How a channel is connected, and who waits for that.
+
+use super::Channel;
+use crate::backend::ConnectionInfo;
+use crate::client::event::{Event, UserData};
+use crate::client::pending_io::{PendingGuard, PendingIo};
+use crate::client::recorder::recorded_pv::RecordedPv;
+use crate::protocol::error::Result;
+use crate::sync::lock;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// The native type of a channel that is not connected (TYPENOTCONN).
+pub(super) const NOT_CONNECTED: i32 = -1;
+
+pub(super) struct Connection {
+    handler: Option<UserData>,
+    /// Counts the search as outstanding until the first connection.
+    pub(super) guard: Option<PendingGuard>,
+    /// Of groups that wait for it.
+    awaited: Vec<PendingGuard>,
+}
+
+impl Connection {
+    pub(super) fn new(handler: Option<UserData>, guard: Option<PendingGuard>) -> Connection {
+        Connection {
+            handler,
+            guard,
+            awaited: Vec::new(),
+        }
+    }
+
+    pub(super) fn take_guards(&mut self) -> Vec<PendingGuard> {
+        self.guard
+            .take()
+            .into_iter()
+            .chain(std::mem::take(&mut self.awaited))
+            .collect()
+    }
+}
+
+impl Channel {
+    /// The server's name and port, `<disconnected>` where there is none.
+    pub fn host_name(self: &Arc<Channel>) -> Result<String> {
+        self.io.server(&self.guard()?)
+    }
+
+    pub fn connection_handler(&self) -> Option<UserData> {
+        lock(&self.connection).handler.clone()
+    }
+
+    /// Replaces the connection handler (ca_change_connection_event); with one, `pend_io` waits for the search no more.
+    pub fn set_connection_handler(self: &Arc<Channel>, handler: Option<UserData>) -> Result<()> {
+        let _guard = self.guard()?;
+        let guard = {
+            let mut connection = lock(&self.connection);
+            connection.handler = handler;
+            let answered = connection.handler.is_some();
+            if answered {
+                connection.guard.take()
+            } else {
+                None
+            }
+        };
+        drop(guard);
+        Ok(())
+    }
+
+    /// Upcall: the channel is connected, to a PV like this.
+    pub fn connected(self: &Arc<Channel>, info: ConnectionInfo) {
+        self.element_count
+            .store(info.element_count, Ordering::Release);
+        self.native_type.store(info.native_type, Ordering::Release);
+        self.was_connected.store(true, Ordering::Release);
+        self.connection_changed(true);
+    }
+
+    /// Upcall: the channel is no longer connected.
+    pub fn disconnected(self: &Arc<Channel>) {
+        self.native_type.store(NOT_CONNECTED, Ordering::Release);
+        self.element_count.store(0, Ordering::Release);
+        self.connection_changed(false);
+    }
+
+    /// Has a recorder look at the connection.
+    pub(crate) fn tell_recorder(&self, recorded: &RecordedPv) {
+        let pv = self
+            .native_type()
+            .map(|native| (native, self.element_count()));
+        if let Some(why) = recorded.look(pv) {
+            let text = format!("{} is not recorded: {why}", self.name());
+            self.context.queue.push(Event::Warning(text));
+        }
+    }
+
+    fn connection_changed(self: &Arc<Channel>, up: bool) {
+        self.tracks()
+            .iter()
+            .for_each(|track| self.tell_recorder(track));
+        let (guards, handled) = {
+            let mut connection = lock(&self.connection);
+            let guards = up.then(|| connection.take_guards());
+            (guards, connection.handler.is_some())
+        };
+        drop(guards);
+        if handled {
+            let channel = self.clone();
+            self.context.queue.push(Event::Connection { channel, up });
+        }
+    }
+
+    /// Counts it in `pending` until it is connected, or cleared.
+    pub(crate) fn await_connection(&self, pending: &Arc<PendingIo>) {
+        let mut connection = lock(&self.connection);
+        if self.native_type().is_none() && !self.is_closed() {
+            connection.awaited.push(pending.begin());
+        }
+    }
+
+    pub(crate) fn forget_await(&self, pending: &Arc<PendingIo>) {
+        let mut connection = lock(&self.connection);
+        let awaited = &mut connection.awaited;
+        let forgotten = awaited.extract_if(.., |guard| guard.belongs_to(pending));
+        let forgotten: Vec<PendingGuard> = forgotten.collect();
+        drop(connection);
+        drop(forgotten);
+    }
+}
