@@ -40,12 +40,15 @@ endif
 TREES  ?= bullseye bookworm trixie sid
 MIRROR ?=
 
+# How often at most a thread is interrupted in a run of `make loom`; LOOM= tries all interleavings, which takes longer.
+LOOM ?= 3
+
 # `make soak` runs for so long; SEED= repeats the faults of an earlier run, ONLY= chooses loads.
 MINUTES ?= 30
 SEED ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check fuzz bench memcheck soak docs wheel wheel-test notices bindings check-bindings build clean rust
+.PHONY: help demo test check loom fuzz bench memcheck soak docs wheel wheel-test notices bindings check-bindings build clean rust
 
 help:            ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -57,7 +60,7 @@ test: build $(STAMPS)/test            ## run all tests
 	cargo test --no-default-features
 	$(PY) -m pytest -n 2 --dist loadfile
 
-check: build check-bindings $(STAMPS)/check $(STAMPS)/test $(STAMPS)/bench            ## rustfmt, clippy, ruff, mypy, stubtest, bindings
+check: build check-bindings $(STAMPS)/check $(STAMPS)/test $(STAMPS)/bench            ## rustfmt, clippy, ruff, mypy, stubtest, layers, bindings
 	cargo fmt --check
 	PYO3_PYTHON=$(CURDIR)/$(PY) cargo clippy --all-targets -- -D warnings
 	cargo clippy --all-targets --no-default-features -- -D warnings
@@ -65,6 +68,11 @@ check: build check-bindings $(STAMPS)/check $(STAMPS)/test $(STAMPS)/bench      
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	$(PY) -m mypy.stubtest cachannel CaChannel ca epicsMotor epicsPV --allowlist tools/stubtest.txt
+	$(PY) tools/check_layers.py
+	$(VENV)/bin/lint-imports --no-cache
+
+loom: | rust            ## run src/sync's models through all interleavings of their threads; LOOM=3 interruptions, LOOM= for all
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom $(if $(LOOM),LOOM_MAX_PREEMPTIONS=$(LOOM)) cargo test --release --no-default-features --lib models
 
 # The fuzzer needs a flag of the compiler that only nightly ones have without RUSTC_BOOTSTRAP. What it finds anew goes to
 # build/, so that the corpus in the repository stays small.

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from . import _ca, _libca, _variables
+from ._interpreter import interpreter
 
 _PATIENCE = 5.0
 """Seconds that a repeater may take to start; it takes some hundredths."""
@@ -64,14 +64,6 @@ def look() -> None:
             "reconnect late. Run caRepeater, or python -m cachannel.repeater",
             problem,
         )
-
-
-def interpreter() -> str | None:
-    """The Python interpreter, unless this is another program, with Python in it, that must not be started again."""
-    name = Path(sys.executable or "").name.lower()
-    if getattr(sys, "frozen", False) or not re.match(r"(python|pypy)(?!service)", name):
-        return None
-    return sys.executable
 
 
 def _start(command: list[str], port: int) -> str:

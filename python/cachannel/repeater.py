@@ -94,7 +94,9 @@ def main() -> int:
         print(_USAGE, end="", file=sys.stdout if asked else sys.stderr)
         return 0 if asked else 2
     # Not at the top: run by its path, this file has no package.
-    from cachannel import _ca, _repeater, _variables, libca_path
+    from cachannel import _ca, _variables
+    from cachannel._interpreter import interpreter
+    from cachannel._libca import libca_path
 
     port = _variables.repeater_port()
     for text in _variables.problems("EPICS_CA_REPEATER_PORT"):
@@ -102,7 +104,7 @@ def main() -> int:
     if _ca.udp_port_is_taken(port) and _stays_taken(port):
         return 0
     os.environ["EPICS_CA_REPEATER_PORT"] = str(port)
-    python = _repeater.interpreter()
+    python = interpreter()
     if python is not None and sys.platform != "win32":
         # The same process, without what it does not need.
         os.execv(python, command(python, libca_path()))
