@@ -1,12 +1,11 @@
-//! Every function that libca calls, on its own threads.
+//! Every function that libca calls, on its own threads. (What libCom's error log calls is in `error_log`.)
 //!
 //! None of them takes the interpreter's lock, waits for anything but a short critical section, or lets a panic out.
 
-use super::channel::host_name;
-use super::subscription;
-use crate::backend::ConnectionInfo;
-use crate::backend::libca::error_log;
-use crate::backend::libca::messages;
+use super::callback_table::CallbackTable;
+use super::contained::contained;
+use super::messages;
+use super::text::string;
 use crate::ca_sys::{
     self, access_rights_handler_args, connection_handler_args, dbr_time_double, event_handler_args,
     exception_handler_args,
@@ -22,16 +21,21 @@ use crate::protocol::dbr::DbrType;
 use crate::protocol::status::Status;
 use crate::protocol::value::{Answer, Received, ScalarUpdate};
 use std::ffi::{c_char, c_int, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// A panic must not unwind into C, nor end a thread that has more to do.
-pub(crate) fn contained(work: impl FnOnce()) {
-    if catch_unwind(AssertUnwindSafe(work)).is_err() {
-        messages::write_stderr("cachannel: something failed that must not; this is a bug");
-    }
-}
+/// What libca is given to call.
+pub(super) static CALLBACKS: CallbackTable = CallbackTable {
+    connection,
+    access_rights,
+    update,
+    record,
+    read,
+    written,
+    group,
+    exception,
+    message,
+};
 
 /// One more reference to what libca holds a pointer to.
 ///
@@ -60,43 +64,20 @@ unsafe fn channel(chid: ca_sys::chid) -> Option<Arc<Channel>> {
     }
 }
 
-pub unsafe extern "C" fn connection(args: connection_handler_args) {
+unsafe extern "C" fn connection(args: connection_handler_args) {
     contained(|| {
         // SAFETY: libca calls this with a living id.
         let Some(channel) = (unsafe { channel(args.chid) }) else {
             return;
         };
         let up = u32::try_from(args.op) == Ok(ca_sys::CA_OP_CONN_UP);
-        let Some(loaded) = ca_sys::loaded() else {
-            return;
-        };
-        let (api, io) = (loaded.api(), channel.libca());
-        io.learn_id(args.chid, &channel);
-        if !up {
-            io.set_circuit(None);
-            channel.disconnected();
-            return;
-        }
+        let api = channel.context().libca().api();
         // SAFETY: as above.
-        let (info, server, read, write) = unsafe {
-            let info = ConnectionInfo {
-                native_type: i32::from(api.ca_field_type(args.chid)),
-                element_count: usize::try_from(api.ca_element_count(args.chid)).unwrap_or(0),
-            };
-            let server = host_name(api, args.chid);
-            let read = api.ca_read_access(args.chid) != 0;
-            let write = api.ca_write_access(args.chid) != 0;
-            (info, server, read, write)
-        };
-        let circuit = channel.context().libca().find_circuit(&channel, server);
-        io.set_circuit(Some(circuit));
-        channel.connected(info);
-        subscription::look_at_all(&channel);
-        channel.access_at_connection(read, write);
+        unsafe { super::connection::changed(&channel, api, args.chid, up) };
     });
 }
 
-pub unsafe extern "C" fn access_rights(args: access_rights_handler_args) {
+unsafe extern "C" fn access_rights(args: access_rights_handler_args) {
     contained(|| {
         // SAFETY: libca calls this with a living id.
         let Some(channel) = (unsafe { channel(args.chid) }) else {
@@ -117,7 +98,7 @@ unsafe fn received(args: &event_handler_args) -> Received<'_> {
     unsafe { Received::new(Status(args.status), dbr_type, count, args.dbr) }
 }
 
-pub unsafe extern "C" fn update(args: event_handler_args) {
+unsafe extern "C" fn update(args: event_handler_args) {
     contained(|| {
         // SAFETY: libca hands back the pointer given to ca_create_subscription, whose subscription is kept until
         // ca_clear_subscription or ca_clear_channel has returned, which wait for this callback.
@@ -136,7 +117,7 @@ pub unsafe extern "C" fn update(args: event_handler_args) {
 }
 
 /// As `update`, for a recorder. It is called millions of times a second, and so does without a reference of its own.
-pub unsafe extern "C" fn record(args: event_handler_args) {
+unsafe extern "C" fn record(args: event_handler_args) {
     contained(|| {
         // SAFETY: as for `update`: libca's pointer is good until this returns.
         let subscription = unsafe { &*args.usr.cast::<Subscription>() };
@@ -158,7 +139,7 @@ pub unsafe extern "C" fn record(args: event_handler_args) {
     });
 }
 
-pub unsafe extern "C" fn get(args: event_handler_args) {
+unsafe extern "C" fn read(args: event_handler_args) {
     contained(|| {
         // SAFETY: libca hands back the pointer given to ca_array_get_callback, once; the channel keeps the request until
         // `finish` here, or until ca_clear_channel has returned, which waits for this callback.
@@ -179,7 +160,7 @@ pub unsafe extern "C" fn get(args: event_handler_args) {
 }
 
 /// Answers to the requests of a group.
-pub unsafe extern "C" fn group(args: event_handler_args) {
+unsafe extern "C" fn group(args: event_handler_args) {
     contained(|| {
         // SAFETY: libca hands back the pointer given to ca_array_get_callback or ca_array_put_callback, once. The group keeps the
         // reply's request until all of its replies are there, or until the channel was released, which waits for this callback.
@@ -213,7 +194,7 @@ fn confirm(channel: &Channel, sent: u64) {
     }
 }
 
-pub unsafe extern "C" fn put(args: event_handler_args) {
+unsafe extern "C" fn written(args: event_handler_args) {
     contained(|| {
         // SAFETY: as for `get`.
         let request = unsafe { borrowed::<Request>(args.usr) };
@@ -227,7 +208,7 @@ pub unsafe extern "C" fn put(args: event_handler_args) {
     });
 }
 
-pub unsafe extern "C" fn exception(args: exception_handler_args) {
+unsafe extern "C" fn exception(args: exception_handler_args) {
     contained(|| {
         // SAFETY: libca hands back the pointer given to ca_add_exception_event; the context is destroyed before it is
         // dropped. The id, where there is one, is alive.
@@ -263,7 +244,7 @@ pub unsafe extern "C" fn exception(args: exception_handler_args) {
 }
 
 /// libca's diagnostics.
-pub unsafe extern "C" fn message(format: *const c_char, args: *mut c_void) -> c_int {
+unsafe extern "C" fn message(format: *const c_char, args: *mut c_void) -> c_int {
     let mut length = 0;
     contained(|| {
         let mut buffer = [0 as c_char; 1024];
@@ -277,28 +258,6 @@ pub unsafe extern "C" fn message(format: *const c_char, args: *mut c_void) -> c_
     length
 }
 
-/// What libca and libCom write to the latter's error log.
-pub unsafe extern "C" fn logged(_user: *mut c_void, text: *const c_char) {
-    contained(|| {
-        // SAFETY: libCom lends a text with its NUL.
-        let text = unsafe { string(text) };
-        error_log::logged(&text);
-    });
-}
-
-/// What libCom writes to the console of the error log.
-///
-/// # Safety
-/// There must be so many bytes.
-#[cfg(unix)]
-pub(crate) unsafe fn console(text: *const c_char, size: usize) {
-    contained(|| {
-        // SAFETY: the caller's promise.
-        let text = unsafe { std::slice::from_raw_parts(text.cast::<u8>(), size) };
-        error_log::written(text);
-    });
-}
-
 #[cfg_attr(windows, link(name = "legacy_stdio_definitions"))]
 unsafe extern "C" {
     fn vsnprintf(
@@ -307,21 +266,4 @@ unsafe extern "C" {
         format: *const c_char,
         args: *mut c_void,
     ) -> c_int;
-}
-
-/// What is taken of a text.
-const MAX_TEXT: usize = 1024;
-
-/// # Safety
-/// `text` must be null, end with a NUL, or be followed by MAX_TEXT bytes.
-unsafe fn string(text: *const c_char) -> String {
-    if text.is_null() {
-        return String::new();
-    }
-    // SAFETY: the caller's promise; strnlen looks at no more, and not beyond a NUL.
-    let bytes = unsafe {
-        let length = libc::strnlen(text, MAX_TEXT);
-        std::slice::from_raw_parts(text.cast::<u8>(), length)
-    };
-    String::from_utf8_lossy(bytes).into_owned()
 }

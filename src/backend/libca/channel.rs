@@ -1,19 +1,18 @@
 //! libca's side of a channel: its id, and the circuit by which it is connected.
 
-use super::callbacks;
-use super::commands;
-use super::context::LibcaContext;
-use super::deferred_command::DeferredCommand;
-use super::send_window::Circuit;
-use crate::backend::{ChannelIo, Close, Closed, Command};
+use super::callback_table::CallbackTable;
+use super::circuit::Circuit;
+use super::work::Work;
+use crate::backend::{Close, Closed};
 use crate::ca_sys::{self, LibCa};
 use crate::client::channel::{Channel, ChannelGuard};
-use crate::client::context::ContextGuard;
+use crate::client::context::{Context, ContextGuard};
 use crate::client::pending_io::PendingIo;
 use crate::protocol::error::{Error, Result};
 use crate::protocol::status::Status;
+use crate::protocol::validate::RequestSpec;
 use crate::sync::{lock, replace};
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, c_char, c_ulong, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -42,6 +41,10 @@ impl Entered<'_> {
     pub(super) fn id(&self) -> ca_sys::chid {
         self.id
     }
+
+    pub(super) fn callbacks(&self) -> &'static CallbackTable {
+        self.context.libca().callbacks()
+    }
 }
 
 /// How a message gets to libca.
@@ -53,6 +56,69 @@ pub(super) enum Route {
 }
 
 impl LibcaChannel {
+    /// Starts the search (ca_create_channel).
+    pub(super) fn search(&self, creating: &ChannelGuard<'_>, priority: u32) -> Result<()> {
+        let channel = creating.channel();
+        let io = channel.context().libca();
+        let callbacks = io.callbacks();
+        let made = io.attached(channel.context(), |api| {
+            let mut id = std::ptr::null_mut();
+            let user: *mut c_void = Arc::as_ptr(channel).cast_mut().cast();
+            // SAFETY: the thread is in the context; the name ends with NUL and libca copies it; `user` stays good until
+            // the channel is closed, because the context keeps the channel; `id` outlives the call.
+            let status = unsafe {
+                api.ca_create_channel(
+                    channel.c_name().as_ptr(),
+                    Some(callbacks.connection),
+                    user,
+                    priority,
+                    &raw mut id,
+                )
+            };
+            self.id.store(id, Ordering::Release);
+            if !id.is_null() {
+                // SAFETY: the id was made just now, and only this channel clears it.
+                unsafe { api.ca_replace_access_rights_event(id, Some(callbacks.access_rights)) };
+            }
+            Status(status)
+        })?;
+        if made.is_normal() {
+            Ok(())
+        } else {
+            Err(Error::new(made, channel.name()))
+        }
+    }
+
+    /// The server's name and port, `<disconnected>` where there is none (ca_get_host_name).
+    pub(super) fn server(&self, guard: &ChannelGuard<'_>) -> Result<String> {
+        let entered = self.enter(guard)?;
+        // SAFETY: the id is alive while it is entered.
+        Ok(unsafe { host_name(entered.api(), entered.id()) })
+    }
+
+    /// What to wait for before more is asked or written; `None` where there is room.
+    pub(super) fn backlog(&self) -> Option<Arc<PendingIo>> {
+        self.circuit()?.backlog()
+    }
+
+    /// Has libca forget the channel (ca_clear_channel): at once, or, where it could block on that, by the sender thread. The
+    /// channel's gate is closed and empty.
+    pub(super) fn close(&self, channel: &Arc<Channel>, how: Close) -> Closed {
+        let circuit = match how {
+            Close::Wait => self.busy_circuit(),
+            Close::Background => {
+                let nowhere = || channel.context().libca().circuits.nowhere().clone();
+                Some(self.circuit().unwrap_or_else(nowhere))
+            }
+        };
+        let Some(circuit) = circuit else {
+            self.close_now(channel);
+            return Closed::Done;
+        };
+        circuit.send(Box::new(CloseChannel(channel.clone())));
+        Closed::Later
+    }
+
     /// Permission to call libca with the id, for whoever is inside the channel's gate.
     pub(super) fn enter<'g>(&self, guard: &'g ChannelGuard<'_>) -> Result<Entered<'g>> {
         let channel = guard.channel();
@@ -140,106 +206,6 @@ impl LibcaChannel {
     }
 }
 
-impl ChannelIo for LibcaChannel {
-    /// Starts the search (ca_create_channel).
-    fn search(&self, creating: &ChannelGuard<'_>, priority: u32) -> Result<()> {
-        let channel = creating.channel();
-        let made = channel
-            .context()
-            .libca()
-            .attached(channel.context(), |api| {
-                let mut id = std::ptr::null_mut();
-                let user: *mut c_void = Arc::as_ptr(channel).cast_mut().cast();
-                // SAFETY: the thread is in the context; the name ends with NUL and libca copies it; `user` stays good until
-                // the channel is closed, because the context keeps the channel; `id` outlives the call.
-                let status = unsafe {
-                    api.ca_create_channel(
-                        channel.c_name().as_ptr(),
-                        Some(callbacks::connection),
-                        user,
-                        priority,
-                        &raw mut id,
-                    )
-                };
-                self.id.store(id, Ordering::Release);
-                if !id.is_null() {
-                    // SAFETY: the id was made just now, and only this channel clears it.
-                    unsafe {
-                        api.ca_replace_access_rights_event(id, Some(callbacks::access_rights))
-                    };
-                }
-                Status(status)
-            })?;
-        if made.is_normal() {
-            Ok(())
-        } else {
-            Err(Error::new(made, channel.name()))
-        }
-    }
-
-    fn submit(&self, channel: &Arc<Channel>, command: Command<'_>) -> Result<()> {
-        commands::submit(self, channel, command)
-    }
-
-    /// What to wait for before more is asked or written; `None` where there is room.
-    fn backlog(&self) -> Option<Arc<PendingIo>> {
-        self.circuit()?.backpressure()
-    }
-
-    /// The server's name and port, `<disconnected>` where there is none (ca_get_host_name).
-    fn server(&self, guard: &ChannelGuard<'_>) -> Result<String> {
-        let entered = self.enter(guard)?;
-        // SAFETY: the id is alive while it is entered.
-        Ok(unsafe { host_name(entered.api(), entered.id()) })
-    }
-
-    /// Has libca forget the channel (ca_clear_channel): at once, or, where it could block on that, by the sender thread. The
-    /// channel's gate is closed and empty.
-    fn close(&self, channel: &Arc<Channel>, how: Close) -> Closed {
-        let circuit = match how {
-            Close::Wait => self.busy_circuit(),
-            Close::Background => {
-                let nowhere = || channel.context().libca().circuits.nowhere().clone();
-                Some(self.circuit().unwrap_or_else(nowhere))
-            }
-        };
-        let Some(circuit) = circuit else {
-            self.close_now(channel);
-            return Closed::Done;
-        };
-        circuit.send(DeferredCommand::Close(channel.clone()));
-        Closed::Later
-    }
-}
-
-impl LibcaContext {
-    /// The circuit to a server. libca names a server by its address until it has found the name, so that a circuit may be
-    /// known by another name than now: its other channels tell.
-    pub(super) fn find_circuit(&self, channel: &Channel, server: String) -> Arc<Circuit> {
-        let priority = channel.priority();
-        if let Some(circuit) = self.circuits.find(&server, priority) {
-            return circuit;
-        }
-        let mut asked: Vec<Arc<Circuit>> = Vec::new();
-        let others = channel.context().channels();
-        let others = others.iter().filter(|other| other.priority() == priority);
-        let known = others.filter_map(|other| {
-            let circuit = other.libca().circuit()?;
-            if asked.iter().any(|one| Arc::ptr_eq(one, &circuit)) {
-                return None;
-            }
-            let name = other.host_name().ok()?;
-            if other.native_type().is_some() {
-                // One that has just lost its server tells nothing.
-                asked.push(circuit.clone());
-            }
-            (name == server).then_some(circuit)
-        });
-        let known = { known }.next();
-        self.circuits.add(server, priority, known)
-    }
-}
-
 /// The server of a channel (ca_get_host_name).
 ///
 /// # Safety
@@ -254,4 +220,32 @@ pub(super) unsafe fn host_name(api: &LibCa, id: ca_sys::chid) -> String {
         CStr::from_ptr(buffer.as_ptr())
     };
     text.to_string_lossy().into_owned()
+}
+
+/// The element count as C takes it.
+pub(super) fn c_count(channel: &Channel, spec: RequestSpec) -> Result<c_ulong> {
+    c_ulong::try_from(spec.count).map_err(|_| Error::new(Status::BADCOUNT, channel.name()))
+}
+
+/// Closes a channel.
+struct CloseChannel(Arc<Channel>);
+
+impl Work for CloseChannel {
+    fn run(self: Box<Self>) {
+        self.0.libca().close_now(&self.0);
+        self.0.released();
+    }
+
+    // It is retryable.
+    fn fail(self: Box<Self>) {}
+
+    fn withdraw(self: Box<Self>) {}
+
+    fn is_retryable(&self) -> bool {
+        true
+    }
+
+    fn context(&self) -> Option<Arc<Context>> {
+        Some(self.0.context().clone())
+    }
 }

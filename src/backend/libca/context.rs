@@ -3,31 +3,25 @@
 //! Every context is preemptive for libca, so that its threads always receive. A thread of ours is in a libca context only during
 //! a call into libca: another library in the process may take the context that a thread is in for its own.
 
-use super::callbacks;
-use super::channel::LibcaChannel;
+use super::callback_table::CallbackTable;
+use super::circuits::Circuits;
 use super::fork::overheard;
 use super::get_coalescer::GetCoalescer;
-use super::group_sender;
 use super::messages::{self, Holding};
-use super::send_window::SendWindows;
-use crate::backend::{AnyChannel, Backlog, ContextIo};
 use crate::ca_sys::{self, LibCa, ca_client_context};
-use crate::client::channel::Channel;
-use crate::client::context::{Context, ContextGuard};
+use crate::client::context::Context;
 use crate::client::fork::used;
-use crate::client::group::channels::GroupChannels;
-use crate::client::group::request::GroupRequest;
-use crate::client::pending_io::{PendingIo, Waiters};
+use crate::client::pending_io::Waiters;
 use crate::protocol::error::{Error, Result};
 use crate::protocol::status::Status;
 use crate::sync::lock;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 pub struct LibcaContext {
     raw: RawContext,
     api: &'static LibCa,
-    pub(super) circuits: SendWindows,
+    callbacks: &'static CallbackTable,
+    pub(super) circuits: Circuits,
     pub(super) get_coalescer: GetCoalescer,
     /// Until it is started.
     held: Mutex<Option<Holding>>,
@@ -43,7 +37,11 @@ unsafe impl Sync for RawContext {}
 
 impl LibcaContext {
     /// Makes a context (ca_context_create).
-    pub(super) fn create(api: &'static LibCa, waiters: &Arc<Waiters>) -> Result<LibcaContext> {
+    pub(super) fn create(
+        api: &'static LibCa,
+        callbacks: &'static CallbackTable,
+        waiters: &Arc<Waiters>,
+    ) -> Result<LibcaContext> {
         used();
         // What is said meanwhile waits for the context.
         let held = Holding::begin();
@@ -67,10 +65,15 @@ impl LibcaContext {
         Ok(LibcaContext {
             raw: raw?,
             api,
-            circuits: SendWindows::new(waiters),
+            callbacks,
+            circuits: Circuits::new(waiters),
             get_coalescer: GetCoalescer::default(),
             held: Mutex::new(Some(held)),
         })
+    }
+
+    pub(super) fn callbacks(&self) -> &'static CallbackTable {
+        self.callbacks
     }
 
     pub(super) fn api(&self) -> &'static LibCa {
@@ -104,99 +107,36 @@ impl LibcaContext {
     }
 }
 
-impl ContextIo for LibcaContext {
-    /// From now on libca calls back. It has a pointer to the context, until [`destroy`](LibcaContext::destroy) has returned.
-    fn start(&self, context: &Arc<Context>) -> Result<()> {
-        self.attached(context, |api| {
-            // SAFETY: the thread is in the context. The pointer stays good: the list of living contexts keeps it until `destroy`
-            // has had libca forget it.
-            unsafe {
-                let user = Arc::as_ptr(context).cast_mut().cast();
-                api.ca_add_exception_event(Some(callbacks::exception), user);
-                api.ca_replace_printf_handler(Some(callbacks::message));
-            }
-        })?;
-        let held = lock(&self.held).take();
-        drop(held);
-        Ok(())
-    }
-
-    fn new_channel(&self) -> AnyChannel {
-        AnyChannel::Libca(LibcaChannel::default())
-    }
-
-    /// Sends what has gathered (ca_flush_io).
-    fn flush(&self, context: &Context) -> Result<()> {
-        self.get_coalescer.flush();
-        self.circuits.resume();
-        // SAFETY: `attached` runs it in a thread of a living context.
-        let status = self.attached(context, |api| Status(unsafe { api.ca_flush_io() }))?;
-        if status.is_normal() {
-            Ok(())
-        } else {
-            Err(status.into())
-        }
-    }
-
-    fn submit_group(
-        &self,
-        context: &ContextGuard<'_>,
-        request: &Arc<GroupRequest>,
-        group: &GroupChannels,
-        indices: Vec<usize>,
-    ) -> Backlog {
-        group_sender::submit(self, context, request, group, indices)
-    }
-
-    fn withdraw(&self, pending: &[Arc<PendingIo>]) {
-        self.circuits.withdraw(pending);
-    }
-
-    fn has_backlog(&self) -> bool {
-        self.circuits.any_is_crowded()
-    }
-
-    /// Has libca print what it knows of the context (ca_context_status).
-    fn show(&self, context: &Context, level: u32) -> Result<()> {
-        let Some(_guard) = context.enter() else {
-            return Err(Status::NOCACTX.into());
-        };
-        // SAFETY: the guard keeps the context alive. `fflush(NULL)` flushes every C stream, so that the text comes out
+impl LibcaContext {
+    /// See `ContextIo::show` (ca_context_status). The caller holds the context's gate.
+    pub(super) fn print(&self, level: u32) {
+        // SAFETY: the caller keeps the context alive. `fflush(NULL)` flushes every C stream, so that the text comes out
         // in order with Python's.
         unsafe {
             self.api.ca_context_status(self.raw.0, level);
             libc::fflush(std::ptr::null_mut());
         }
-        Ok(())
     }
 
-    /// Nothing more is sent: what waits for a sender thread is forgotten.
-    fn stop_sending(&self) {
-        self.circuits.close();
-    }
-
-    /// Has libca destroy the context (ca_context_destroy), with all pointers to channels, requests and subscriptions. Its channels
-    /// are closed before, as far as that is over within `patience`: libca loses some memory of those that are left. `false` where
-    /// that was not possible.
+    /// Has libca destroy the context (ca_context_destroy), after `work` in it. `false` where that is not possible.
     ///
     /// # Safety
     /// The context's gate is closed and empty.
-    unsafe fn destroy(&self, channels: &[Arc<Channel>], patience: Duration) -> bool {
+    pub(super) unsafe fn destroy_after(&self, work: impl FnOnce(&LibCa)) -> bool {
         let Ok(_attached) = Attached::to(self.api, self.raw) else {
             return false;
         };
-        let enough = Instant::now() + patience;
-        for channel in channels {
-            // SAFETY: nobody is in the gate, so nobody uses its channels; this thread is in the context.
-            unsafe { channel.libca().close_with_context(self.api) };
-            if Instant::now() >= enough {
-                break;
-            }
-        }
-        // SAFETY: as above.
+        work(self.api);
+        // SAFETY: the caller's promise; the thread is in the context.
         unsafe { self.api.ca_context_destroy() };
         self.get_coalescer.forget();
         true
+    }
+
+    /// The context is told now what was said while it was made.
+    pub(super) fn tell_held(&self) {
+        let held = lock(&self.held).take();
+        drop(held);
     }
 }
 

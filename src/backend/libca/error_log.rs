@@ -5,10 +5,12 @@
 //! later than the first context, and nothing tells of that. So the console that libCom gets here looks for an IOC with each
 //! message: it drops the messages of a process that has none, and passes on those of one that has.
 
-use crate::backend::libca::callbacks;
-use crate::backend::libca::messages;
+use super::contained::contained;
+use super::messages;
+use super::text::string;
 use crate::ca_sys::{self, Errlog};
 use crate::client::fork;
+use std::ffi::{c_char, c_void};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,7 +25,7 @@ pub fn divert() {
     ONCE.call_once(|| {
         if let Some(errlog) = ca_sys::loaded().and_then(ca_sys::Loaded::errlog) {
             // SAFETY: the listener has the type that libCom wants, needs no user pointer, and stays for good, as does libCom.
-            unsafe { (errlog.add_listener)(callbacks::logged, std::ptr::null_mut()) };
+            unsafe { (errlog.add_listener)(on_logged, std::ptr::null_mut()) };
             console::replace(errlog);
         }
     });
@@ -34,6 +36,28 @@ pub(crate) fn logged(text: &str) {
     if !has_ioc() {
         messages::publish(messages::plain(text));
     }
+}
+
+/// What libca and libCom write to the latter's error log.
+unsafe extern "C" fn on_logged(_user: *mut c_void, text: *const c_char) {
+    contained(|| {
+        // SAFETY: libCom lends a text with its NUL.
+        let text = unsafe { string(text) };
+        logged(&text);
+    });
+}
+
+/// What libCom writes to the console of the error log.
+///
+/// # Safety
+/// There must be so many bytes.
+#[cfg(unix)]
+unsafe fn on_console(text: *const c_char, size: usize) {
+    contained(|| {
+        // SAFETY: the caller's promise.
+        let text = unsafe { std::slice::from_raw_parts(text.cast::<u8>(), size) };
+        written(text);
+    });
 }
 
 /// The process has an IOC, or what one is made of: the library of its database.
@@ -55,7 +79,7 @@ mod console {
     use super::Errlog;
     use super::ca_sys;
     use super::has_ioc;
-    use crate::backend::libca::callbacks;
+    use super::on_console;
     use libc::{FILE, c_char, c_int, c_void};
     use std::io::Write;
     use std::ptr::null_mut;
@@ -118,7 +142,7 @@ mod console {
             size: c_int,
         ) -> c_int {
             // SAFETY: the stream lends so many bytes for this call.
-            unsafe { callbacks::console(text, usize::try_from(size).unwrap_or(0)) };
+            unsafe { on_console(text, usize::try_from(size).unwrap_or(0)) };
             size
         }
         // SAFETY: `write` has the type that is wanted, and needs no cookie.
@@ -148,7 +172,7 @@ mod console {
             size: usize,
         ) -> isize {
             // SAFETY: the stream lends so many bytes for this call.
-            unsafe { callbacks::console(text, size) };
+            unsafe { on_console(text, size) };
             size.cast_signed()
         }
         let functions = Functions {

@@ -5,13 +5,12 @@
 //! a thread asks for may as well wait here until then, or until there is enough of it, or until something follows that
 //! must not overtake it.
 
-use crate::backend::{Command, When};
 use crate::client::request::Request;
 use crate::sync::lock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// So many are handed on at once.
+/// So many are sent at once.
 const ENOUGH: usize = 512;
 
 #[derive(Default)]
@@ -21,7 +20,8 @@ pub(super) struct GetCoalescer {
 }
 
 impl GetCoalescer {
-    pub(super) fn add(&self, request: Arc<Request>) {
+    /// Has a get wait for the next flush; `send` sends all where there are enough.
+    pub(super) fn add(&self, request: Arc<Request>, send: impl Fn(&Arc<Request>)) {
         let enough = {
             let mut requests = lock(&self.requests);
             requests.push(request);
@@ -29,27 +29,18 @@ impl GetCoalescer {
             requests.len() >= ENOUGH
         };
         if enough {
-            self.flush();
+            self.flush(send);
         }
     }
 
-    /// Hands all to libca. What is sent after this returns comes after them.
-    pub(super) fn flush(&self) {
+    /// Sends all. What is sent after this returns comes after them.
+    pub(super) fn flush(&self, send: impl Fn(&Arc<Request>)) {
         if !self.any.load(Ordering::Acquire) {
             return;
         }
         // The lock is held until the last is with libca: nobody is to overtake the rest.
         let mut requests = lock(&self.requests);
-        for request in requests.drain(..) {
-            let command = Command::Read(&request, When::Now);
-            let channel = &request.channel;
-            let sent = channel
-                .guard()
-                .and_then(|guard| channel.libca().send(&guard, command));
-            if let Err(error) = sent {
-                channel.command_failed(command, &error);
-            }
-        }
+        requests.drain(..).for_each(|request| send(&request));
         self.any.store(false, Ordering::Release);
     }
 

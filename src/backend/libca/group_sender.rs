@@ -1,11 +1,11 @@
 //! How a sweep gets to libca: at once, as far as libca does not block; the rest through the threads of its circuits.
 
-use super::callbacks;
+use super::circuit::Circuit;
+use super::commands::send_gathered;
 use super::context::LibcaContext;
-use crate::backend::libca::deferred_command::DeferredCommand;
-use crate::backend::libca::send_window::{Circuit, message};
+use super::send_window::message;
+use super::work::Work;
 use crate::backend::{Backlog, Command};
-use crate::ca_sys;
 use crate::client::channel::{Channel, ChannelGuard};
 use crate::client::context::{Context, ContextGuard};
 use crate::client::group::channels::GroupChannels;
@@ -56,7 +56,7 @@ pub(super) fn submit(
     group: &GroupChannels,
     indices: Vec<usize>,
 ) -> Backlog {
-    io.get_coalescer.flush();
+    io.get_coalescer.flush(send_gathered);
     let mut sender = GroupSender {
         sweep: request,
         members: group,
@@ -79,7 +79,8 @@ fn hand(
     index: usize,
     channel: &Channel,
 ) -> Status {
-    let (api, id) = (context.libca().api(), channel.libca().id());
+    let io = context.libca();
+    let (api, id, answered) = (io.api(), channel.libca().id(), io.callbacks().group);
     if id.is_null() {
         return Status::BADCHID;
     }
@@ -102,15 +103,19 @@ fn hand(
     Status(unsafe {
         match command {
             GroupCommand::Read(_) => {
-                api.ca_array_get_callback(dbr_type, count, id, Some(callbacks::group), user)
+                api.ca_array_get_callback(dbr_type, count, id, Some(answered), user)
             }
             GroupCommand::Write(_, data) => {
                 api.ca_array_put(dbr_type, count, id, data.as_ptr().cast())
             }
-            GroupCommand::WriteNotify(_, data) => {
-                let group: ca_sys::caEventCallBackFunc = Some(callbacks::group);
-                api.ca_array_put_callback(dbr_type, count, id, data.as_ptr().cast(), group, user)
-            }
+            GroupCommand::WriteNotify(_, data) => api.ca_array_put_callback(
+                dbr_type,
+                count,
+                id,
+                data.as_ptr().cast(),
+                Some(answered),
+                user,
+            ),
         }
     })
 }
@@ -159,7 +164,7 @@ impl GroupSender<'_> {
             {
                 return;
             }
-            if circuit.backpressure().is_some() {
+            if circuit.backlog().is_some() {
                 put_off(&mut self.crowd, &circuit, &mut self.run, Some(0));
                 return;
             }
@@ -195,7 +200,7 @@ impl GroupSender<'_> {
                 .then(|| rest.last())
                 .flatten()
                 .map(|index| self.channel(index).clone());
-            part.circuit.send(DeferredCommand::Group(rest));
+            part.circuit.send(Box::new(rest));
             confirmed.inspect(confirm);
         }
         Backlog {
@@ -248,13 +253,13 @@ enum Target {
 }
 
 /// What the thread of a circuit sends of a sweep.
-pub(crate) struct QueuedShare {
+struct QueuedShare {
     sweep: Arc<GroupRequest>,
     context: Arc<Context>,
     /// In reverse.
     left: Vec<(usize, Target)>,
-    pub(crate) bytes: usize,
-    pub(crate) counted: u64,
+    bytes: usize,
+    counted: u64,
 }
 
 impl QueuedShare {
@@ -291,16 +296,20 @@ impl QueuedShare {
         self.left.first().map(|(index, ..)| *index)
     }
 
-    pub(crate) fn context(&self) -> &Arc<Context> {
-        &self.context
+    fn write(&self, pass: &ContextGuard<'_>, index: usize, inside: &ChannelGuard<'_>) {
+        let channel = inside.channel();
+        let status = hand(pass, &self.sweep, index, channel);
+        if !status.is_normal() && !self.sweep.is_answered() {
+            let error = Error::new(status, channel.name());
+            let nothing = RequestSpec::exactly(DbrType::STRING, 0);
+            channel.command_failed(Command::Write(nothing, &[], None), &error);
+        }
+        self.sweep.sent(index, status);
     }
+}
 
-    /// Who waits in `pending` waits for its answers.
-    pub(crate) fn is_of(&self, pending: &Arc<PendingIo>) -> bool {
-        self.sweep.is_answered() && Arc::ptr_eq(self.sweep.pending_io(), pending)
-    }
-
-    pub(crate) fn run(mut self) {
+impl Work for QueuedShare {
+    fn run(mut self: Box<Self>) {
         while !self.left.is_empty() {
             let context = self.context.clone();
             let Some(pass) = context.enter() else {
@@ -322,15 +331,25 @@ impl QueuedShare {
         }
     }
 
-    fn write(&self, pass: &ContextGuard<'_>, index: usize, inside: &ChannelGuard<'_>) {
-        let channel = inside.channel();
-        let status = hand(pass, &self.sweep, index, channel);
-        if !status.is_normal() && !self.sweep.is_answered() {
-            let error = Error::new(status, channel.name());
-            let nothing = RequestSpec::exactly(DbrType::STRING, 0);
-            channel.command_failed(Command::Write(nothing, &[], None), &error);
-        }
-        self.sweep.sent(index, status);
+    // What is left is told so as it is dropped.
+    fn fail(self: Box<Self>) {}
+
+    fn withdraw(self: Box<Self>) {}
+
+    fn waits_in(&self, pending: &Arc<PendingIo>) -> bool {
+        self.sweep.is_answered() && Arc::ptr_eq(self.sweep.pending_io(), pending)
+    }
+
+    fn counted(&self) -> u64 {
+        self.counted
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn context(&self) -> Option<Arc<Context>> {
+        Some(self.context.clone())
     }
 }
 

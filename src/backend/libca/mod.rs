@@ -1,24 +1,35 @@
 //! Everything that knows libca.
 //!
+//! A command's way: [`io`] (the traits) → [`commands`] (now, with the next flush, or by the sender thread) → libca. A group
+//! request goes through [`group_sender`]. Answers and updates come through [`callbacks`], which call the client's upcalls.
+//!
 //! * [`context`], [`channel`], [`subscription`] libca's side of each: its handles, and who may use them
-//! * [`commands`] the one way of a command to libca; [`get_coalescer`] gets that are sent together; [`group_sender`] the requests
-//!   to a group; [`deferred_command`] what waits for a sender thread
-//! * [`send_window`] what a server may still be sent before libca blocks, and the sender thread
-//! * [`callbacks`] every function that libca calls
-//! * [`messages`], [`error_log`], [`fork`] what libca and libCom have to say
+//! * [`commands`] the one way of a command; [`get_coalescer`] gets that are sent together; [`group_sender`] requests to a group
+//! * [`send_window`] how much a server may be sent before libca could block; [`circuit`] the window and the sender thread of one
+//!   server, [`circuits`] those of a context; [`work`] what a sender thread does
+//! * [`callbacks`] every function that libca calls, [`callback_table`] what they are known by; [`connection`] what libca tells of
+//!   a connection
+//! * [`messages`], [`error_log`], [`fork`] what libca and libCom have to say; [`text`], [`contained`] what all of these need
 
-pub mod callbacks;
+mod callback_table;
+mod callbacks;
 pub mod channel;
+mod circuit;
+mod circuits;
 mod commands;
+mod connection;
+mod contained;
 pub mod context;
-mod deferred_command;
-pub mod error_log;
+mod error_log;
 mod fork;
 mod get_coalescer;
 mod group_sender;
-pub mod messages;
-pub mod send_window;
+mod io;
+mod messages;
+mod send_window;
 pub mod subscription;
+mod text;
+mod work;
 
 use super::{AnyChannel, AnyContext, AnySubscription, Backend};
 use crate::ca_sys::{self, Candidate, Loaded};
@@ -63,7 +74,7 @@ impl Backend for Libca {
     }
 
     fn new_context(&self, waiters: &Arc<Waiters>) -> Result<AnyContext> {
-        LibcaContext::create(self.0.api(), waiters).map(AnyContext::Libca)
+        LibcaContext::create(self.0.api(), &callbacks::CALLBACKS, waiters).map(AnyContext::Libca)
     }
 
     fn take_over_log(&self) {

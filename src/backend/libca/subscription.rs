@@ -1,11 +1,10 @@
 //! libca's side of a subscription: its event id, and what becomes of it when the PV comes back as something else.
 
-use super::callbacks;
-use super::channel::Entered;
-use super::commands::c_count;
-use super::deferred_command::DeferredCommand;
+use super::channel::{Entered, c_count};
+use super::work::Work;
 use crate::ca_sys::{self, event_handler_args};
 use crate::client::channel::Channel;
+use crate::client::context::Context;
 use crate::client::subscription::Subscription;
 use crate::protocol::error::{Error, Result};
 use crate::protocol::status::Status;
@@ -86,8 +85,8 @@ impl LibcaSubscription {
         let mut event = std::ptr::null_mut();
         let user: *mut c_void = Arc::as_ptr(subscription).cast_mut().cast();
         let update: unsafe extern "C" fn(event_handler_args) = match subscription.recorded() {
-            Some(_) => callbacks::record,
-            None => callbacks::update,
+            Some(_) => entered.callbacks().record,
+            None => entered.callbacks().update,
         };
         // SAFETY: the id is alive while it is entered; `user` stays good until the subscription is ended or the channel
         // released, because the channel keeps its subscriptions so long; `event` outlives the call.
@@ -137,7 +136,7 @@ impl LibcaSubscription {
 
     /// Has libca bring what the PV is now instead of what it was: by the sender thread, since ending a subscription waits for
     /// libca's threads.
-    pub(super) fn renew(channel: &Arc<Channel>, subscription: &Arc<Subscription>) {
+    fn renew(channel: &Arc<Channel>, subscription: &Arc<Subscription>) {
         let io = subscription.libca();
         while io.is_stale() && !subscription.is_closed() {
             let Ok(guard) = channel.guard() else { return };
@@ -175,7 +174,7 @@ fn look_again(channel: &Arc<Channel>, subscription: &Arc<Subscription>) {
     if subscription.libca().look(channel, subscription)
         && let Some(circuit) = channel.libca().circuit()
     {
-        circuit.send(DeferredCommand::Renew(subscription.clone()));
+        circuit.send(Box::new(Renewal(subscription.clone())));
     }
 }
 
@@ -183,5 +182,36 @@ fn look_again(channel: &Arc<Channel>, subscription: &Arc<Subscription>) {
 pub(super) fn look_at_all(channel: &Arc<Channel>) {
     for subscription in &channel.all_subscriptions() {
         look_again(channel, subscription);
+    }
+}
+
+/// Makes a subscription anew: the PV is no longer what it was.
+struct Renewal(Arc<Subscription>);
+
+impl Work for Renewal {
+    fn run(self: Box<Self>) {
+        if let Some(channel) = self.0.channel() {
+            LibcaSubscription::renew(&channel, &self.0);
+        }
+    }
+
+    // It is retryable.
+    fn fail(self: Box<Self>) {}
+
+    fn withdraw(self: Box<Self>) {}
+
+    fn is_retryable(&self) -> bool {
+        true
+    }
+
+    fn put_off(&self) {
+        if let Some(channel) = self.0.channel() {
+            let error = Error::new(Status::ALLOCMEM, channel.name());
+            channel.report_subscription(&self.0, &error);
+        }
+    }
+
+    fn context(&self) -> Option<Arc<Context>> {
+        self.0.channel().map(|channel| channel.context().clone())
     }
 }

@@ -1,0 +1,286 @@
+//! The connection to one server: what goes to it, and in whose thread.
+//!
+//! libca queues what it is to send. Once more than 256 KiB are queued for a server, because the server or the network hangs, libca
+//! blocks the thread that sends: for up to half a minute, and nothing interrupts it. So libca is called directly only while the
+//! circuit's [`SendWindow`] is open. Otherwise the circuit's sender thread calls libca, in order; the thread that sends goes on,
+//! unless very much has gathered.
+
+use super::contained::contained;
+use super::send_window::{SendWindow, message};
+use super::work::Work;
+use crate::backend::BACKLOG_LIMIT;
+use crate::client::context::Context;
+use crate::client::pending_io::{PendingGuard, PendingIo, Waiters};
+use crate::protocol::status::Status;
+use crate::sync::lock;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long the sender thread waits for more work before it ends.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The connection to one server at one priority.
+pub(super) struct Circuit {
+    window: SendWindow,
+    sender: Mutex<Sender>,
+    more: Condvar,
+    /// Counts the work that is not done.
+    undone: Arc<PendingIo>,
+    shared: Arc<Shared>,
+}
+
+/// The sender thread, and what it is to do.
+///
+/// `has_thread` is set by whoever adds work and finds none running, and unset by the thread, under the same lock under which it has
+/// found nothing to do: so work that is added is done by a thread that runs, or by a new one. Once `closed`, nothing is added.
+#[derive(Default)]
+struct Sender {
+    queue: VecDeque<(Box<dyn Work>, PendingGuard)>,
+    /// What the work takes, that under way included.
+    bytes: usize,
+    has_thread: bool,
+    closed: bool,
+}
+
+/// What the circuits of a context share.
+#[derive(Default)]
+pub(super) struct Shared {
+    retries: RetryQueue,
+    /// How many circuits have more than enough to do.
+    crowded: AtomicUsize,
+}
+
+impl Circuit {
+    pub(super) fn new(waiters: &Arc<Waiters>, shared: &Arc<Shared>) -> Circuit {
+        Circuit {
+            window: SendWindow::default(),
+            sender: Mutex::default(),
+            more: Condvar::new(),
+            undone: PendingIo::new(waiters),
+            shared: shared.clone(),
+        }
+    }
+
+    /// Counts a message with so many bytes of data; `true` where libca will not block on it. Also gives what has been sent with it.
+    pub(super) fn reserve(&self, payload: usize) -> (bool, u64) {
+        self.reserve_bytes(message(payload))
+    }
+
+    /// As [`reserve`](Circuit::reserve), for messages of so many bytes, headers included.
+    pub(super) fn reserve_bytes(&self, bytes: u64) -> (bool, u64) {
+        let (open, sent) = self.window.reserve(bytes);
+        (open && self.undone.is_done(), sent)
+    }
+
+    /// It is time to learn that what was sent has been read.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.window.is_half_full()
+    }
+
+    /// libca would not block on something small now.
+    pub(super) fn is_open(&self) -> bool {
+        self.window.is_open() && self.undone.is_done()
+    }
+
+    /// The server has answered the message with which `sent` was this much.
+    pub(super) fn confirm(&self, sent: u64) {
+        self.window.confirm(sent);
+    }
+
+    /// What to wait for before more is asked or written.
+    pub(super) fn backlog(&self) -> Option<Arc<PendingIo>> {
+        if self.undone.is_done() {
+            return None;
+        }
+        let crowded = lock(&self.sender).bytes > BACKLOG_LIMIT;
+        crowded.then(|| self.undone.clone())
+    }
+
+    /// Done when the sender thread has nothing to do.
+    pub(super) fn undone(&self) -> &Arc<PendingIo> {
+        &self.undone
+    }
+
+    /// Queues work for the sender thread. Where no thread can be started, the work fails: those who wait for it are told so.
+    pub(super) fn send(self: &Arc<Circuit>, work: Box<dyn Work>) {
+        if let Err(work) = self.enqueue(work) {
+            work.fail();
+        }
+    }
+
+    /// As [`send`](Circuit::send), for a caller who is told at once: ECA_ALLOCMEM where no thread can be started.
+    pub(super) fn try_send(self: &Arc<Circuit>, work: Box<dyn Work>) -> Status {
+        match self.enqueue(work) {
+            Ok(()) => Status::NORMAL,
+            Err(_) => Status::ALLOCMEM,
+        }
+    }
+
+    fn enqueue(self: &Arc<Circuit>, work: Box<dyn Work>) -> Result<(), Box<dyn Work>> {
+        let Err(work) = self.add(work) else {
+            self.shared.resume();
+            return Ok(());
+        };
+        if work.is_retryable() {
+            work.put_off();
+            self.shared.retries.add(self, work);
+            if lock(&self.sender).closed {
+                self.shared.resume();
+            }
+            return Ok(());
+        }
+        self.window.take_back(work.counted());
+        Err(work)
+    }
+
+    /// Gives the work back where no thread can be started.
+    fn add(self: &Arc<Circuit>, work: Box<dyn Work>) -> Result<(), Box<dyn Work>> {
+        let mut sender = lock(&self.sender);
+        if sender.closed {
+            // The context is going, and everything with it.
+            return Ok(());
+        }
+        if !self.has_thread(&mut sender) {
+            return Err(work);
+        }
+        let bytes = sender.bytes + work.bytes();
+        self.set_bytes(&mut sender, bytes);
+        sender.queue.push_back((work, self.undone.begin()));
+        self.more.notify_one();
+        Ok(())
+    }
+
+    /// Starts the sender thread where none runs; `false` where none can be started.
+    fn has_thread(self: &Arc<Circuit>, sender: &mut Sender) -> bool {
+        if !sender.has_thread {
+            let circuit = self.clone();
+            let thread = std::thread::Builder::new().name("cachannel circuit".into());
+            sender.has_thread = thread.spawn(move || circuit.work()).is_ok();
+        }
+        sender.has_thread
+    }
+
+    /// The sender thread.
+    fn work(&self) {
+        let mut context = None;
+        while let Some((work, guard)) = self.next(&mut context) {
+            context = context.or_else(|| work.context());
+            let bytes = work.bytes();
+            contained(|| work.run());
+            let mut sender = lock(&self.sender);
+            let left = sender.bytes.saturating_sub(bytes);
+            self.set_bytes(&mut sender, left);
+            drop(sender);
+            drop(guard);
+        }
+    }
+
+    fn set_bytes(&self, sender: &mut Sender, bytes: usize) {
+        let crowded = &self.shared.crowded;
+        match (sender.bytes > BACKLOG_LIMIT, bytes > BACKLOG_LIMIT) {
+            (false, true) => drop(crowded.fetch_add(1, Ordering::SeqCst)),
+            (true, false) => drop(crowded.fetch_sub(1, Ordering::SeqCst)),
+            _ => {}
+        }
+        sender.bytes = bytes;
+    }
+
+    /// Takes back what belongs to one of `pending`, for which nobody waits any more: what libca does not have is not sent.
+    pub(super) fn withdraw(&self, pending: &[Arc<PendingIo>]) {
+        if self.undone.is_done() {
+            return;
+        }
+        let belongs = |work: &dyn Work| pending.iter().any(|pending| work.waits_in(pending));
+        let withdrawn: Vec<(Box<dyn Work>, PendingGuard)> = {
+            let mut sender = lock(&self.sender);
+            let all = std::mem::take(&mut sender.queue).into_iter();
+            let (withdrawn, kept): (Vec<_>, Vec<_>) = all.partition(|(work, _)| belongs(&**work));
+            sender.queue = kept.into();
+            let bytes: usize = withdrawn.iter().map(|(work, _)| work.bytes()).sum();
+            let left = sender.bytes.saturating_sub(bytes);
+            self.set_bytes(&mut sender, left);
+            withdrawn
+        };
+        for (work, guard) in withdrawn {
+            self.window.take_back(work.counted());
+            work.withdraw();
+            drop(guard);
+        }
+    }
+
+    /// The next work. What was done so far is flushed before this waits.
+    fn next(&self, context: &mut Option<Arc<Context>>) -> Option<(Box<dyn Work>, PendingGuard)> {
+        let mut sender = lock(&self.sender);
+        if sender.queue.is_empty()
+            && let Some(context) = context.take()
+        {
+            drop(sender);
+            // What cannot be flushed now leaves with whatever is flushed next, or is lost with the circuit.
+            contained(|| drop(context.flush()));
+            sender = lock(&self.sender);
+        }
+        let idle = |sender: &mut Sender| sender.queue.is_empty() && !sender.closed;
+        let (mut sender, _) = self
+            .more
+            .wait_timeout_while(sender, LINGER, idle)
+            .unwrap_or_else(PoisonError::into_inner);
+        let next = sender.queue.pop_front();
+        sender.has_thread = next.is_some();
+        next
+    }
+
+    /// Nothing more is sent.
+    pub(super) fn close(&self) {
+        let forgotten = {
+            let mut sender = lock(&self.sender);
+            sender.closed = true;
+            self.set_bytes(&mut sender, 0);
+            std::mem::take(&mut sender.queue)
+        };
+        self.more.notify_all();
+        drop(forgotten);
+    }
+}
+
+impl Shared {
+    /// Some circuit has more than enough to do.
+    pub(super) fn any_is_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed) > 0
+    }
+
+    /// Queues again what was put off, as far as threads can be started now. What is queued for a closed circuit is forgotten.
+    pub(super) fn resume(&self) {
+        for (circuit, work) in self.retries.take() {
+            if let Err(work) = circuit.add(work) {
+                self.retries.add(&circuit, work);
+            }
+        }
+    }
+}
+
+/// Work, and the circuit whose it is.
+type PutOff = (Arc<Circuit>, Box<dyn Work>);
+
+/// What was put off, of all circuits of a context, because no thread could be started for it. It counts as done meanwhile: a
+/// channel that is dropped must not close the window of the others.
+#[derive(Default)]
+struct RetryQueue {
+    any: AtomicBool,
+    work: Mutex<Vec<PutOff>>,
+}
+
+impl RetryQueue {
+    fn add(&self, circuit: &Arc<Circuit>, work: Box<dyn Work>) {
+        lock(&self.work).push((circuit.clone(), work));
+        self.any.store(true, Ordering::SeqCst);
+    }
+
+    fn take(&self) -> Vec<PutOff> {
+        if !self.any.load(Ordering::Relaxed) || !self.any.swap(false, Ordering::SeqCst) {
+            return Vec::new();
+        }
+        std::mem::take(&mut *lock(&self.work))
+    }
+}
