@@ -20,11 +20,17 @@ mod rows;
 pub mod states;
 #[cfg(feature = "python")]
 mod strings;
+#[cfg(feature = "python")]
+mod target;
 pub mod text;
+#[cfg(feature = "python")]
+mod wire;
 
 #[cfg(feature = "python")]
 pub use incoming::{ArrayCache, Memory, Style, fill, value};
 #[cfg(feature = "python")]
-pub use outgoing::{Outgoing, To, outgoing, shown};
+pub use outgoing::outgoing;
 #[cfg(feature = "python")]
 pub use rows::rows;
+#[cfg(feature = "python")]
+pub use target::{To, shown};

@@ -52,9 +52,10 @@ mod module {
     #[pymodule_export]
     use crate::py::context::{
         PyContext, add_exception_event, attach_context, create_context, current_context,
-        destroy_context, detach_context, prepare_with, replace_printf_handler, show_context,
-        shutdown,
+        detach_context, prepare_with, replace_printf_handler, show_context,
     };
+    #[pymodule_export]
+    use crate::py::end::{destroy_context, shutdown};
     #[pymodule_export]
     use crate::py::groups::{sg_block, sg_create, sg_delete, sg_get, sg_put, sg_reset, sg_test};
     #[pymodule_export]

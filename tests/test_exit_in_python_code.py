@@ -112,8 +112,8 @@ OWN = re.compile(r"\b(callback\.call|visit\.call)\b|all\.call_method1\(\"remove\
 """What looks like them: a method of this package's own, and what is done as the module is made."""
 
 SEEING_PYTHON = (
-    *("callback", "dispatch", "errors", "kept", "lib", "thread_state"),
-    *("py/*", "convert/*"),
+    *("callback", "deferred_decref", "dispatch", "errors", "lib", "states", "thread_state"),
+    *("py/*", "convert/*", "dispatch/*"),
 )
 
 

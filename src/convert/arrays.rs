@@ -1,7 +1,8 @@
 //! numpy arrays to DBR elements.
 
 use super::elements::{Given, append, explain, has_no_double};
-use super::outgoing::{Outgoing, Target};
+use super::target::Target;
+use super::wire::Outgoing;
 use crate::calls::{call_method, get_item, getattr, hasattr, import, is_instance, truth};
 use crate::errors::bad_argument;
 use crate::protocol::dbr::Base;

@@ -2,11 +2,12 @@
 
 use super::arrays::{array_element, fail_masked, plain_layout};
 use super::elements::{Given, Misfit, append, explain, has_no_double};
-use super::outgoing::{To, outgoing};
+use super::outgoing::outgoing;
 use super::strings::is_text;
+use super::target::To;
 use crate::calls::{hasattr, iter, len};
 use crate::client::channel::Channel;
-use crate::client::group::request::Items;
+use crate::client::group::items::Items;
 use crate::errors::{bad_argument, misuse};
 use crate::protocol::dbr::{Base, DbrType};
 use crate::protocol::error::{Error, ErrorKind};

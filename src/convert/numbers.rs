@@ -1,14 +1,14 @@
 //! What number a Python object stands for.
 
 use super::elements::{Given, number_in};
-use super::outgoing::{Target, shown};
 use super::strings::{is_text, text_of};
+use super::target::{Target, is_exception, shown};
 use crate::calls::{double, hasattr, index};
 use crate::errors::refused;
 use crate::protocol::dbr::Base;
 use crate::protocol::error::ErrorKind;
 use crate::protocol::status::Status;
-use pyo3::exceptions::{PyBaseException, PyOverflowError, PyTypeError};
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyInt};
 
@@ -43,11 +43,6 @@ pub(super) fn given(
         Ok(number) => Ok(Given::Float(number)),
         Err(error) => Err(target.unfit(item, &place(), error)),
     }
-}
-
-/// An exception, such as what stands in the place of a value that could not be read: its status is no value.
-pub(super) fn is_exception(item: &Bound<'_, PyAny>) -> bool {
-    item.is_instance_of::<PyBaseException>()
 }
 
 fn integer(

@@ -1,8 +1,7 @@
 //! Python texts to DBR strings.
 
-use super::numbers::is_exception;
-use super::outgoing::{Target, shown};
 use super::states::{may_differ, reads_as};
+use super::target::{Target, is_exception, shown};
 use crate::calls::{hasattr, str};
 use crate::errors::refused;
 use crate::protocol::dbr::{Base, MAX_STRING_SIZE};

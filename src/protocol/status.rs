@@ -51,7 +51,7 @@ impl Status {
 
 /// Texts by message number, as in caerr.h's order.
 static MESSAGES: [&str; 61] = [
-    "Normal successful waiters",
+    "Normal successful completion",
     "Maximum simultaneous IOC connections exceeded",
     "Unknown internet host",
     "Unknown internet service",
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn codes_lead_to_their_texts() {
-        assert_eq!(Status::NORMAL.message(), "Normal successful waiters");
+        assert_eq!(Status::NORMAL.message(), "Normal successful completion");
         assert_eq!(Status::DISCONN.message(), "Virtual circuit disconnect");
         assert_eq!(Status(480).message(), "Virtual circuit unresponsive");
         assert_eq!(Status(488).message(), "Unknown Channel Access status");

@@ -1,17 +1,46 @@
-//! Arguments that several functions take: request types, element counts, masks.
+//! Arguments of Python's functions: names of PVs, request types, element counts, masks, times.
 
-use crate::calls::{double, index};
+use crate::calls::{double, index, iter, repr};
 use crate::convert::shown;
-use crate::errors::{misuse, refused};
+use crate::errors::{bad_argument, bad_type, misuse, refused};
 use crate::protocol::constants;
 use crate::protocol::dbr::DbrType;
 use crate::protocol::error::{Error, ErrorKind};
 use crate::protocol::status::Status;
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+use std::sync::Arc;
 
 /// DBE_VALUE | DBE_ALARM.
 pub const DEFAULT_MASK: u32 = constants::DBE_VALUE | constants::DBE_ALARM;
+
+/// The name of a PV, given as str or bytes.
+pub fn pv_name(name: &Bound<'_, PyAny>) -> PyResult<String> {
+    if let Ok(text) = name.cast::<PyString>() {
+        return Ok(text.to_cow()?.into_owned());
+    }
+    if let Ok(bytes) = name.cast::<PyBytes>() {
+        let text = std::str::from_utf8(bytes.as_bytes());
+        return text
+            .map(str::to_owned)
+            .map_err(|_| bad_type(Status::BADSTR, "a PV name in bytes must be UTF-8"));
+    }
+    let detail = format!("a PV name is a str, not {}", repr(name)?.to_string_lossy());
+    Err(bad_type(Status::BADSTR, detail))
+}
+
+/// The names of a recorder's PVs: one, or several.
+pub fn pv_names(names: &Bound<'_, PyAny>) -> PyResult<Arc<[String]>> {
+    if names.is_instance_of::<PyString>() || names.is_instance_of::<PyBytes>() {
+        return Ok(Arc::new([pv_name(names)?]));
+    }
+    let names: PyResult<Arc<[String]>> = iter(names)?.map(|name| pv_name(&name?)).collect();
+    match names {
+        Ok(names) if names.is_empty() => Err(bad_argument("a recorder needs the name of a PV")),
+        names => names,
+    }
+}
 
 /// A request type: None for the native one, `Err` for what is no type.
 pub fn request_type(

@@ -1,19 +1,19 @@
 //! `chid` and `evid`: the opaque handles of module `ca`.
 
-use super::arguments::whole;
+use super::arguments::{pv_name, whole};
 use super::context::current;
 use crate::callback::{Callback, Owner};
-use crate::calls::{getattr, repr, setattr};
+use crate::calls::{getattr, setattr};
 use crate::client::channel::Channel;
 use crate::convert::names::names;
 use crate::dispatch::tell_rights;
-use crate::errors::{bad_type, eca, outcome, status};
+use crate::errors::{eca, outcome, status};
 use crate::protocol::error::Error;
 use crate::protocol::status::Status;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString, PyType};
+use pyo3::types::{PyString, PyType};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A channel. Dropping the last reference clears it; callbacks hold one until they are gone.
@@ -148,21 +148,6 @@ impl Chid {
 
 /// cs_never_search.
 const NEVER_SEARCH: i64 = 4;
-
-/// The name of a PV, given as str or bytes.
-pub fn pv_name(name: &Bound<'_, PyAny>) -> PyResult<String> {
-    if let Ok(text) = name.cast::<PyString>() {
-        return Ok(text.to_cow()?.into_owned());
-    }
-    if let Ok(bytes) = name.cast::<PyBytes>() {
-        let text = std::str::from_utf8(bytes.as_bytes());
-        return text
-            .map(str::to_owned)
-            .map_err(|_| bad_type(Status::BADSTR, "a PV name in bytes must be UTF-8"));
-    }
-    let detail = format!("a PV name is a str, not {}", repr(name)?.to_string_lossy());
-    Err(bad_type(Status::BADSTR, detail))
-}
 
 /// Starts to connect to a PV (ca_create_channel).
 ///

@@ -1,32 +1,26 @@
-//! Contexts for Python's threads: which one a thread is in, their dispatchers, and their end.
+//! Contexts for Python's threads: which one a thread is in, and their dispatchers.
 
 use super::arguments::whole;
-use super::chid::Chid;
-use super::cuts;
-use super::forgotten::forgotten;
 use super::thread::Thread;
-use crate::callback::{Callback, chid_of};
+use crate::callback::Callback;
 use crate::calls::{call, call_method, getattr, import};
-use crate::client::channel::Channel;
-use crate::client::context::{Context, End};
+use crate::client::context::Context;
 use crate::client::fork::PerProcess;
 use crate::convert::names::names;
 use crate::deferred_decref::release_dropped;
 use crate::errors::{eca, status, truth};
 use crate::protocol::error::{Error, Result};
 use crate::protocol::status::Status;
-use crate::thread_state::{Signals, delivers, is_exiting, start_exit};
+use crate::thread_state::is_exiting;
 use pyo3::prelude::*;
 use pyo3::sync::{MutexExt, PyOnceLock};
 use pyo3::types::PyTuple;
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long the end of a dispatcher, and of a context, may take at exit.
-const EXIT_PATIENCE: Duration = Duration::from_millis(800);
-/// The same for a program that asks for a context's end and waits for it.
-const DESTROY_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the end of a dispatcher, and of a context, may take where a program asks for the end and waits for it.
+pub(super) const DESTROY_PATIENCE: Duration = Duration::from_secs(5);
 
 thread_local! {
     /// The context that this thread is in.
@@ -40,10 +34,10 @@ struct Contexts {
     dispatchers: Vec<Dispatcher>,
 }
 
-struct Dispatcher {
-    context: Arc<Context>,
+pub(super) struct Dispatcher {
+    pub context: Arc<Context>,
     /// None for a non-preemptive context.
-    thread: Option<Thread>,
+    pub thread: Option<Thread>,
 }
 
 static CONTEXTS: PerProcess<Mutex<Contexts>> = PerProcess::new();
@@ -192,68 +186,28 @@ fn start_dispatcher(context: &Arc<Context>) -> Result<Thread> {
     })
 }
 
-/// Stops the delivery of contexts' events, then ends the contexts; each in bounded time, all at once. Ctrl-C shortens the
-/// waits, not the end, and is returned. `stopped` gets the channels when nothing is delivered any more.
-fn finish(
-    py: Python<'_>,
-    dispatchers: &[Dispatcher],
-    patience: Duration,
-    stopped: impl FnOnce(&[Arc<Channel>]),
-) -> Option<PyErr> {
-    let contexts = || dispatchers.iter().map(|dispatcher| &dispatcher.context);
-    py.detach(|| contexts().for_each(|context| context.queue.stop()));
-    let mut signals = Signals::default();
-    let joins_end = Instant::now() + patience;
-    for dispatcher in dispatchers {
-        if let Some(thread) = &dispatcher.thread
-            && !delivers(&dispatcher.context)
-            && signals.raised.is_none()
-        {
-            thread.join(py, joins_end, &mut signals);
-        }
+/// Takes the calling thread out of its context, and the context out of the list of contexts: its dispatcher, for the caller
+/// to end. `None` where the thread is in no context, or another thread has taken the dispatcher.
+pub(super) fn take_thread_context(py: Python<'_>) -> Option<Dispatcher> {
+    let context = thread_context()?;
+    set_thread_context(None);
+    let contexts = CONTEXTS.get().lock_py_attached(py);
+    let mut contexts = contexts.unwrap_or_else(PoisonError::into_inner);
+    let shared = &mut contexts.shared;
+    if shared.as_ref().is_some_and(|c| Arc::ptr_eq(c, &context)) {
+        *shared = None;
     }
-    let channels: Vec<Arc<Channel>> = contexts().flat_map(|context| context.channels()).collect();
-    stopped(&channels);
-    py.detach(|| {
-        let begun: Vec<End> = contexts().filter_map(|c| c.begin_end(patience)).collect();
-        for end in begun {
-            end.wait(&mut || signals.check());
-        }
-    });
-    // Nothing comes for them any more: their callbacks may go, and their objects with these.
-    for channel in channels {
-        if let Some(object) = chid_of(py, &channel)
-            && let Ok(chid) = object.cast::<Chid>()
-        {
-            chid.get().let_go(py);
-        }
-    }
-    release_dropped(py);
-    signals.raised
+    let mut dispatchers = contexts.dispatchers.iter();
+    let place = dispatchers.position(|d| Arc::ptr_eq(&d.context, &context))?;
+    Some(contexts.dispatchers.swap_remove(place))
 }
 
-/// Ends all contexts, at exit, each step in bounded time. Afterwards every call gives ECA_NOCACTX. Returns, where
-/// `look_for_forgotten`, the names of the channels that only their callbacks have kept, with what these are.
-#[pyfunction]
-pub fn shutdown(py: Python<'_>, look_for_forgotten: bool) -> PyResult<Vec<String>> {
-    start_exit();
-    cuts::finish(py, EXIT_PATIENCE);
-    let dispatchers = {
-        let contexts = CONTEXTS.get().lock_py_attached(py);
-        let mut contexts = contexts.unwrap_or_else(PoisonError::into_inner);
-        contexts.shared = None;
-        std::mem::take(&mut contexts.dispatchers)
-    };
-    let mut found = Ok(Vec::new());
-    let raised = finish(py, &dispatchers, EXIT_PATIENCE, |channels| {
-        if look_for_forgotten {
-            found = forgotten(py, channels);
-        }
-    });
-    if let Some(error) = raised {
-        error.write_unraisable(py, None);
-    }
-    found
+/// Takes all contexts out of the list of contexts: their dispatchers, for the caller to end.
+pub(super) fn take_all(py: Python<'_>) -> Vec<Dispatcher> {
+    let contexts = CONTEXTS.get().lock_py_attached(py);
+    let mut contexts = contexts.unwrap_or_else(PoisonError::into_inner);
+    contexts.shared = None;
+    std::mem::take(&mut contexts.dispatchers)
 }
 
 /// Makes a context for the calling thread (ca_context_create).
@@ -283,32 +237,6 @@ pub fn create_context(
     }
     let made = create(py, preemptive_callback, false)?;
     status(py, made)
-}
-
-/// Ends the calling thread's context, with every channel in it (ca_context_destroy).
-///
-/// Handles of its channels give ECA_BADCHID from then on. It waits at most some seconds for circuits that hang, and with
-/// Ctrl-C not even those.
-#[pyfunction]
-pub fn destroy_context(py: Python<'_>) -> PyResult<()> {
-    let Some(context) = thread_context() else {
-        return Ok(());
-    };
-    set_thread_context(None);
-    let dispatcher = {
-        let contexts = CONTEXTS.get().lock_py_attached(py);
-        let mut contexts = contexts.unwrap_or_else(PoisonError::into_inner);
-        let shared = &mut contexts.shared;
-        if shared.as_ref().is_some_and(|c| Arc::ptr_eq(c, &context)) {
-            *shared = None;
-        }
-        let mut dispatchers = contexts.dispatchers.iter();
-        let place = dispatchers.position(|d| Arc::ptr_eq(&d.context, &context));
-        place.map(|place| contexts.dispatchers.swap_remove(place))
-    };
-    let raised =
-        dispatcher.and_then(|dispatcher| finish(py, &[dispatcher], DESTROY_PATIENCE, |_| {}));
-    raised.map_or(Ok(()), Err)
 }
 
 /// Puts the calling thread into a context (ca_attach_context).

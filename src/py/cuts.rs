@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 #[derive(Default)]
 struct State {
     repeats: Repeats,
-    /// There is a thread that logs what has get_coalescer.
+    /// There is a thread that logs what has gathered.
     attended: bool,
     /// The program ends: the thread is to end, too, and to leave what there is.
     ended: bool,

@@ -6,6 +6,7 @@ pub mod channel_group;
 pub mod chid;
 pub mod context;
 mod cuts;
+pub mod end;
 pub mod forgotten;
 pub mod groups;
 pub mod info;

@@ -1,9 +1,8 @@
 //! Recorder: the updates of many PVs, in memory.
 
-use super::arguments::{DEFAULT_MASK, event_mask, optional_seconds, whole};
-use super::chid::pv_name;
+use super::arguments::{DEFAULT_MASK, event_mask, optional_seconds, pv_names, whole};
 use super::context::current;
-use crate::calls::{double, getattr, import, iter};
+use crate::calls::{double, getattr, import};
 use crate::client::fork;
 use crate::client::recorder::session::RecorderSession;
 use crate::client::recorder::update_buffer::{RecordedUpdate, UpdateBuffer};
@@ -15,7 +14,7 @@ use crate::sync::wait_queue::Check;
 use crate::thread_state::{Signals, park_at_exit};
 use numpy::PyArray1;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString, PyTuple};
+use pyo3::types::PyTuple;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -164,17 +163,6 @@ fn until(seconds: Option<f64>) -> PyResult<Option<Instant>> {
     }
 }
 
-fn names_of(names: &Bound<'_, PyAny>) -> PyResult<Arc<[String]>> {
-    if names.is_instance_of::<PyString>() || names.is_instance_of::<PyBytes>() {
-        return Ok(Arc::new([pv_name(names)?]));
-    }
-    let names: PyResult<Arc<[String]>> = iter(names)?.map(|name| pv_name(&name?)).collect();
-    match names {
-        Ok(names) if names.is_empty() => Err(bad_argument("a recorder needs the name of a PV")),
-        names => names,
-    }
-}
-
 #[pymethods]
 impl Recorder {
     /// The status of an update that stands for a lost connection: ECA_DISCONN.
@@ -188,7 +176,7 @@ impl Recorder {
         mask: Option<&Bound<'_, PyAny>>,
         #[pyo3(from_py_with = whole)] capacity: i64,
     ) -> PyResult<Recorder> {
-        let names = names_of(names)?;
+        let names = pv_names(names)?;
         let mask = match mask {
             Some(mask) => event_mask(&names[0], mask)??,
             None => DEFAULT_MASK,

@@ -1,5 +1,6 @@
 //!
 
 pub mod channels;
+pub mod items;
 pub mod reply;
 pub mod request;

@@ -7,6 +7,7 @@
 use crate::backend::Backlog;
 use crate::client::channel::Channel;
 use crate::client::group::channels::GroupChannels;
+use crate::client::group::items::Items;
 use crate::client::group::reply::{Change, GroupReply, Reading};
 use crate::client::pending_io::{PendingGuard, PendingIo};
 use crate::protocol::dbr::{Base, DbrType};
@@ -40,63 +41,6 @@ impl ReadAs {
             (ReadAs::Time, _) => DbrType::TIME_DOUBLE,
         };
         Ok(RequestSpec::of_text(dbr_type, native, None, held))
-    }
-}
-
-/// What is written to one channel.
-#[derive(Clone, Copy, Debug)]
-struct Item {
-    dbr_type: DbrType,
-    count: usize,
-    /// Where its bytes begin, and how many there are.
-    start: usize,
-    size: usize,
-}
-
-/// What is written to each channel of a group.
-#[derive(Default)]
-pub struct Items {
-    bytes: Vec<u8>,
-    items: Vec<Option<Item>>,
-}
-
-impl Items {
-    pub fn for_channels(number: usize) -> Items {
-        Items {
-            bytes: Vec::with_capacity(number * 8),
-            items: Vec::with_capacity(number),
-        }
-    }
-
-    /// The next channel's: `count` elements of a type, which `append` adds to the bytes. They must have that type's size.
-    pub fn add<E>(
-        &mut self,
-        dbr_type: DbrType,
-        count: usize,
-        append: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let start = self.bytes.len();
-        append(&mut self.bytes)?;
-        let size = self.bytes.len() - start;
-        // What is too short is not sent: libca would read on.
-        let whole = dbr_type.size(count).is_some_and(|needed| needed <= size);
-        self.items.push(whole.then_some(Item {
-            dbr_type,
-            count,
-            start,
-            size,
-        }));
-        Ok(())
-    }
-
-    /// The next channel gets nothing.
-    pub fn skip(&mut self) {
-        self.items.push(None);
-    }
-
-    fn get(&self, index: usize) -> Option<(Item, &[u8])> {
-        let item = (*self.items.get(index)?)?;
-        Some((item, self.bytes.get(item.start..item.start + item.size)?))
     }
 }
 
@@ -215,7 +159,7 @@ impl GroupRequest {
 
     /// The memory that it takes, texts that came apart.
     pub(crate) fn size(&self) -> usize {
-        let items = self.job.items().map_or(0, |items| items.bytes.len());
+        let items = self.job.items().map_or(0, |items| items.size());
         size_of_val(self.slots.as_slice()) + size_of_val(self.texts.as_slice()) + items
     }
 
@@ -443,50 +387,4 @@ impl GroupRequest {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn orders_by_native_type() {
-        let order = |form: ReadAs, native, held| {
-            let asked = form.order(native, held);
-            asked.map(|asked| (asked.dbr_type, asked.count))
-        };
-        assert_eq!(
-            order(ReadAs::Value, Base::Enum, 1),
-            Ok((DbrType::DOUBLE, 1))
-        );
-        assert_eq!(
-            order(ReadAs::Time, Base::Char, 1),
-            Ok((DbrType::TIME_DOUBLE, 1))
-        );
-        assert_eq!(order(ReadAs::Text, Base::Char, 1), Ok((DbrType::STRING, 1)));
-        assert_eq!(order(ReadAs::Text, Base::Char, 40), Ok((DbrType::CHAR, 0)));
-        assert_eq!(
-            order(ReadAs::Text, Base::String, 1),
-            Ok((DbrType::STRING, 1))
-        );
-        assert_eq!(ReadAs::Text.order(Base::Double, 2), Err(Status::BADCOUNT));
-        assert_eq!(ReadAs::Value.order(Base::Char, 40), Err(Status::BADCOUNT));
-        assert_eq!(ReadAs::Time.order(Base::String, 1), Err(Status::NOCONVERT));
-    }
-
-    #[test]
-    fn what_is_too_short_is_not_sent() {
-        let mut items = Items::for_channels(4);
-        let two = |bytes: &mut Vec<u8>| {
-            bytes.extend([1, 2]);
-            Ok::<(), ()>(())
-        };
-        items.add(DbrType::DOUBLE, 1, two).unwrap();
-        items.add(DbrType::CHAR, 2, two).unwrap();
-        // This empties an array.
-        items.add(DbrType::CHAR, 0, |_| Ok::<(), ()>(())).unwrap();
-        items.skip();
-        assert!(items.get(0).is_none());
-        assert_eq!(items.get(1).unwrap().1, [1, 2]);
-        assert!(items.get(2).unwrap().1.is_empty());
-        assert!(items.get(3).is_none() && items.get(4).is_none());
-        assert_eq!(items.add(DbrType::CHAR, 1, |_| Err("no")), Err("no"));
-    }
-}
+mod tests;

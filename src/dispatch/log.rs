@@ -1,0 +1,72 @@
+//! What is written to Python's logging: failures of callbacks, and texts that nobody waits for.
+
+use crate::callback::callback;
+use crate::calls::{call, call_method, getattr, import};
+use crate::client::event::Event;
+use crate::client::request::Op;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// An exception in a callback is logged, and the next callback runs.
+pub(super) fn report(py: Python<'_>, event: &Event, error: PyErr) {
+    let (pv, kind, handler) = match event {
+        Event::Update { subscription, .. } => (
+            subscription.channel(),
+            "subscription",
+            Some(subscription.handler.clone()),
+        ),
+        Event::Reply { request, .. } => {
+            let kind = if request.op == Op::Get { "get" } else { "put" };
+            (Some(request.channel.clone()), kind, request.handler.clone())
+        }
+        Event::Connection { channel, .. } => (
+            Some(channel.clone()),
+            "connection",
+            channel.connection_handler(),
+        ),
+        Event::AccessRights {
+            channel, handler, ..
+        } => (
+            Some(channel.clone()),
+            "access rights",
+            Some(handler.clone()),
+        ),
+        Event::Exception(exception) => (exception.channel.clone(), "exception", None),
+        Event::Message(_) | Event::Warning(_) => (None, "printf", None),
+    };
+    let article = if kind.starts_with(['a', 'e']) {
+        "an"
+    } else {
+        "a"
+    };
+    let mut text = format!("exception in {article} {kind} callback");
+    if let Some(pv) = pv {
+        text.push_str(&format!(" of {}", pv.name()));
+    }
+    if let Some(callback) = handler.as_ref().and_then(callback) {
+        text.push_str(&format!(": {}", callback.describe(py)));
+    }
+    let logged = log(py, "cachannel", "error", &text, Some(&error));
+    if let Err(failed) = logged {
+        error.write_unraisable(py, None);
+        failed.write_unraisable(py, None);
+    }
+}
+
+/// Logs through Python's logging.
+pub fn log(
+    py: Python<'_>,
+    logger: &str,
+    level: &str,
+    text: &str,
+    error: Option<&PyErr>,
+) -> PyResult<()> {
+    let logger = call_method(&import(py, "logging")?, "getLogger", (logger,))?;
+    let kwargs = PyDict::new(py);
+    if let Some(error) = error {
+        let info = (error.get_type(py), error.value(py), error.traceback(py));
+        kwargs.set_item("exc_info", info)?;
+    }
+    let args = ("%s", text).into_pyobject(py)?;
+    call(&getattr(&logger, level)?, &args, Some(&kwargs)).map(drop)
+}

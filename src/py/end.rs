@@ -1,0 +1,88 @@
+//! The end of contexts: of one that the program destroys, and of all at exit.
+
+use super::chid::Chid;
+use super::context::{DESTROY_PATIENCE, Dispatcher, take_all, take_thread_context};
+use super::cuts;
+use super::forgotten::forgotten;
+use crate::callback::chid_of;
+use crate::client::channel::Channel;
+use crate::client::context::End;
+use crate::deferred_decref::release_dropped;
+use crate::thread_state::{Signals, delivers, start_exit};
+use pyo3::prelude::*;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long the end of a dispatcher, and of a context, may take at exit.
+const EXIT_PATIENCE: Duration = Duration::from_millis(800);
+
+/// Stops the delivery of contexts' events, then ends the contexts; each in bounded time, all at once. Ctrl-C shortens the
+/// waits, not the end, and is returned. `stopped` gets the channels when nothing is delivered any more.
+fn finish(
+    py: Python<'_>,
+    dispatchers: &[Dispatcher],
+    patience: Duration,
+    stopped: impl FnOnce(&[Arc<Channel>]),
+) -> Option<PyErr> {
+    let contexts = || dispatchers.iter().map(|dispatcher| &dispatcher.context);
+    py.detach(|| contexts().for_each(|context| context.queue.stop()));
+    let mut signals = Signals::default();
+    let joins_end = Instant::now() + patience;
+    for dispatcher in dispatchers {
+        if let Some(thread) = &dispatcher.thread
+            && !delivers(&dispatcher.context)
+            && signals.raised.is_none()
+        {
+            thread.join(py, joins_end, &mut signals);
+        }
+    }
+    let channels: Vec<Arc<Channel>> = contexts().flat_map(|context| context.channels()).collect();
+    stopped(&channels);
+    py.detach(|| {
+        let begun: Vec<End> = contexts().filter_map(|c| c.begin_end(patience)).collect();
+        for end in begun {
+            end.wait(&mut || signals.check());
+        }
+    });
+    // Nothing comes for them any more: their callbacks may go, and their objects with these.
+    for channel in channels {
+        if let Some(object) = chid_of(py, &channel)
+            && let Ok(chid) = object.cast::<Chid>()
+        {
+            chid.get().let_go(py);
+        }
+    }
+    release_dropped(py);
+    signals.raised
+}
+
+/// Ends all contexts, at exit, each step in bounded time. Afterwards every call gives ECA_NOCACTX. Returns, where
+/// `look_for_forgotten`, the names of the channels that only their callbacks have kept, with what these are.
+#[pyfunction]
+pub fn shutdown(py: Python<'_>, look_for_forgotten: bool) -> PyResult<Vec<String>> {
+    start_exit();
+    cuts::finish(py, EXIT_PATIENCE);
+    let dispatchers = take_all(py);
+    let mut found = Ok(Vec::new());
+    let raised = finish(py, &dispatchers, EXIT_PATIENCE, |channels| {
+        if look_for_forgotten {
+            found = forgotten(py, channels);
+        }
+    });
+    if let Some(error) = raised {
+        error.write_unraisable(py, None);
+    }
+    found
+}
+
+/// Ends the calling thread's context, with every channel in it (ca_context_destroy).
+///
+/// Handles of its channels give ECA_BADCHID from then on. It waits at most some seconds for circuits that hang, and with
+/// Ctrl-C not even those.
+#[pyfunction]
+pub fn destroy_context(py: Python<'_>) -> PyResult<()> {
+    let dispatcher = take_thread_context(py);
+    let raised =
+        dispatcher.and_then(|dispatcher| finish(py, &[dispatcher], DESTROY_PATIENCE, |_| {}));
+    raised.map_or(Ok(()), Err)
+}
