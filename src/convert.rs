@@ -16,7 +16,7 @@ mod outgoing;
 #[cfg(feature = "python")]
 pub mod preload;
 #[cfg(feature = "python")]
-mod rows;
+mod recorded;
 pub mod states;
 #[cfg(feature = "python")]
 mod strings;
@@ -31,6 +31,6 @@ pub use incoming::{ArrayCache, Memory, Style, fill, value};
 #[cfg(feature = "python")]
 pub use outgoing::outgoing;
 #[cfg(feature = "python")]
-pub use rows::rows;
+pub use recorded::recorded_updates;
 #[cfg(feature = "python")]
 pub use target::{To, shown};

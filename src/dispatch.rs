@@ -70,11 +70,11 @@ pub fn pump(
     pending: Option<&[Arc<PendingIo>]>,
     deadline: Option<Instant>,
 ) -> PyResult<Pumped> {
-    let watch = context.watch(pending.unwrap_or(&[]));
+    let waiter = context.waiter_at_queue(pending.unwrap_or(&[]));
     let is_over = || remaining(deadline) == Some(Duration::ZERO);
     loop {
         let mark = context.queue.mark();
-        while !(pending.is_some() && watch.all_done()) {
+        while !(pending.is_some() && waiter.all_done()) {
             let Some(delivery) = context.queue.pop() else {
                 break;
             };
@@ -85,7 +85,7 @@ pub fn pump(
                 break;
             }
         }
-        if pending.is_some() && watch.all_done() {
+        if pending.is_some() && waiter.all_done() {
             return Ok(Pumped::Done);
         }
         let slice = match remaining(deadline) {

@@ -68,7 +68,7 @@ pub fn texts(
         let pending = context.pending_io();
         let requests: Vec<_> = channels
             .iter()
-            .map(|channel| ask(channel, &pending))
+            .map(|channel| send_request(channel, &pending))
             .collect();
         // Where that fails, no answer comes.
         drop(context.flush());
@@ -82,7 +82,7 @@ pub fn texts(
     signals.raised.map_or(Ok(texts), Err)
 }
 
-fn ask(channel: &Arc<Channel>, pending: &Arc<PendingIo>) -> Option<Arc<Request>> {
+fn send_request(channel: &Arc<Channel>, pending: &Arc<PendingIo>) -> Option<Arc<Request>> {
     let states = RequestSpec::exactly(DbrType::in_form(DbrClass::Gr, Base::Enum), 1);
     channel.get(states, None, Some(pending.begin())).ok()
 }

@@ -20,12 +20,12 @@ impl Channel {
     /// Asks for the value (ca_array_get_callback).
     pub fn get(
         self: &Arc<Channel>,
-        asked: RequestSpec,
+        spec: RequestSpec,
         handler: Option<UserData>,
         guard: Option<PendingGuard>,
     ) -> Result<Arc<Request>> {
         self.connected_type()?;
-        let request = self.new_request(Op::Get, asked, handler, guard, None);
+        let request = self.new_request(Op::Get, spec, handler, guard, None);
         let submitted = self.submit(Command::Read(&request, When::Now));
         self.accepted(request, submitted)
     }
@@ -33,12 +33,12 @@ impl Channel {
     /// As [`get`](Channel::get), at the latest with the next flush, and in the memory of a request that is over.
     pub fn get_later(
         self: &Arc<Channel>,
-        asked: RequestSpec,
+        spec: RequestSpec,
         guard: PendingGuard,
         recycled: Option<Arc<Request>>,
     ) -> Result<Arc<Request>> {
         self.connected_type()?;
-        let request = self.new_request(Op::Get, asked, None, Some(guard), recycled);
+        let request = self.new_request(Op::Get, spec, None, Some(guard), recycled);
         let submitted = self.submit(Command::Read(&request, When::WithNextFlush));
         self.accepted(request, submitted)
     }
@@ -58,7 +58,7 @@ impl Channel {
     ) -> Result<()> {
         self.connected_type()?;
         self.check_data(dbr_type, count, data)?;
-        self.refusals.write_sent();
+        self.write_errors.write_sent();
         let spec = RequestSpec::exactly(dbr_type, count);
         self.submit(Command::Write(spec, data, pending))
     }
@@ -74,8 +74,8 @@ impl Channel {
     ) -> Result<Arc<Request>> {
         self.connected_type()?;
         self.check_data(dbr_type, count, data)?;
-        let asked = RequestSpec::exactly(dbr_type, count);
-        let request = self.new_request(Op::Put, asked, handler, guard, None);
+        let spec = RequestSpec::exactly(dbr_type, count);
+        let request = self.new_request(Op::Put, spec, handler, guard, None);
         let submitted = self.submit(Command::WriteNotify(&request, data));
         self.accepted(request, submitted)
     }
@@ -83,13 +83,13 @@ impl Channel {
     /// Starts a subscription (ca_create_subscription).
     pub fn subscribe(
         self: &Arc<Channel>,
-        wish: SubscriptionSpec,
+        spec: SubscriptionSpec,
         handler: UserData,
     ) -> Result<Arc<Subscription>> {
         let (native, held) = (self.native_type(), self.element_count());
         let channel = Arc::downgrade(self);
         let io = self.io().new_subscription();
-        let new = Subscription::new(channel, io, wish, native, held, handler, LIMITS);
+        let new = Subscription::new(channel, io, spec, native, held, handler, LIMITS);
         let Some(subscription) = new else {
             return Err(self.not_connected());
         };
@@ -97,8 +97,8 @@ impl Channel {
     }
 
     /// As [`subscribe`](Channel::subscribe), but the updates go to a recorder.
-    pub fn record(self: &Arc<Channel>, track: &Arc<RecordedPv>, mask: u32) -> Result<()> {
-        if let Some(subscription) = Subscription::recording(self, track, mask) {
+    pub fn record(self: &Arc<Channel>, recorded: &Arc<RecordedPv>, mask: u32) -> Result<()> {
+        if let Some(subscription) = Subscription::recording(self, recorded, mask) {
             self.begin(Arc::new(subscription))?;
         }
         Ok(())
@@ -106,9 +106,9 @@ impl Channel {
 
     fn begin(self: &Arc<Channel>, subscription: Arc<Subscription>) -> Result<Arc<Subscription>> {
         lock(&self.subscriptions).push(subscription.clone());
-        if let Some(track) = subscription.recorded() {
+        if let Some(recorded) = subscription.recorded() {
             // It hears of what comes; the channel may be connected already.
-            self.tell_recorder(track);
+            self.tell_recorded(recorded);
         }
         if let Err(error) = self.submit(Command::Subscribe(&subscription)) {
             subscription.give_up();
@@ -174,19 +174,19 @@ impl Channel {
     fn new_request(
         self: &Arc<Channel>,
         op: Op,
-        asked: RequestSpec,
+        spec: RequestSpec,
         handler: Option<UserData>,
         guard: Option<PendingGuard>,
         recycled: Option<Arc<Request>>,
     ) -> Arc<Request> {
-        let order = NewRequest {
+        let new = NewRequest {
             op,
-            asked,
+            spec,
             handler,
             guard,
             recycled,
         };
-        lock(&self.requests).add(self, order)
+        lock(&self.requests).add(self, new)
     }
 
     fn accepted(&self, request: Arc<Request>, submitted: Result<()>) -> Result<Arc<Request>> {

@@ -105,7 +105,7 @@ impl PendingIo {
     }
 
     /// Why one of its answers may never come, where libca has said so.
-    pub(crate) fn why_nothing_came(&self) -> Option<&'static str> {
+    pub(crate) fn why_unanswered(&self) -> Option<&'static str> {
         let dropped = !self.is_done()
             && (self.waiters.answers_dropped)() > self.dropped_before.load(Ordering::Relaxed);
         dropped
@@ -129,8 +129,8 @@ impl PendingGuard {
     }
 
     /// Why it may never be answered.
-    pub fn why_nothing_came(&self) -> Option<&'static str> {
-        self.pending.why_nothing_came()
+    pub fn why_unanswered(&self) -> Option<&'static str> {
+        self.pending.why_unanswered()
     }
 
     pub fn failed(self, status: Status, pv: &str) {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Entries whose update was dropped are swept out when there are at least so many, and half of all.
-const SWEEP: usize = 4_096;
+const REMOVE_FROM: usize = 4_096;
 
 /// Producers push into the inbox. Whoever delivers (one thread at a time: the dispatcher, or for a non-preemptive context
 /// the thread that polls) takes the inbox whole and works through it, so that the two seldom meet at a lock.
@@ -134,14 +134,14 @@ impl EventQueue {
         inbox.next += 1;
         inbox.entries.push_back(Entry { number, kind });
         inbox.stale += stale;
-        let swept = if inbox.stale >= SWEEP && inbox.stale > inbox.entries.len() / 2 {
-            inbox.sweep()
+        let removed = if inbox.stale >= REMOVE_FROM && inbox.stale > inbox.entries.len() / 2 {
+            inbox.remove_stale()
         } else {
             VecDeque::new()
         };
         let sleeping = inbox.sleepers > 0;
         drop(inbox);
-        drop(swept);
+        drop(removed);
         if sleeping {
             self.arrived.notify_one();
         }
@@ -319,7 +319,7 @@ impl Wakeable for EventQueue {
 
 impl Inbox {
     /// Takes out the entries whose update was dropped, for the caller to drop.
-    fn sweep(&mut self) -> VecDeque<Entry> {
+    fn remove_stale(&mut self) -> VecDeque<Entry> {
         let is_stale = |entry: &Entry| match &entry.kind {
             EntryKind::Event(_) => false,
             EntryKind::Update {

@@ -22,13 +22,13 @@ pub enum Op {
 pub struct Request {
     pub channel: Arc<Channel>,
     pub op: Op,
-    asked: RequestSpec,
+    spec: RequestSpec,
     /// Elements that the caller asked for.
     number: usize,
     /// The layer above's callback; without one the answer is kept here for who asks.
     pub handler: Option<UserData>,
     state: Mutex<State>,
-    slot: usize,
+    index: usize,
     /// What its circuit had been sent, with this.
     sent: AtomicU64,
 }
@@ -42,25 +42,25 @@ struct State {
 }
 
 impl Request {
-    fn renewed(channel: &Arc<Channel>, order: NewRequest, slot: usize) -> Arc<Request> {
+    fn new(channel: &Arc<Channel>, new: NewRequest, index: usize) -> Arc<Request> {
         let mut fresh = Request {
             channel: channel.clone(),
-            op: order.op,
-            asked: order.asked,
-            number: if order.asked.whole {
+            op: new.op,
+            spec: new.spec,
+            number: if new.spec.whole {
                 channel.element_count()
             } else {
-                order.asked.count
+                new.spec.count
             },
-            handler: order.handler,
+            handler: new.handler,
             state: Mutex::new(State {
-                guard: order.guard,
+                guard: new.guard,
                 ..State::default()
             }),
-            slot,
+            index,
             sent: AtomicU64::new(0),
         };
-        let Some(mut recycled) = order.recycled else {
+        let Some(mut recycled) = new.recycled else {
             return Arc::new(fresh);
         };
         let Some(old) = Arc::get_mut(&mut recycled) else {
@@ -89,8 +89,8 @@ impl Request {
     }
 
     /// Why there may never be an answer, where libca has said so.
-    pub fn why_nothing_came(&self) -> Option<&'static str> {
-        lock(&self.state).guard.as_ref()?.why_nothing_came()
+    pub fn why_unanswered(&self) -> Option<&'static str> {
+        lock(&self.state).guard.as_ref()?.why_unanswered()
     }
 
     pub fn waits_in(&self, pending: &Arc<crate::client::pending_io::PendingIo>) -> bool {
@@ -109,13 +109,13 @@ impl Request {
     }
 
     /// What libca is asked for, or given.
-    pub(crate) fn asked(&self) -> RequestSpec {
-        self.asked
+    pub(crate) fn spec(&self) -> RequestSpec {
+        self.spec
     }
 
     /// The type and the number of elements that the caller asked for, or gave.
-    pub fn named(&self) -> (DbrType, usize) {
-        (self.asked.named_type(), self.number)
+    pub fn requested(&self) -> (DbrType, usize) {
+        (self.spec.requested_type(), self.number)
     }
 
     pub(crate) fn take_spare(&self) -> Option<Arc<Dbr>> {
@@ -161,7 +161,7 @@ impl Request {
 /// What a new request is made of.
 pub struct NewRequest {
     pub op: Op,
-    pub asked: RequestSpec,
+    pub spec: RequestSpec,
     pub handler: Option<UserData>,
     pub guard: Option<PendingGuard>,
     /// A request that is over: its memory serves again, where nobody else refers to it.
@@ -171,36 +171,36 @@ pub struct NewRequest {
 /// A channel's requests that libca still has.
 #[derive(Default)]
 pub struct InFlight {
-    slots: Vec<Option<Arc<Request>>>,
+    requests: Vec<Option<Arc<Request>>>,
     free: Vec<usize>,
 }
 
 impl InFlight {
-    pub fn add(&mut self, channel: &Arc<Channel>, order: NewRequest) -> Arc<Request> {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() - 1
+    pub fn add(&mut self, channel: &Arc<Channel>, new: NewRequest) -> Arc<Request> {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.requests.push(None);
+            self.requests.len() - 1
         });
-        let request = Request::renewed(channel, order, slot);
-        self.slots[slot] = Some(request.clone());
+        let request = Request::new(channel, new, index);
+        self.requests[index] = Some(request.clone());
         request
     }
 
     /// libca is done with it.
     pub fn remove(&mut self, request: &Request) -> Option<Arc<Request>> {
-        let found = self.slots.get_mut(request.slot)?.take()?;
-        self.free.push(request.slot);
+        let found = self.requests.get_mut(request.index)?.take()?;
+        self.free.push(request.index);
         Some(found)
     }
 
     /// libca is done with all of them.
     pub fn drain(&mut self) -> Vec<Arc<Request>> {
         self.free.clear();
-        self.slots.drain(..).flatten().collect()
+        self.requests.drain(..).flatten().collect()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Request>> {
-        self.slots.iter().flatten()
+        self.requests.iter().flatten()
     }
 }
 

@@ -53,7 +53,7 @@ impl SubscriptionSpec {
             WantedCount::Fixed(count) => Some(count),
             WantedCount::Native => None,
         };
-        let asked = match (self.dbr_type, native) {
+        let request = match (self.dbr_type, native) {
             (WantedType::Text(dbr_type), Some(native)) => {
                 RequestSpec::of_text(dbr_type, native, count, held)
             }
@@ -65,18 +65,18 @@ impl SubscriptionSpec {
             }
             (WantedType::Native(_), None) => return None,
         };
-        Some(asked.for_updates())
+        Some(request.for_updates())
     }
 }
 
 /// The backend has a pointer to it until it is unsubscribed, or its channel released: so long the channel keeps it alive.
 pub struct Subscription {
     channel: Weak<Channel>,
-    wish: SubscriptionSpec,
-    spec: Mutex<RequestSpec>,
+    spec: SubscriptionSpec,
+    active: Mutex<RequestSpec>,
     pub handler: UserData,
     /// Where its updates go instead of the queue.
-    pub(crate) track: Option<Arc<RecordedPv>>,
+    pub(crate) recorded: Option<Arc<RecordedPv>>,
     /// Cleared, or its channel is.
     closed: AtomicBool,
     io: AnySubscription,
@@ -89,7 +89,7 @@ impl Subscription {
     pub fn new(
         channel: Weak<Channel>,
         io: AnySubscription,
-        wish: SubscriptionSpec,
+        spec: SubscriptionSpec,
         native: Option<Base>,
         held: usize,
         handler: UserData,
@@ -97,10 +97,10 @@ impl Subscription {
     ) -> Option<Subscription> {
         Some(Subscription {
             channel,
-            wish,
-            spec: Mutex::new(wish.request_spec(native, held)?),
+            spec,
+            active: Mutex::new(spec.request_spec(native, held)?),
             handler,
-            track: None,
+            recorded: None,
             closed: AtomicBool::new(false),
             io,
             mailbox: Mailbox::new(limits),
@@ -110,51 +110,51 @@ impl Subscription {
     /// One whose updates are recorded.
     pub(crate) fn recording(
         channel: &Arc<Channel>,
-        track: &Arc<RecordedPv>,
+        recorded: &Arc<RecordedPv>,
         mask: u32,
     ) -> Option<Subscription> {
-        let wish = SubscriptionSpec {
+        let spec = SubscriptionSpec {
             dbr_type: WantedType::Fixed(DbrType::TIME_DOUBLE),
             count: WantedCount::Fixed(1),
             mask,
         };
-        let handler = track.clone();
+        let handler = recorded.clone();
         let io = channel.io().new_subscription();
         let channel = Arc::downgrade(channel);
-        let plain = Subscription::new(channel, io, wish, None, 0, handler, LIMITS)?;
+        let plain = Subscription::new(channel, io, spec, None, 0, handler, LIMITS)?;
         Some(Subscription {
-            track: Some(track.clone()),
+            recorded: Some(recorded.clone()),
             ..plain
         })
     }
 
     /// What the backend asks for now.
     pub(crate) fn active_spec(&self) -> RequestSpec {
-        *lock(&self.spec)
+        *lock(&self.active)
     }
 
     pub(crate) fn mask(&self) -> u32 {
-        self.wish.mask
+        self.spec.mask
     }
 
     /// The type that its updates are asked for in.
     pub fn dbr_type(&self) -> DbrType {
-        self.active_spec().named_type()
+        self.active_spec().requested_type()
     }
 
     /// What is to be asked for, while the PV is `native` and can hold so many elements. `None`: it has to be connected first.
     pub fn spec_for(&self, native: Option<Base>, held: usize) -> Option<RequestSpec> {
-        self.wish.request_spec(native, held)
+        self.spec.request_spec(native, held)
     }
 
     /// The backend asks for this from now on.
     pub(crate) fn set_active_spec(&self, spec: RequestSpec) {
-        *lock(&self.spec) = spec;
+        *lock(&self.active) = spec;
     }
 
     /// Where its updates go instead of the queue.
     pub(crate) fn recorded(&self) -> Option<&Arc<RecordedPv>> {
-        self.track.as_ref()
+        self.recorded.as_ref()
     }
 
     /// What the backend keeps with it.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[derive(Default)]
 pub struct WriteErrors {
     state: Mutex<State>,
-    unasked: AtomicBool,
+    unconfirmed: AtomicBool,
 }
 
 #[derive(Default)]
@@ -35,12 +35,12 @@ impl WriteErrors {
 
     /// A write goes out.
     pub(crate) fn write_sent(&self) {
-        self.unasked.store(true, Ordering::SeqCst);
+        self.unconfirmed.store(true, Ordering::SeqCst);
     }
 
     /// Writes were sent about which nobody has asked: a refusal may still be on its way. Asking forgets them.
-    pub fn take_unasked(&self) -> bool {
-        self.unasked.swap(false, Ordering::SeqCst)
+    pub fn take_unconfirmed(&self) -> bool {
+        self.unconfirmed.swap(false, Ordering::SeqCst)
     }
 
     /// The server refused a write; `true` where somebody waits to hear it.

@@ -3,7 +3,7 @@
 //! The crate `numpy` looks for the C interface when that is first used, by running Python code, and panics where that fails: by
 //! Ctrl-C, say, or in a daemon thread that the end of the interpreter meets. So all that is used later is looked up now.
 
-use super::rows::rows;
+use super::recorded::recorded_updates;
 use crate::calls::import;
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
@@ -13,7 +13,7 @@ pub fn numpy(py: Python<'_>) -> PyResult<()> {
     import(py, "numpy")?;
     // Python raises KeyboardInterrupt in its main thread only: in another one this cannot be interrupted.
     let found = py.detach(|| {
-        let look_up = || Python::attach(|py| rows(py, Vec::new()).map(drop));
+        let look_up = || Python::attach(|py| recorded_updates(py, Vec::new()).map(drop));
         std::thread::Builder::new()
             .spawn(look_up)?
             .join()

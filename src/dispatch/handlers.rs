@@ -32,7 +32,7 @@ pub(super) fn update(
     else {
         return Ok(());
     };
-    let brought = answer.dbr.as_ref().map(|dbr| dbr.named_type());
+    let brought = answer.dbr.as_ref().map(|dbr| dbr.requested_type());
     let dbr_type = brought.unwrap_or_else(|| subscription.dbr_type());
     let Some(args) = value_args(py, &channel, dbr_type, 0, answer, &callback)? else {
         return Ok(());
@@ -52,7 +52,7 @@ pub(super) fn reply(py: Python<'_>, request: &Arc<Request>, answer: &Answer) -> 
     if channel.is_closed() {
         return Ok(());
     }
-    let (dbr_type, count) = request.named();
+    let (dbr_type, count) = request.requested();
     let args = match request.op {
         Op::Get => value_args(py, channel, dbr_type, count, answer, &callback)?,
         Op::Put => base_args(py, channel, dbr_type, count, answer)?,
@@ -98,7 +98,7 @@ fn value_args<'py>(
     callback: &Callback,
 ) -> PyResult<Option<Bound<'py, PyDict>>> {
     let dbr = answer.dbr.as_ref();
-    let (dbr_type, count) = dbr.map_or((dbr_type, count), |dbr| (dbr.named_type(), dbr.count));
+    let (dbr_type, count) = dbr.map_or((dbr_type, count), |dbr| (dbr.requested_type(), dbr.count));
     let args = base_args(py, channel, dbr_type, count, answer)?;
     if let Some(args) = &args {
         fill(args, dbr, callback.style, callback.use_numpy)?;

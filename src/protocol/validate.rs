@@ -50,7 +50,7 @@ pub enum Shape {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// Elements that the server sent.
-    pub came: usize,
+    pub received: usize,
     /// Elements of the value: zeros follow those that came.
     pub count: usize,
     pub shape: Shape,
@@ -60,7 +60,7 @@ impl Extent {
     /// An answer with so many elements.
     pub fn of(count: usize) -> Extent {
         Extent {
-            came: count,
+            received: count,
             count,
             shape: if count == 1 {
                 Shape::Scalar
@@ -102,7 +102,7 @@ impl RequestSpec {
         }
     }
 
-    /// As [`of`](Asked::of), but what is asked for as a STRING in an array of CHAR is the text in it, which has to be asked
+    /// As [`of`](RequestSpec::of), but what is asked for as a STRING in an array of CHAR is the text in it, which has to be asked
     /// for as CHAR: as STRING, a server sends a text for each element.
     pub fn of_text(
         dbr_type: DbrType,
@@ -146,7 +146,7 @@ impl RequestSpec {
     }
 
     /// The type that the caller asked for.
-    pub fn named_type(&self) -> DbrType {
+    pub fn requested_type(&self) -> DbrType {
         let dbr_type = self.value_type();
         if self.text {
             DbrType::in_form(dbr_type.form(), Base::String)
@@ -180,15 +180,15 @@ impl RequestSpec {
         }
         let held = if self.count == 0 { held() } else { usize::MAX };
         let most = if self.count == 0 { held } else { self.count };
-        let Some(came) = usize::try_from(claim.count).ok().filter(|n| *n <= most) else {
+        let Some(received) = usize::try_from(claim.count).ok().filter(|n| *n <= most) else {
             return Err(Status::BADCOUNT);
         };
-        if self.count == 1 && came == 0 {
+        if self.count == 1 && received == 0 {
             // There is no value, and zero is one.
             return Err(Status::BADCOUNT);
         }
         let count = if self.count == 0 && !self.whole {
-            came
+            received
         } else {
             most
         };
@@ -199,7 +199,11 @@ impl RequestSpec {
         } else {
             Shape::Array
         };
-        Ok(Extent { came, count, shape })
+        Ok(Extent {
+            received,
+            count,
+            shape,
+        })
     }
 }
 

@@ -30,8 +30,8 @@ impl Dbr {
         if source.is_null() {
             return None;
         }
-        let copied = dbr_type.size(extent.came)?;
-        let len = dbr_type.size(extent.count.max(extent.came))?;
+        let copied = dbr_type.size(extent.received)?;
+        let len = dbr_type.size(extent.count.max(extent.received))?;
         // SAFETY: `size` is never more than the structure that the caller promises.
         let bytes = unsafe { Bytes::copy_from(source.cast(), copied, len) }?;
         Some(Dbr {
@@ -69,7 +69,7 @@ impl Dbr {
     }
 
     /// The type that was asked for: a text in CHARs is a STRING.
-    pub fn named_type(&self) -> DbrType {
+    pub fn requested_type(&self) -> DbrType {
         match self.shape {
             Shape::Text => DbrType::in_form(self.dbr_type.form(), Base::String),
             _ => self.dbr_type,
@@ -144,20 +144,20 @@ impl<'a> Received<'a> {
     /// A copy, where it is what was asked for of a PV that can hold `held` elements; in the memory of `spare`, where that is.
     pub fn copy(
         &self,
-        asked: RequestSpec,
+        spec: RequestSpec,
         held: impl FnOnce() -> usize,
         spare: Option<Arc<Dbr>>,
     ) -> Result<Arc<Dbr>, Status> {
-        let extent = asked.check(self.claim, held)?;
-        let skipped = if asked.bare {
-            asked.dbr_type.value_offset()
+        let extent = spec.check(self.claim, held)?;
+        let skipped = if spec.bare {
+            spec.dbr_type.value_offset()
         } else {
             0
         };
         // SAFETY: the promise of `new`, for what was checked: behind what is skipped are the elements, as in the plain type.
         let dbr = unsafe {
             let elements = self.data.byte_add(skipped);
-            Dbr::renew(spare, asked.value_type(), extent, elements)
+            Dbr::renew(spare, spec.value_type(), extent, elements)
         };
         dbr.ok_or(Status::ALLOCMEM)
     }
@@ -165,11 +165,11 @@ impl<'a> Received<'a> {
     /// As [`copy`](Received::copy), as an answer.
     pub fn answer(
         &self,
-        asked: RequestSpec,
+        spec: RequestSpec,
         held: impl FnOnce() -> usize,
         spare: Option<Arc<Dbr>>,
     ) -> Answer {
-        match self.copy(asked, held, spare) {
+        match self.copy(spec, held, spare) {
             Ok(dbr) => Answer {
                 status: Status::NORMAL,
                 dbr: Some(dbr),

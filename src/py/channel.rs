@@ -115,17 +115,17 @@ impl ChannelIo {
             style: Style::Pv,
         };
         let place = intern!(py, "_dbrvalue");
-        let asked = match getattr(slf, place)?.cast::<DBRValue>() {
-            Ok(before) => before.get().ask_again(py, &read),
+        let sent = match getattr(slf, place)?.cast::<DBRValue>() {
+            Ok(before) => before.get().send_again(py, &read),
             Err(_) => Ok(false),
         };
-        let asked = match asked {
-            Ok(false) => DBRValue::ask(&read).and_then(|value| setattr(slf, place, value)),
+        let sent = match sent {
+            Ok(false) => DBRValue::send(&read).and_then(|value| setattr(slf, place, value)),
             Ok(true) => Ok(()),
             Err(error) => Err(error),
         };
         // An older value must not be taken for what was asked for now.
-        asked.inspect_err(|_| drop(setattr(slf, place, py.None())))
+        sent.inspect_err(|_| drop(setattr(slf, place, py.None())))
     }
 
     /// The value that the last :meth:`array_get` brought; None where there was none.

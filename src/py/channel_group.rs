@@ -33,18 +33,18 @@ type Array<'py, T> = Bound<'py, PyArray1<T>>;
 /// channel (ECA) with what came of it.
 #[pyclass(frozen, module = "cachannel._ca")]
 pub struct ChannelGroupCore {
-    members: Arc<channels::GroupChannels>,
+    group: Arc<channels::GroupChannels>,
 }
 
 /// Waits for the connections of a group no more when it is dropped.
 struct Search<'m> {
-    members: &'m channels::GroupChannels,
+    group: &'m channels::GroupChannels,
     pending: Arc<PendingIo>,
 }
 
 impl Drop for Search<'_> {
     fn drop(&mut self) {
-        self.members.forget(&self.pending);
+        self.group.cancel_await(&self.pending);
     }
 }
 
@@ -56,25 +56,25 @@ impl ChannelGroupCore {
         job: Job,
         deadline: Option<Instant>,
     ) -> PyResult<Option<Arc<GroupRequest>>> {
-        let members = &self.members;
-        let context = members.context();
+        let group = &self.group;
+        let context = group.context();
         if !context.is_alive() {
             park_at_exit(py);
             return Ok(None);
         }
-        let (sweep, mut crowd) = py.detach(|| {
-            let sweep = members.sweep(job);
-            let crowd = sweep.launch();
-            (sweep, crowd)
+        let (request, mut backlog) = py.detach(|| {
+            let request = group.new_request(job);
+            let backlog = request.start();
+            (request, backlog)
         });
-        while let Some(unsent) = crowd.wait_for.clone() {
+        while let Some(unsent) = backlog.wait_for.clone() {
             match wait_done(py, context, &[unsent], deadline) {
-                Ok(Waited::Done) => crowd = py.detach(|| sweep.resume(crowd)),
+                Ok(Waited::Done) => backlog = py.detach(|| request.resume(backlog)),
                 waited => {
                     py.detach(|| {
-                        sweep.give_up(crowd);
-                        if sweep.is_answered() {
-                            sweep.withdraw();
+                        request.give_up(backlog);
+                        if request.is_answered() {
+                            request.withdraw();
                         }
                     });
                     waited?;
@@ -82,31 +82,31 @@ impl ChannelGroupCore {
                 }
             }
         }
-        if sweep.is_answered() {
-            let pending = std::slice::from_ref(sweep.pending_io());
+        if request.is_answered() {
+            let pending = std::slice::from_ref(request.pending_io());
             let waited = wait_done(py, context, pending, deadline);
             if !matches!(waited, Ok(Waited::Done)) {
-                py.detach(|| sweep.withdraw());
+                py.detach(|| request.withdraw());
             }
             waited?;
         }
         if !context.is_alive() {
             park_at_exit(py);
         }
-        Ok(Some(sweep))
+        Ok(Some(request))
     }
 
     fn read(
         &self,
         py: Python<'_>,
-        form: ReadAs,
+        read_as: ReadAs,
         timeout: f64,
     ) -> PyResult<Option<Arc<GroupRequest>>> {
-        self.run(py, Job::Read(form), deadline(timeout)?)
+        self.run(py, Job::Read(read_as), deadline(timeout)?)
     }
 
     fn number(&self) -> usize {
-        self.members.channels().len()
+        self.group.channels().len()
     }
 
     fn all_gone(&self) -> Vec<i32> {
@@ -128,13 +128,13 @@ impl ChannelGroupCore {
             Some(channel) => channel.context().clone(),
             None => current(py)??,
         };
-        let members = py.detach(|| channels::GroupChannels::new(&context, channels))?;
-        Ok(ChannelGroupCore { members })
+        let group = py.detach(|| channels::GroupChannels::new(&context, channels))?;
+        Ok(ChannelGroupCore { group })
     }
 
     /// Whether each is connected.
     fn connected<'py>(&self, py: Python<'py>) -> Array<'py, bool> {
-        let channels = self.members.channels().iter();
+        let channels = self.group.channels().iter();
         let connected =
             channels.map(|channel| channel.native_type().is_some() && !channel.is_closed());
         PyArray1::from_vec(py, connected.collect())
@@ -142,7 +142,7 @@ impl ChannelGroupCore {
 
     /// The element count of each, 0 where it is not connected.
     fn element_counts(&self) -> Vec<usize> {
-        let channels = self.members.channels().iter();
+        let channels = self.group.channels().iter();
         channels.map(|channel| channel.element_count()).collect()
     }
 
@@ -153,14 +153,14 @@ impl ChannelGroupCore {
         #[pyo3(from_py_with = seconds)] timeout: f64,
     ) -> PyResult<Array<'py, i32>> {
         let deadline = deadline(timeout)?;
-        let (members, context) = (&*self.members, self.members.context());
+        let (group, context) = (&*self.group, self.group.context());
         if context.is_alive() {
             let search = py.detach(|| {
                 // The searches may still wait to be sent.
                 drop(context.flush());
                 Search {
-                    members,
-                    pending: members.search(),
+                    group,
+                    pending: group.await_connections(),
                 }
             });
             wait_done(py, context, std::slice::from_ref(&search.pending), deadline)?;
@@ -168,7 +168,7 @@ impl ChannelGroupCore {
         if !context.is_alive() {
             park_at_exit(py);
         }
-        let statuses = members.channels().iter().map(|channel| {
+        let statuses = group.channels().iter().map(|channel| {
             match channel.native_type() {
                 _ if channel.is_closed() => Status::BADCHID,
                 Some(_) => Status::NORMAL,
@@ -185,16 +185,16 @@ impl ChannelGroupCore {
         py: Python<'py>,
         #[pyo3(from_py_with = seconds)] timeout: f64,
     ) -> PyResult<(Array<'py, i32>, Array<'py, f64>)> {
-        let sweep = self.read(py, ReadAs::Value, timeout)?;
+        let request = self.read(py, ReadAs::Value, timeout)?;
         let (statuses, values) = py.detach(|| {
-            let Some(sweep) = sweep else {
+            let Some(request) = request else {
                 return (self.all_gone(), vec![f64::NAN; self.number()]);
             };
-            let readings = sweep.readings();
+            let readings = request.readings();
             let read = readings
                 .map(|(status, reading)| (status.0, reading.map_or(f64::NAN, |r| r.value)))
                 .unzip();
-            self.members.recycle(sweep);
+            self.group.recycle(request);
             read
         });
         Ok((
@@ -216,12 +216,12 @@ impl ChannelGroupCore {
         Array<'py, i16>,
         Array<'py, i16>,
     )> {
-        let sweep = self.read(py, ReadAs::Time, timeout)?;
+        let request = self.read(py, ReadAs::Time, timeout)?;
         let mut statuses = Vec::with_capacity(self.number());
         let (mut values, mut stamps) = (Vec::new(), Vec::new());
         let (mut severities, mut conditions) = (Vec::new(), Vec::new());
         py.detach(|| {
-            let Some(sweep) = sweep else {
+            let Some(request) = request else {
                 statuses = self.all_gone();
                 values.resize(self.number(), f64::NAN);
                 stamps.resize(self.number(), NO_TIME);
@@ -229,14 +229,14 @@ impl ChannelGroupCore {
                 conditions.resize(self.number(), NO_ALARM_KNOWN.1);
                 return;
             };
-            for (status, reading) in sweep.readings() {
+            for (status, reading) in request.readings() {
                 statuses.push(status.0);
                 values.push(reading.map_or(f64::NAN, |r| r.value));
                 stamps.push(reading.map_or(NO_TIME, |r| posix_nanoseconds(r.stamp)));
                 severities.push(reading.map_or(NO_ALARM_KNOWN.0, |r| r.severity));
                 conditions.push(reading.map_or(NO_ALARM_KNOWN.1, |r| r.status));
             }
-            self.members.recycle(sweep);
+            self.group.recycle(request);
         });
         Ok((
             PyArray1::from_vec(py, statuses),
@@ -253,15 +253,15 @@ impl ChannelGroupCore {
         py: Python<'py>,
         #[pyo3(from_py_with = seconds)] timeout: f64,
     ) -> PyResult<(Array<'py, i32>, Bound<'py, PyList>)> {
-        let Some(sweep) = self.read(py, ReadAs::Text, timeout)? else {
+        let Some(request) = self.read(py, ReadAs::Text, timeout)? else {
             let texts = vec![""; self.number()];
             let statuses = PyArray1::from_vec(py, self.all_gone());
             return Ok((statuses, PyList::new(py, texts)?));
         };
         let mut statuses = Vec::with_capacity(self.number());
         let mut texts = Vec::with_capacity(self.number());
-        let (mut nameless, mut channels) = (Vec::new(), self.members.channels().iter());
-        for (status, text) in sweep.texts() {
+        let (mut nameless, mut channels) = (Vec::new(), self.group.channels().iter());
+        for (status, text) in request.texts() {
             statuses.push(status.0);
             let channel = channels.next();
             if let (Some(dbr), Some(channel)) = (text, channel)
@@ -271,10 +271,10 @@ impl ChannelGroupCore {
             }
             texts.push(PyString::new(py, &text.map(text::of).unwrap_or_default()));
         }
-        py.detach(|| self.members.recycle(sweep));
+        py.detach(|| self.group.recycle(request));
         if !nameless.is_empty() {
             let (places, channels): (Vec<_>, Vec<_>) = nameless.into_iter().unzip();
-            let named = states::texts(py, self.members.context(), &channels)?;
+            let named = states::texts(py, self.group.context(), &channels)?;
             for (place, text) in places.into_iter().zip(named) {
                 texts[place] = PyString::new(py, &text.unwrap_or_default());
             }
@@ -292,7 +292,7 @@ impl ChannelGroupCore {
         #[pyo3(from_py_with = seconds)] timeout: f64,
     ) -> PyResult<Array<'py, i32>> {
         let deadline = deadline(timeout)?;
-        let channels = self.members.channels();
+        let channels = self.group.channels();
         let given = self::values(values, channels.len())?;
         let fast = match &given {
             Values::Numbers(numbers) => py.detach(|| numbers.items(channels)),
@@ -316,13 +316,13 @@ impl ChannelGroupCore {
         } else {
             Job::Write(items)
         };
-        let sweep = self.run(py, job, deadline)?;
+        let request = self.run(py, job, deadline)?;
         let statuses = py.detach(|| {
-            let Some(sweep) = sweep else {
+            let Some(request) = request else {
                 return self.all_gone();
             };
-            let statuses = sweep.statuses();
-            self.members.recycle(sweep);
+            let statuses = request.statuses();
+            self.group.recycle(request);
             statuses
         });
         Ok(PyArray1::from_vec(py, statuses))

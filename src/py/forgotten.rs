@@ -25,8 +25,8 @@ fn freed<'py>(
         return Ok(None);
     };
     let [connection, access, subscriptions] = object.cast::<Chid>()?.get().all_callbacks();
-    let asked = channel.handlers_in_flight();
-    let requests = asked.iter().filter_map(callback).collect();
+    let in_flight = channel.handlers_in_flight();
+    let requests = in_flight.iter().filter_map(callback).collect();
     let mut shown = Vec::new();
     let all: [Vec<Arc<Callback>>; 4] = [connection, access, subscriptions, requests];
     for (callbacks, (one, more)) in all.iter().zip(KINDS) {

@@ -47,8 +47,8 @@ impl DBRValue {
     }
 
     /// Asks; `pend_io` waits for it.
-    pub fn ask(read: &Read<'_, '_>) -> PyResult<DBRValue> {
-        let request = read.ask(None)?;
+    pub fn send(read: &Read<'_, '_>) -> PyResult<DBRValue> {
+        let request = read.send(None)?;
         Ok(DBRValue::new(request, read.use_numpy, read.style))
     }
 
@@ -61,7 +61,7 @@ impl DBRValue {
         let request = self.request();
         let request = request.as_ref();
         let name = request.map_or("", |request| request.channel.name());
-        let why = request.and_then(|request| request.why_nothing_came());
+        let why = request.and_then(|request| request.why_unanswered());
         match status {
             Some(status) => Error::with_detail(status, name, why.unwrap_or("")),
             None => {
@@ -73,12 +73,12 @@ impl DBRValue {
 
     /// Asks again, in the same memory, for loops over the same channels; `false` where it cannot be used again. It is
     /// for whoever alone refers to the value.
-    pub fn ask_again(&self, py: Python<'_>, read: &Read<'_, '_>) -> PyResult<bool> {
+    pub fn send_again(&self, py: Python<'_>, read: &Read<'_, '_>) -> PyResult<bool> {
         if self.missing.is_some() || self.array.get(py).is_some() {
             return Ok(false);
         }
         let recycled = self.request().take();
-        let request = read.ask(recycled)?;
+        let request = read.send(recycled)?;
         self.set_use_numpy(read.use_numpy);
         *self.request() = Some(request);
         Ok(true)
@@ -140,7 +140,7 @@ pub struct Read<'a, 'py> {
 }
 
 impl<'py> Read<'_, 'py> {
-    fn ask(&self, recycled: Option<Arc<Request>>) -> PyResult<Arc<Request>> {
+    fn send(&self, recycled: Option<Arc<Request>>) -> PyResult<Arc<Request>> {
         let chid = self.chid.ok_or_else(|| Error::from(Status::BADCHID))?;
         let channel = chid.get().channel()?;
         make_room(chid.py(), channel, None)??;
@@ -187,13 +187,13 @@ impl<'py> Read<'_, 'py> {
         let requested = request_type(channel.name(), self.chtype)?;
         let count = element_count(channel.name(), self.count)?;
         Ok(channel.connected_type().and_then(|native| {
-            let asked = self
+            let spec = self
                 .style
-                .asked(requested?, native, count, channel.element_count());
+                .spec(requested?, native, count, channel.element_count());
             // Attached all the while: libca only queues it, and there is room.
             match guard(channel) {
-                Some(guard) if handler.is_none() => channel.get_later(asked, guard, recycled),
-                guard => channel.get(asked, handler, guard),
+                Some(guard) if handler.is_none() => channel.get_later(spec, guard, recycled),
+                guard => channel.get(spec, handler, guard),
             }
         }))
     }
@@ -202,7 +202,7 @@ impl<'py> Read<'_, 'py> {
 impl Style {
     /// What libca is asked for. The classes give a text where an array of CHAR is asked for as STRING; in module `ca` that
     /// is what the server makes of it, as in C.
-    fn asked(
+    fn spec(
         self,
         requested: Option<DbrType>,
         native: Base,
@@ -276,11 +276,11 @@ pub fn read_wait<'py>(
     let requested = request_type(channel.name(), chtype)??;
     let count = element_count(channel.name(), count)?;
     let native = channel.connected_type()?;
-    let asked = Style::Pv.asked(requested, native, count, channel.element_count());
+    let spec = Style::Pv.spec(requested, native, count, channel.element_count());
     let pending = channel.context().pending_io();
     let guard = Some(pending.begin());
     make_room(py, channel, deadline)??;
-    let request = channel.get(asked, None, guard)?;
+    let request = channel.get(spec, None, guard)?;
     let waited = wait_own(py, channel.context(), Some(pending), deadline)?;
     let mut answer = DBRValue::new(request, use_numpy, Style::Pv);
     if let Err(error) = waited {

@@ -6,7 +6,7 @@ use crate::calls::{double, getattr, import};
 use crate::client::fork;
 use crate::client::recorder::session::RecorderSession;
 use crate::client::recorder::update_buffer::{RecordedUpdate, UpdateBuffer};
-use crate::convert::rows;
+use crate::convert::recorded_updates;
 use crate::errors::{after_wait, bad_argument, deadline, truth};
 use crate::protocol::error::Error;
 use crate::protocol::status::Status;
@@ -47,8 +47,8 @@ const LOOP_PAUSE: Duration = Duration::from_millis(20);
 pub struct Recorder {
     names: Arc<[String]>,
     mask: u32,
-    tape: Arc<UpdateBuffer>,
-    recording: Mutex<Option<Arc<RecorderSession>>>,
+    buffer: Arc<UpdateBuffer>,
+    session: Mutex<Option<Arc<RecorderSession>>>,
     generation: u64,
 }
 
@@ -63,35 +63,33 @@ impl Recorder {
         Err(error)
     }
 
-    fn recording(&self) -> MutexGuard<'_, Option<Arc<RecorderSession>>> {
-        self.recording
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn session(&self) -> MutexGuard<'_, Option<Arc<RecorderSession>>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn begin(
         &self,
         py: Python<'_>,
-        recording: &RecorderSession,
+        session: &RecorderSession,
         timeout: f64,
         throw: bool,
     ) -> PyResult<()> {
         let deadline = until(Some(timeout))?;
         if !throw {
-            recording.set_warns();
+            session.set_warns();
         }
         let mut signals = Signals::default();
         py.detach(|| {
-            recording.open(self.mask)?;
-            recording.wait_connected(deadline, &mut || signals.check());
+            session.open(self.mask)?;
+            session.wait_connected(deadline, &mut || signals.check());
             Ok::<(), Error>(())
         })?;
         if let Some(raised) = signals.raised {
             return Err(raised);
         }
         if throw {
-            recording.set_warns();
-            let verified = recording.verify();
+            session.set_warns();
+            let verified = session.verify();
             verified.map_err(|error| after_wait(py, error, timeout))?;
         }
         Ok(())
@@ -100,24 +98,24 @@ impl Recorder {
     /// Ends this recording, or whichever there is.
     fn end(&self, one: Option<&Arc<RecorderSession>>) {
         let ended = {
-            let mut recording = self.recording();
+            let mut session = self.session();
             let is_other =
                 |own: &Arc<RecorderSession>| one.is_some_and(|one| !Arc::ptr_eq(own, one));
-            if recording.as_ref().is_some_and(is_other) {
+            if session.as_ref().is_some_and(is_other) {
                 return;
             }
-            self.tape.stop();
-            recording.take()
+            self.buffer.stop();
+            session.take()
         };
-        if let Some(recording) = ended {
-            recording.close();
+        if let Some(session) = ended {
+            session.close();
         }
     }
 
     /// Where its context is destroyed, nothing comes any more.
     fn end_with_context(&self) {
-        let gone = |recording: &Arc<RecorderSession>| !recording.context().is_alive();
-        if self.recording().as_ref().is_some_and(gone) {
+        let gone = |session: &Arc<RecorderSession>| !session.context().is_alive();
+        if self.session().as_ref().is_some_and(gone) {
             self.end(None);
         }
     }
@@ -133,7 +131,7 @@ impl Recorder {
         let mut signals = Signals::default();
         let read = py.detach(|| {
             self.end_with_context();
-            read(&self.tape, &mut || {
+            read(&self.buffer, &mut || {
                 self.end_with_context();
                 signals.check()
             })
@@ -187,9 +185,9 @@ impl Recorder {
         };
         Ok(Recorder {
             mask,
-            tape: Arc::new(UpdateBuffer::new(names.len(), capacity)),
+            buffer: Arc::new(UpdateBuffer::new(names.len(), capacity)),
             names,
-            recording: Mutex::default(),
+            session: Mutex::default(),
             generation: fork::generation(),
         })
     }
@@ -223,26 +221,26 @@ impl Recorder {
         until(Some(timeout))?;
         let context = current(py)??;
         py.detach(|| self.end_with_context());
-        let was_empty = self.tape.is_empty();
-        let recording = Arc::new(RecorderSession::new(
+        let was_empty = self.buffer.is_empty();
+        let session = Arc::new(RecorderSession::new(
             &context,
             self.names.clone(),
-            &self.tape,
+            &self.buffer,
         ));
         {
-            let mut place = self.recording();
+            let mut place = self.session();
             if place.is_some() {
                 return Ok(());
             }
-            *place = Some(recording.clone());
-            // With this lock, so that whoever stops it stops the tape, too.
-            self.tape.start();
+            *place = Some(session.clone());
+            // With this lock, so that whoever stops it stops the buffer, too.
+            self.buffer.start();
         }
-        self.begin(py, &recording, timeout, throw).inspect_err(|_| {
+        self.begin(py, &session, timeout, throw).inspect_err(|_| {
             py.detach(|| {
-                self.end(Some(&recording));
+                self.end(Some(&session));
                 if was_empty {
-                    self.tape.discard();
+                    self.buffer.discard();
                 }
             });
         })
@@ -286,16 +284,16 @@ impl Recorder {
         #[pyo3(from_py_with = whole)] min_updates: i64,
     ) -> PyResult<Bound<'py, PyArray1<RecordedUpdate>>> {
         let deadline = until(timeout)?;
-        let capacity = self.tape.capacity();
+        let capacity = self.buffer.capacity();
         let least = usize::try_from(min_updates).ok().filter(|n| *n <= capacity);
         let Some(least) = least else {
             let detail = format!("min_updates is 0 to {capacity}, the capacity, not {min_updates}");
             return Err(bad_argument(detail));
         };
-        let read = self.wait(py, |tape, check| {
-            tape.read(least, deadline, READ_PAUSE, check)
+        let read = self.wait(py, |buffer, check| {
+            buffer.read(least, deadline, READ_PAUSE, check)
         })?;
-        rows(py, read)
+        recorded_updates(py, read)
     }
 
     /// The PVs: what ``channel`` is an index into.
@@ -307,30 +305,30 @@ impl Recorder {
     /// Updates that it holds at most.
     #[getter]
     fn capacity(&self) -> usize {
-        self.tape.capacity()
+        self.buffer.capacity()
     }
 
     /// Updates that wait to be read.
     #[getter]
     fn pending(&self) -> PyResult<usize> {
         self.own()?;
-        Ok(self.tape.len())
+        Ok(self.buffer.len())
     }
 
     /// Updates that were overwritten because they were not read in time: an int64 array, one for each PV.
     #[getter]
     fn dropped<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<i64>>> {
         self.own()?;
-        Ok(PyArray1::from_vec(py, self.tape.dropped()))
+        Ok(PyArray1::from_vec(py, self.buffer.dropped()))
     }
 
     /// Which PVs are connected and recorded: a bool array.
     #[getter]
     fn connected<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<bool>>> {
         self.own()?;
-        let recording = self.recording().clone();
-        let connected = match recording {
-            Some(recording) if recording.context().is_alive() => recording.connected(),
+        let session = self.session().clone();
+        let connected = match session {
+            Some(session) if session.context().is_alive() => session.connected(),
             _ => vec![false; self.names.len()],
         };
         Ok(PyArray1::from_vec(py, connected))
@@ -349,12 +347,15 @@ impl Recorder {
         if self.own().is_err() {
             return format!("<Recorder of {names} in another process>");
         }
-        let state = if self.tape.is_stopped() {
+        let state = if self.buffer.is_stopped() {
             "stopped"
         } else {
             "recording"
         };
-        format!("<Recorder of {names} {state}, {} to read>", self.tape.len())
+        format!(
+            "<Recorder of {names} {state}, {} to read>",
+            self.buffer.len()
+        )
     }
 
     fn __enter__<'py>(slf: Bound<'py, Recorder>) -> PyResult<Bound<'py, Recorder>> {
@@ -382,10 +383,10 @@ impl Recorder {
         &self,
         py: Python<'py>,
     ) -> PyResult<Option<Bound<'py, PyArray1<RecordedUpdate>>>> {
-        let read = self.wait(py, |tape, check| tape.read(1, None, LOOP_PAUSE, check))?;
+        let read = self.wait(py, |buffer, check| buffer.read(1, None, LOOP_PAUSE, check))?;
         if read.is_empty() {
             return Ok(None);
         }
-        rows(py, read).map(Some)
+        recorded_updates(py, read).map(Some)
     }
 }

@@ -94,13 +94,13 @@ pub fn create_subscription<'py>(
             Some(count) => WantedCount::Fixed(count),
             None => WantedCount::Native,
         };
-        let wish = SubscriptionSpec {
+        let spec = SubscriptionSpec {
             dbr_type,
             count,
             mask,
         };
         let handler = callback.handler();
-        py.detach(|| channel.subscribe(wish, handler))
+        py.detach(|| channel.subscribe(spec, handler))
     });
     let (status, subscription) = outcome(started)?;
     let evid = subscription.map(|subscription| {

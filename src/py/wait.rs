@@ -39,9 +39,9 @@ pub fn wait_for(
         wait_done(py, context, pending, deadline)
     };
     if let Ok(Waited::Done) = waited {
-        return Ok(context.collect(pending));
+        return Ok(context.first_failure(pending));
     }
-    let error = context.timed_out(pending);
+    let error = context.timeout_error(pending);
     py.detach(|| context.withdraw(pending));
     waited.map(|_| Err(error))
 }
@@ -70,8 +70,8 @@ pub fn make_room(
         // What comes next says so.
         return Ok(Ok(()));
     }
-    while channel.context().is_crowded()
-        && let Some(unsent) = channel.backpressure()
+    while channel.context().has_backlog()
+        && let Some(unsent) = channel.backlog()
     {
         // Whatever comes of what is there: where the connection is gone, so is the crowd.
         match wait_for(py, channel.context(), &[unsent], deadline, false)? {
@@ -186,7 +186,7 @@ pub fn wait_own(
     if waited == Waited::Done {
         return Ok(Ok(()));
     }
-    let error = context.timed_out(&pending);
+    let error = context.timeout_error(&pending);
     context.forget(&pending);
     if let Some(own) = own {
         own.end();

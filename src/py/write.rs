@@ -130,13 +130,13 @@ pub fn enum_states(
     let deadline = deadline.or_else(|| Instant::now().checked_add(STATES_WITHIN));
     let pending = context.pending_io();
     let guard = Some(pending.begin());
-    let asked = py.detach(|| {
-        let asked = RequestSpec::exactly(DbrType::in_form(DbrClass::Gr, Base::Enum), 1);
-        let request = channel.get(asked, None, guard)?;
+    let sent = py.detach(|| {
+        let spec = RequestSpec::exactly(DbrType::in_form(DbrClass::Gr, Base::Enum), 1);
+        let request = channel.get(spec, None, guard)?;
         context.flush()?;
         Ok::<_, Error>(request)
     });
-    let request = match asked {
+    let request = match sent {
         Ok(request) => request,
         Err(error) if error.status == Status::NORDACCESS => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
@@ -243,9 +243,9 @@ pub fn put_checked<'py>(
     };
     let failed = |status| Err(Error::new(status, channel.name()).into());
     // One at a time, so that nobody hears of another's refusal.
-    let refusal = loop {
-        if let Some(refusal) = channel.refusals.watch() {
-            break refusal;
+    let watch = loop {
+        if let Some(watch) = channel.write_errors.watch() {
+            break watch;
         }
         if remaining(deadline) == Some(Duration::ZERO) {
             return failed(Status::TIMEOUT);
@@ -253,21 +253,21 @@ pub fn put_checked<'py>(
         py.detach(|| std::thread::sleep(Duration::from_millis(1)));
         py.check_signals()?;
     };
-    if channel.refusals.take_unasked() {
+    if channel.write_errors.take_unconfirmed() {
         // Complaints about earlier writes come first.
         let verdict = round_trip(py, channel, channel.context().pending_io(), deadline)?;
         if matches!(verdict, Status::TIMEOUT | Status::DISCONN) {
             return failed(verdict);
         }
-        refusal.reset();
+        watch.reset();
     }
     let pending = channel.context().pending_io();
     write.send(py, |channel, dbr_type, count, bytes| {
         channel.put_for(Some(&pending), dbr_type, count, bytes)
     })??;
     let verdict = round_trip(py, channel, pending.clone(), deadline)?;
-    channel.refusals.take_unasked();
-    match refusal.status().unwrap_or(verdict) {
+    channel.write_errors.take_unconfirmed();
+    match watch.status().unwrap_or(verdict) {
         Status::NORMAL => Ok(()),
         Status::PUTFAIL => {
             let detail = format!("the server does not take {}", shown(value)?);

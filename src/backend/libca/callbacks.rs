@@ -145,7 +145,7 @@ unsafe extern "C" fn read(args: event_handler_args) {
         // `finish` here, or until ca_clear_channel has returned, which waits for this callback.
         let (request, answer) = unsafe {
             let request = borrowed::<Request>(args.usr);
-            let (asked, spare) = (request.asked(), request.take_spare());
+            let (asked, spare) = (request.spec(), request.take_spare());
             let held = || request.channel.element_count();
             let answer = received(&args).answer(asked, held, spare);
             (request, answer)
@@ -174,7 +174,7 @@ unsafe extern "C" fn group(args: event_handler_args) {
         let sent = reply.sent.load(Ordering::Acquire);
         if sent != 0
             && is_servers(received.status())
-            && let Some(group) = request.members()
+            && let Some(group) = request.group()
         {
             confirm(&group.channels()[reply.index as usize], sent);
         }
@@ -220,7 +220,10 @@ unsafe extern "C" fn exception(args: exception_handler_args) {
         // A long in the header; codes are small.
         let status = Status(i32::try_from(args.stat).unwrap_or(Status::INTERNAL.0));
         let is_put = u32::try_from(args.op) == Ok(ca_sys::CA_OP_PUT);
-        let told = is_put && channel.as_ref().is_some_and(|c| c.refusals.tell(status));
+        let told = is_put
+            && channel
+                .as_ref()
+                .is_some_and(|c| c.write_errors.tell(status));
         if told && context.exception_handler().is_none() {
             return;
         }

@@ -29,7 +29,7 @@ pub(super) fn submit(
     if let Command::Read(request, When::WithNextFlush) = command
         && is_allowed(channel, command)
     {
-        c_count(channel, request.asked())?;
+        c_count(channel, request.spec())?;
         gathered.add(request.clone(), send_gathered);
         return Ok(());
     }
@@ -115,16 +115,14 @@ fn payload(command: Command<'_>) -> usize {
 /// The server lets the command pass, as far as is known.
 fn is_allowed(channel: &Channel, command: Command<'_>) -> bool {
     match command {
-        Command::Read(request, _) => {
-            channel.may_be_read() && request.asked().dbr_type.is_readable()
-        }
+        Command::Read(request, _) => channel.may_be_read() && request.spec().dbr_type.is_readable(),
         Command::Write(..) | Command::WriteNotify(..) => channel.may_be_written(),
         Command::Subscribe(_) | Command::Unsubscribe(_) => true,
     }
 }
 
 fn read(entered: &Entered<'_>, channel: &Channel, request: &Arc<Request>) -> Result<Status> {
-    let (spec, user) = (request.asked(), pointer(request));
+    let (spec, user) = (request.spec(), pointer(request));
     let count = c_count(channel, spec)?;
     // SAFETY: the id is alive while it is entered; `user` stays good until the answer or until the channel is released, because
     // the channel keeps its requests so long.
@@ -164,7 +162,7 @@ fn write_notify(
     request: &Arc<Request>,
     data: &[u8],
 ) -> Result<Status> {
-    let (spec, user) = (request.asked(), pointer(request));
+    let (spec, user) = (request.spec(), pointer(request));
     let count = c_count(channel, spec)?;
     // SAFETY: as for `write`, and for `user` as for `read`.
     Ok(Status(unsafe {

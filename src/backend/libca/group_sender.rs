@@ -88,14 +88,14 @@ fn hand(
         Ok(command) => command,
         Err(status) => return status,
     };
-    let user: *mut c_void = std::ptr::from_ref(request.slot(index)).cast_mut().cast();
+    let user: *mut c_void = std::ptr::from_ref(request.reply(index)).cast_mut().cast();
     let (GroupCommand::Read(spec)
     | GroupCommand::Write(spec, _)
     | GroupCommand::WriteNotify(spec, _)) = command;
     let dbr_type = c_long::from(spec.dbr_type.number());
     let count = c_ulong::try_from(spec.count).unwrap_or(0);
     if !matches!(command, GroupCommand::Read(_)) {
-        channel.refusals.write_sent();
+        channel.write_errors.write_sent();
     }
     // SAFETY: the caller is inside the gate, so the id is alive. `user` stays good until the answer or until the channel is
     // released, because the group keeps the request so long. libca reads `count` elements, which `Items::add` has seen are
@@ -174,7 +174,7 @@ impl GroupSender<'_> {
                 return;
             }
             // Its answer confirms the run.
-            self.sweep.slot(last).sent.store(sent, Ordering::Release);
+            self.sweep.reply(last).sent.store(sent, Ordering::Release);
             if !self.sweep.is_answered() {
                 self.written
                     .retain(|(other, _)| !Arc::ptr_eq(other, &circuit));

@@ -83,20 +83,20 @@ impl Channel {
     }
 
     /// Has a recorder look at the connection.
-    pub(crate) fn tell_recorder(&self, recorded: &RecordedPv) {
+    pub(crate) fn tell_recorded(&self, recorded: &RecordedPv) {
         let pv = self
             .native_type()
             .map(|native| (native, self.element_count()));
-        if let Some(why) = recorded.look(pv) {
+        if let Some(why) = recorded.connection_changed(pv) {
             let text = format!("{} is not recorded: {why}", self.name());
             self.context.queue.push(Event::Warning(text));
         }
     }
 
     fn connection_changed(self: &Arc<Channel>, up: bool) {
-        self.tracks()
+        self.recorded_pvs()
             .iter()
-            .for_each(|track| self.tell_recorder(track));
+            .for_each(|recorded| self.tell_recorded(recorded));
         let (guards, handled) = {
             let mut connection = lock(&self.connection);
             let guards = up.then(|| connection.take_guards());
@@ -117,7 +117,7 @@ impl Channel {
         }
     }
 
-    pub(crate) fn forget_await(&self, pending: &Arc<PendingIo>) {
+    pub(crate) fn cancel_await(&self, pending: &Arc<PendingIo>) {
         let mut connection = lock(&self.connection);
         let awaited = &mut connection.awaited;
         let forgotten = awaited.extract_if(.., |guard| guard.belongs_to(pending));

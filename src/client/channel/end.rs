@@ -71,9 +71,9 @@ impl Channel {
         }
         let requests: Vec<Arc<Request>> = lock(&self.requests).iter().cloned().collect();
         abandon(requests, status);
-        self.tracks()
+        self.recorded_pvs()
             .iter()
-            .for_each(|track| track.release_readers());
+            .for_each(|recorded| recorded.release_readers());
     }
 
     /// Answers everything outstanding with `status`: the backend has forgotten it.

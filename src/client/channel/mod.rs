@@ -47,7 +47,7 @@ pub struct Channel {
     may_be_read: AtomicBool,
     may_be_written: AtomicBool,
     was_connected: AtomicBool,
-    pub refusals: WriteErrors,
+    pub write_errors: WriteErrors,
     context: Arc<Context>,
     name: CString,
     priority: u32,
@@ -111,7 +111,7 @@ impl Channel {
             was_connected: AtomicBool::new(false),
             requests: Mutex::default(),
             subscriptions: Mutex::default(),
-            refusals: WriteErrors::default(),
+            write_errors: WriteErrors::default(),
             memberships: Mutex::default(),
         });
         // Whoever clears it before the backend knows of it leaves that to us.
@@ -199,10 +199,10 @@ impl Channel {
     }
 
     /// The recorders that it has subscriptions for.
-    fn tracks(&self) -> Vec<Arc<RecordedPv>> {
+    fn recorded_pvs(&self) -> Vec<Arc<RecordedPv>> {
         let subscriptions = lock(&self.subscriptions);
-        let tracks = subscriptions.iter().filter_map(|s| s.recorded().cloned());
-        tracks.collect()
+        let recorded_pvs = subscriptions.iter().filter_map(|s| s.recorded().cloned());
+        recorded_pvs.collect()
     }
 
     /// Has a group's requests answered when it is cleared. `pend_io` does not wait for its search any more.
@@ -216,7 +216,7 @@ impl Channel {
     }
 
     /// What to wait for before more values are written. `None` where there is room.
-    pub fn backpressure(&self) -> Option<Arc<PendingIo>> {
+    pub fn backlog(&self) -> Option<Arc<PendingIo>> {
         self.io.backlog()
     }
 

@@ -51,7 +51,7 @@ impl Context {
     }
 
     /// See [`WaiterGuard::at_queue`].
-    pub fn watch<'b>(&'b self, all_pending: &'b [Arc<PendingIo>]) -> WaiterGuard<'b> {
+    pub fn waiter_at_queue<'b>(&'b self, all_pending: &'b [Arc<PendingIo>]) -> WaiterGuard<'b> {
         WaiterGuard::at_queue(&self.waiters, all_pending)
     }
 
@@ -66,7 +66,7 @@ impl Context {
     }
 
     /// The first failure among batches that are done.
-    pub fn collect(&self, all_pending: &[Arc<PendingIo>]) -> Result<()> {
+    pub fn first_failure(&self, all_pending: &[Arc<PendingIo>]) -> Result<()> {
         let failures: Vec<Error> = all_pending
             .iter()
             .filter_map(|b| b.take_failure())
@@ -75,7 +75,7 @@ impl Context {
     }
 
     /// An error that names what is missing from `all_pending`.
-    pub fn timed_out(&self, all_pending: &[Arc<PendingIo>]) -> Error {
+    pub fn timeout_error(&self, all_pending: &[Arc<PendingIo>]) -> Error {
         let channels = self.channels();
         let mut missing: Vec<(&str, bool)> = channels
             .iter()
@@ -103,7 +103,7 @@ impl Context {
         }
         if let Some(why) = all_pending
             .iter()
-            .find_map(|pending| pending.why_nothing_came())
+            .find_map(|pending| pending.why_unanswered())
         {
             if !error.detail.is_empty() {
                 error.detail.push_str("; ");
@@ -121,9 +121,9 @@ impl Context {
         }
     }
 
-    /// Some server takes nothing, and very much waits for it: [`Channel::backpressure`](crate::client::channel::Channel::backpressure)
+    /// Some server takes nothing, and very much waits for it: [`Channel::backlog`](crate::client::channel::Channel::backlog)
     /// says of a channel whether it is its.
-    pub fn is_crowded(&self) -> bool {
+    pub fn has_backlog(&self) -> bool {
         self.io.has_backlog()
     }
 

@@ -1,4 +1,4 @@
-//! The channels of a group, and the sweeps over them that are under way.
+//! The channels of a group, and the requests over them that are under way.
 
 use crate::backend::BACKLOG_LIMIT;
 use crate::client::channel::{Channel, Group};
@@ -11,11 +11,11 @@ use crate::sync::lock;
 use std::sync::{Arc, Mutex};
 
 /// Each of its channels refers to it until libca has forgotten that channel; and it keeps alive what libca has pointers
-/// to, the sweeps that are not over.
+/// to, the requests that are not over.
 pub struct GroupChannels {
     context: Arc<Context>,
     channels: Vec<Arc<Channel>>,
-    under_way: Mutex<Vec<Arc<GroupRequest>>>,
+    in_flight: Mutex<Vec<Arc<GroupRequest>>>,
     /// One that is over: its memory serves again.
     spare: Mutex<Option<Arc<GroupRequest>>>,
 }
@@ -24,20 +24,20 @@ pub struct GroupChannels {
 pub(crate) struct Overdue {
     /// For each channel.
     pub channels: Vec<bool>,
-    /// Done when one of the sweeps is that they have not answered.
+    /// Done when one of the requests is that they have not answered.
     pub pending: Arc<PendingIo>,
 }
 
 impl Group for GroupChannels {
     fn leave(&self, place: usize) {
-        for sweep in self.under_way() {
-            sweep.leave(place);
+        for request in self.in_flight() {
+            request.leave(place);
         }
     }
 
     fn abandon(&self, place: usize, status: Status) {
-        for sweep in self.under_way() {
-            sweep.finish(place, status);
+        for request in self.in_flight() {
+            request.finish(place, status);
         }
     }
 }
@@ -53,16 +53,16 @@ impl GroupChannels {
                 return Err(Error::with_detail(Status::BADCHID, name, detail));
             }
         }
-        let members = Arc::new(GroupChannels {
+        let group = Arc::new(GroupChannels {
             context: context.clone(),
             channels,
-            under_way: Mutex::default(),
+            in_flight: Mutex::default(),
             spare: Mutex::default(),
         });
-        for (index, channel) in members.channels.iter().enumerate() {
-            channel.join(members.clone(), index);
+        for (index, channel) in group.channels.iter().enumerate() {
+            channel.join(group.clone(), index);
         }
-        Ok(members)
+        Ok(group)
     }
 
     pub fn context(&self) -> &Arc<Context> {
@@ -73,8 +73,8 @@ impl GroupChannels {
         &self.channels
     }
 
-    /// Done once all channels are connected that are not now; and until then [`forget`](Members::forget) is to be called.
-    pub fn search(&self) -> Arc<PendingIo> {
+    /// Done once all channels are connected that are not now; and until then [`cancel_await`](GroupChannels::cancel_await) is to be called.
+    pub fn await_connections(&self) -> Arc<PendingIo> {
         let pending = self.context.pending_io();
         for channel in &self.channels {
             channel.await_connection(&pending);
@@ -82,31 +82,31 @@ impl GroupChannels {
         pending
     }
 
-    /// Nobody waits for the connections of [`search`](Members::search) any more.
-    pub fn forget(&self, pending: &Arc<PendingIo>) {
+    /// Nobody waits for the connections of [`await_connections`](GroupChannels::await_connections) any more.
+    pub fn cancel_await(&self, pending: &Arc<PendingIo>) {
         for channel in &self.channels {
-            channel.forget_await(pending);
+            channel.cancel_await(pending);
         }
     }
 
-    /// A sweep, which [`GroupRequest::launch`] begins.
-    pub fn sweep(self: &Arc<GroupChannels>, job: Job) -> Arc<GroupRequest> {
+    /// A request, which [`GroupRequest::launch`] begins.
+    pub fn new_request(self: &Arc<GroupChannels>, job: Job) -> Arc<GroupRequest> {
         let spare = lock(&self.spare).take();
-        let sweep = GroupRequest::renewed(self, job, spare);
-        lock(&self.under_way).push(sweep.clone());
-        sweep
+        let request = GroupRequest::new(self, job, spare);
+        lock(&self.in_flight).push(request.clone());
+        request
     }
 
-    fn under_way(&self) -> Vec<Arc<GroupRequest>> {
-        lock(&self.under_way).clone()
+    fn in_flight(&self) -> Vec<Arc<GroupRequest>> {
+        lock(&self.in_flight).clone()
     }
 
-    /// Where the sweeps before this one that are not over take very much memory: which channels are not to be asked again, as
+    /// Where the requests before this one that are not over take very much memory: which channels are not to be asked again, as
     /// they have not answered one of those, and what to wait for until they are. So a server that takes nothing, among others
     /// that do, does not have each round stay.
-    pub(crate) fn overdue(&self, sweep: &GroupRequest) -> Option<Overdue> {
-        let mut others = self.under_way();
-        others.retain(|other| !std::ptr::eq(&raw const **other, sweep));
+    pub(crate) fn overdue(&self, request: &GroupRequest) -> Option<Overdue> {
+        let mut others = self.in_flight();
+        others.retain(|other| !std::ptr::eq(&raw const **other, request));
         if others.iter().map(|other| other.size()).sum::<usize>() <= BACKLOG_LIMIT {
             return None;
         }
@@ -122,17 +122,17 @@ impl GroupChannels {
     }
 
     /// libca has no pointer into it any more.
-    pub(crate) fn over(&self, sweep: *const GroupRequest) -> Option<Arc<GroupRequest>> {
-        let mut under_way = lock(&self.under_way);
-        let place = under_way
+    pub(crate) fn finished(&self, request: *const GroupRequest) -> Option<Arc<GroupRequest>> {
+        let mut in_flight = lock(&self.in_flight);
+        let place = in_flight
             .iter()
-            .position(|other| Arc::as_ptr(other) == sweep)?;
-        Some(under_way.swap_remove(place))
+            .position(|other| Arc::as_ptr(other) == request)?;
+        Some(in_flight.swap_remove(place))
     }
 
-    /// For a sweep whose outcome nobody looks at any more.
-    pub fn recycle(&self, sweep: Arc<GroupRequest>) {
-        let before = lock(&self.spare).replace(sweep);
+    /// For a request whose outcome nobody looks at any more.
+    pub fn recycle(&self, request: Arc<GroupRequest>) {
+        let before = lock(&self.spare).replace(request);
         drop(before);
     }
 }

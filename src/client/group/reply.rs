@@ -7,7 +7,7 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// libca's `usr` of a request. What it holds is written before its state says so, and then never again, so that it can be
-/// read while other slots of the sweep are still being answered.
+/// read while other replies of the request are still being answered.
 pub(crate) struct GroupReply {
     state: ReplyState,
     status: AtomicI32,
@@ -21,10 +21,10 @@ pub(crate) struct GroupReply {
     /// What its circuit had been sent with it; 0 where that does not matter.
     pub(crate) sent: AtomicU64,
     /// The request that it is part of; see `GroupRequest::of`.
-    pub(super) home: AtomicPtr<c_void>,
+    pub(super) request: AtomicPtr<c_void>,
 }
 
-/// What a change of a slot means for the counts of its sweep.
+/// What a change of a reply means for the counts of its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     /// It is waited for no more.
@@ -60,17 +60,17 @@ impl GroupReply {
             alarm: AtomicU32::new(0),
             index,
             sent: AtomicU64::new(0),
-            home: AtomicPtr::default(),
+            request: AtomicPtr::default(),
         }
     }
 
-    /// For a new sweep, when nobody refers to the old one.
+    /// For a new request, when nobody refers to the old one.
     pub(crate) fn reset(&mut self) {
         self.state.reset();
         *self.sent.get_mut() = 0;
     }
 
-    pub(crate) fn ask(&self) {
+    pub(crate) fn begin(&self) {
         self.state.request();
     }
 
@@ -162,29 +162,29 @@ mod tests {
 
     #[test]
     fn a_slot_is_answered_once() {
-        let (slot, mut bytes) = (GroupReply::new(0), Vec::new());
+        let (reply, mut bytes) = (GroupReply::new(0), Vec::new());
         let view = Some(double(2.5, &mut bytes));
-        assert_eq!(slot.answer(Status::NORMAL, view), Change::NONE);
-        slot.ask();
-        assert_eq!(slot.outcome(), None);
-        let change = slot.answer(Status::NORMAL, view);
+        assert_eq!(reply.answer(Status::NORMAL, view), Change::NONE);
+        reply.begin();
+        assert_eq!(reply.outcome(), None);
+        let change = reply.answer(Status::NORMAL, view);
         assert!(change.answered && change.returned);
-        assert_eq!(slot.answer(Status::DISCONN, None), Change::NONE);
-        assert!(!slot.leave().answered);
-        assert_eq!(slot.reading().unwrap().value, 2.5);
+        assert_eq!(reply.answer(Status::DISCONN, None), Change::NONE);
+        assert!(!reply.leave().answered);
+        assert_eq!(reply.reading().unwrap().value, 2.5);
     }
 
     #[test]
     fn a_slot_that_was_left_keeps_no_answer() {
-        let (slot, mut bytes) = (GroupReply::new(0), Vec::new());
-        slot.ask();
-        let left = slot.leave();
+        let (reply, mut bytes) = (GroupReply::new(0), Vec::new());
+        reply.begin();
+        let left = reply.leave();
         assert!(left.answered && !left.returned);
-        let late = slot.answer(Status::NORMAL, Some(double(2.5, &mut bytes)));
+        let late = reply.answer(Status::NORMAL, Some(double(2.5, &mut bytes)));
         assert!(!late.answered && late.returned);
-        assert_eq!(slot.outcome(), Some(Status::CHANDESTROY));
-        assert_eq!(slot.reading(), None);
-        assert_eq!(slot.answer(Status::NORMAL, None), Change::NONE);
+        assert_eq!(reply.outcome(), Some(Status::CHANDESTROY));
+        assert_eq!(reply.reading(), None);
+        assert_eq!(reply.answer(Status::NORMAL, None), Change::NONE);
     }
 
     #[test]
@@ -196,16 +196,16 @@ mod tests {
         bytes.extend(999_999_999u32.to_ne_bytes());
         bytes.extend([0; 4]);
         bytes.extend((-0.5f64).to_ne_bytes());
-        let slot = GroupReply::new(0);
-        slot.ask();
+        let reply = GroupReply::new(0);
+        reply.begin();
         let view = View::new(DbrType::new(20).unwrap(), 1, &bytes);
-        slot.answer(Status::NORMAL, Some(view));
+        reply.answer(Status::NORMAL, Some(view));
         let wanted = Reading {
             value: -0.5,
             stamp: (u32::MAX, 999_999_999),
             severity: 3,
             status: 17,
         };
-        assert_eq!(slot.reading(), Some(wanted));
+        assert_eq!(reply.reading(), Some(wanted));
     }
 }

@@ -1,8 +1,8 @@
 //! One request to each channel of a group, handed to libca in one go and waited for together.
 //!
-//! For thousands of channels a request object each costs more than libca does. Here one object has a slot for each channel;
-//! libca gets a pointer to the slot, and answers into it. What has been waited for in vain stays until libca has let go of
-//! it, and the next sweep gets slots of its own: no late answer is taken for a new one.
+//! For thousands of channels a request object each costs more than libca does. Here one object has a reply for each channel;
+//! libca gets a pointer to the reply, and answers into it. What has been waited for in vain stays until libca has let go of
+//! it, and the next request gets replies of its own: no late answer is taken for a new one.
 
 use crate::backend::Backlog;
 use crate::client::channel::Channel;
@@ -31,7 +31,7 @@ pub enum ReadAs {
 
 impl ReadAs {
     /// What a channel is asked for.
-    fn order(self, native: Base, held: usize) -> Result<RequestSpec, Status> {
+    fn spec(self, native: Base, held: usize) -> Result<RequestSpec, Status> {
         let dbr_type = match (self, native) {
             (ReadAs::Text, Base::Char) if held > 1 => DbrType::STRING,
             _ if held != 1 => return Err(Status::BADCOUNT),
@@ -70,55 +70,55 @@ pub(crate) enum GroupCommand<'a> {
 }
 
 pub struct GroupRequest {
-    members: Weak<GroupChannels>,
+    group: Weak<GroupChannels>,
     job: Job,
-    slots: Vec<GroupReply>,
+    replies: Vec<GroupReply>,
     texts: Vec<OnceLock<Arc<Dbr>>>,
-    /// Slots that are waited for, and one for its launch.
+    /// Slots that are waited for, and one for its start.
     waiting: AtomicUsize,
-    /// Slots that libca may have a pointer to, and one for its launch.
-    lent: AtomicUsize,
+    /// Slots that libca may have a pointer to, and one for its start.
+    at_backend: AtomicUsize,
     guard: Mutex<Option<PendingGuard>>,
     pending: Arc<PendingIo>,
     withdrawn: AtomicBool,
 }
 
 impl GroupRequest {
-    pub(crate) fn renewed(
-        members: &Arc<GroupChannels>,
+    pub(crate) fn new(
+        group: &Arc<GroupChannels>,
         job: Job,
         spare: Option<Arc<GroupRequest>>,
     ) -> Arc<GroupRequest> {
-        let pending = members.context().pending_io();
+        let pending = group.context().pending_io();
         let guard = Some(pending.begin());
-        let number = members.channels().len();
-        let (mut slots, mut texts) = (Vec::new(), Vec::new());
+        let number = group.channels().len();
+        let (mut replies, mut texts) = (Vec::new(), Vec::new());
         if let Some(old) = spare.and_then(|old| Arc::try_unwrap(old).ok()) {
-            slots = old.slots;
-            slots.iter_mut().for_each(GroupReply::reset);
+            replies = old.replies;
+            replies.iter_mut().for_each(GroupReply::reset);
         } else {
-            slots.extend((0..number as u32).map(GroupReply::new));
+            replies.extend((0..number as u32).map(GroupReply::new));
         }
         if matches!(job, Job::Read(ReadAs::Text)) {
             texts.resize_with(number, OnceLock::new);
         }
-        let sweep = Arc::new(GroupRequest {
-            members: Arc::downgrade(members),
+        let request = Arc::new(GroupRequest {
+            group: Arc::downgrade(group),
             job,
-            slots,
+            replies,
             texts,
             waiting: AtomicUsize::new(number + 1),
-            lent: AtomicUsize::new(number + 1),
+            at_backend: AtomicUsize::new(number + 1),
             guard: Mutex::new(guard),
             pending,
             withdrawn: AtomicBool::new(false),
         });
-        let home = Arc::as_ptr(&sweep).cast_mut().cast();
-        for slot in &sweep.slots {
-            slot.home.store(home, Ordering::Relaxed);
-            slot.ask();
+        let home = Arc::as_ptr(&request).cast_mut().cast();
+        for reply in &request.replies {
+            reply.request.store(home, Ordering::Relaxed);
+            reply.begin();
         }
-        sweep
+        request
     }
 
     /// The request that a reply is part of; `None` for one that never was in a request.
@@ -126,7 +126,7 @@ impl GroupRequest {
     /// # Safety
     /// The request is alive for as long as the reference is used: the group keeps it while the backend has a pointer to the reply.
     pub(crate) unsafe fn of(reply: &GroupReply) -> Option<&GroupRequest> {
-        let home: *mut GroupRequest = reply.home.load(Ordering::Relaxed).cast();
+        let home: *mut GroupRequest = reply.request.load(Ordering::Relaxed).cast();
         // SAFETY: the pointer was made from an `Arc` of the request; the caller's promise.
         unsafe { home.as_ref() }
     }
@@ -135,19 +135,19 @@ impl GroupRequest {
         &self.pending
     }
 
-    pub(crate) fn members(&self) -> Option<Arc<GroupChannels>> {
-        self.members.upgrade()
+    pub(crate) fn group(&self) -> Option<Arc<GroupChannels>> {
+        self.group.upgrade()
     }
 
-    pub(crate) fn slot(&self, index: usize) -> &GroupReply {
-        &self.slots[index]
+    pub(crate) fn reply(&self, index: usize) -> &GroupReply {
+        &self.replies[index]
     }
 
     /// Nobody waits for its answers any more: what is not in libca is not sent.
     pub fn withdraw(&self) {
         self.withdrawn.store(true, Ordering::Release);
-        if let Some(members) = self.members() {
-            members
+        if let Some(group) = self.group() {
+            group
                 .context()
                 .withdraw(std::slice::from_ref(&self.pending));
         }
@@ -160,60 +160,60 @@ impl GroupRequest {
     /// The memory that it takes, texts that came apart.
     pub(crate) fn size(&self) -> usize {
         let items = self.job.items().map_or(0, |items| items.size());
-        size_of_val(self.slots.as_slice()) + size_of_val(self.texts.as_slice()) + items
+        size_of_val(self.replies.as_slice()) + size_of_val(self.texts.as_slice()) + items
     }
 
     /// The channels that have not answered.
     pub(crate) fn unanswered(&self) -> impl Iterator<Item = usize> {
-        let unanswered = |(index, slot): (usize, &GroupReply)| slot.is_awaited().then_some(index);
-        self.slots.iter().enumerate().filter_map(unanswered)
+        let unanswered = |(index, reply): (usize, &GroupReply)| reply.is_awaited().then_some(index);
+        self.replies.iter().enumerate().filter_map(unanswered)
     }
 
-    /// Its launch is over.
-    pub(crate) fn launched(&self) {
+    /// Its start is over.
+    pub(crate) fn started(&self) {
         drop(self.count(Change {
             answered: true,
             returned: true,
         }));
     }
 
-    /// A slot has changed. Where it was the last one, what this returns is what keeps `self` alive.
+    /// A reply has changed. Where it was the last one, what this returns is what keeps `self` alive.
     fn count(&self, change: Change) -> Option<Arc<GroupRequest>> {
         let mut last = None;
         let mut guard = None;
         if change.answered && self.waiting.fetch_sub(1, Ordering::AcqRel) == 1 {
             guard = lock(&self.guard).take();
         }
-        if change.returned && self.lent.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if change.returned && self.at_backend.fetch_sub(1, Ordering::AcqRel) == 1 {
             // First, so that its memory can serve again as soon as the waiter is done with it.
-            let members = self.members();
-            last = members.and_then(|members| members.over(self));
+            let group = self.group();
+            last = group.and_then(|group| group.finished(self));
         }
         drop(guard);
         last
     }
 
-    /// libca has no more to do with a slot: it did not take the request, or has forgotten it, or will not answer it.
+    /// libca has no more to do with a reply: it did not take the request, or has forgotten it, or will not answer it.
     pub(crate) fn finish(&self, index: usize, status: Status) {
-        drop(self.count(self.slots[index].answer(status, None)));
+        drop(self.count(self.replies[index].answer(status, None)));
     }
 
-    /// Nobody is to wait for a slot; libca may still answer.
+    /// Nobody is to wait for a reply; libca may still answer.
     pub(crate) fn leave(&self, index: usize) {
-        drop(self.count(self.slots[index].leave()));
+        drop(self.count(self.replies[index].leave()));
     }
 
-    /// libca's answer to a slot. Where it was the last one, what this returns is what keeps `self` alive.
+    /// libca's answer to a reply. Where it was the last one, what this returns is what keeps `self` alive.
     pub(crate) fn answered(
         &self,
-        slot: &GroupReply,
+        reply: &GroupReply,
         received: &Received<'_>,
     ) -> Option<Arc<GroupRequest>> {
         let mut status = received.status();
-        let index = slot.index as usize;
+        let index = reply.index as usize;
         let mut view = None;
-        if let (true, Job::Read(form)) = (status.is_normal(), &self.job) {
-            let read = match form {
+        if let (true, Job::Read(read_as)) = (status.is_normal(), &self.job) {
+            let read = match read_as {
                 ReadAs::Text => self.text(index, received).map(|()| None),
                 ReadAs::Value => received.scalar(DbrType::DOUBLE).map(Some),
                 ReadAs::Time => received.scalar(DbrType::TIME_DOUBLE).map(Some),
@@ -223,16 +223,16 @@ impl GroupRequest {
                 Err(failed) => status = failed,
             }
         }
-        self.count(slot.answer(status, view))
+        self.count(reply.answer(status, view))
     }
 
     /// Takes a text in, where it is what was asked for.
     fn text(&self, index: usize, received: &Received<'_>) -> Result<(), Status> {
-        let members = self.members().ok_or(Status::CHANDESTROY)?;
-        let channel = &members.channels()[index];
+        let group = self.group().ok_or(Status::CHANDESTROY)?;
+        let channel = &group.channels()[index];
         let native = channel.native_type().ok_or(Status::DISCONN)?;
-        let asked = ReadAs::Text.order(native, channel.element_count())?;
-        let dbr = received.copy(asked, || channel.element_count(), None)?;
+        let spec = ReadAs::Text.spec(native, channel.element_count())?;
+        let dbr = received.copy(spec, || channel.element_count(), None)?;
         // A reply is written once.
         drop(self.texts[index].set(dbr));
         Ok(())
@@ -247,8 +247,8 @@ impl GroupRequest {
             return Err(Status::DISCONN);
         };
         match &self.job {
-            Job::Read(form) => {
-                form.order(native, channel.element_count())?;
+            Job::Read(read_as) => {
+                read_as.spec(native, channel.element_count())?;
                 let may = channel.may_be_read();
                 may.then_some(0).ok_or(Status::NORDACCESS)
             }
@@ -270,22 +270,22 @@ impl GroupRequest {
     }
 
     /// Sends everything, as far as no server hangs. It does not wait; what it leaves is for [`resume`](GroupRequest::resume).
-    pub fn launch(self: &Arc<GroupRequest>) -> Backlog {
-        let Some(members) = self.members() else {
+    pub fn start(self: &Arc<GroupRequest>) -> Backlog {
+        let Some(group) = self.group() else {
             return Backlog::default();
         };
-        let indices = (0..members.channels().len()).collect();
-        let backlog = self.submit(&members, indices);
-        self.launched();
+        let indices = (0..group.channels().len()).collect();
+        let backlog = self.submit(&group, indices);
+        self.started();
         backlog
     }
 
-    /// As [`launch`](GroupRequest::launch), with what that left.
+    /// As [`start`](GroupRequest::start), with what that left.
     pub fn resume(self: &Arc<GroupRequest>, backlog: Backlog) -> Backlog {
-        let Some(members) = self.members() else {
+        let Some(group) = self.group() else {
             return Backlog::default();
         };
-        self.submit(&members, backlog.indices)
+        self.submit(&group, backlog.indices)
     }
 
     fn submit(self: &Arc<GroupRequest>, group: &GroupChannels, indices: Vec<usize>) -> Backlog {
@@ -324,9 +324,9 @@ impl GroupRequest {
         index: usize,
         channel: &Channel,
     ) -> Result<GroupCommand<'_>, Status> {
-        if let Job::Read(form) = &self.job {
+        if let Job::Read(read_as) = &self.job {
             let native = channel.native_type().ok_or(Status::DISCONN)?;
-            let spec = form.order(native, channel.element_count())?;
+            let spec = read_as.spec(native, channel.element_count())?;
             return Ok(GroupCommand::Read(spec));
         }
         let item = self.job.items().and_then(|items| items.get(index));
@@ -354,7 +354,7 @@ impl GroupRequest {
         } else {
             Status::NORMAL
         };
-        let outcomes = self.slots.iter().map(GroupReply::outcome);
+        let outcomes = self.replies.iter().map(GroupReply::outcome);
         outcomes
             .map(|outcome| outcome.unwrap_or(nothing).0)
             .collect()
@@ -362,11 +362,11 @@ impl GroupRequest {
 
     /// The status and the reading of each channel. Looked at once, as stragglers may come between two looks.
     pub fn readings(&self) -> impl Iterator<Item = (Status, Option<Reading>)> {
-        self.slots.iter().map(|slot| {
-            let reading = slot.reading();
+        self.replies.iter().map(|reply| {
+            let reading = reply.reading();
             let status = match reading {
                 Some(_) => Status::NORMAL,
-                None => slot
+                None => reply
                     .outcome()
                     .filter(|status| !status.is_normal())
                     .unwrap_or(Status::TIMEOUT),
@@ -377,8 +377,8 @@ impl GroupRequest {
 
     /// The status and the text of each channel.
     pub fn texts(&self) -> impl Iterator<Item = (Status, Option<&Dbr>)> {
-        self.slots.iter().zip(&self.texts).map(|(slot, text)| {
-            match slot.outcome().unwrap_or(Status::TIMEOUT) {
+        self.replies.iter().zip(&self.texts).map(|(reply, text)| {
+            match reply.outcome().unwrap_or(Status::TIMEOUT) {
                 Status::NORMAL => (Status::NORMAL, text.get().map(|text| &**text)),
                 status => (status, None),
             }

@@ -15,13 +15,13 @@ const DOUBLE: Base = Base::Double;
 fn subscription(updates: usize, bytes: usize) -> Arc<Subscription> {
     let limits = QueueLimits { updates, bytes };
     let handler = Arc::new(());
-    let wish = SubscriptionSpec {
+    let spec = SubscriptionSpec {
         dbr_type: WantedType::Native(DbrClass::Plain),
         count: WantedCount::Native,
         mask: 1,
     };
     let io = AnySubscription::Libca(LibcaSubscription::default());
-    let made = Subscription::new(Weak::new(), io, wish, Some(DOUBLE), 1, handler, limits);
+    let made = Subscription::new(Weak::new(), io, spec, Some(DOUBLE), 1, handler, limits);
     Arc::new(made.unwrap())
 }
 
@@ -138,7 +138,7 @@ fn entries_of_dropped_updates_do_not_pile_up() {
     for number in 0..100_000 {
         queue.push_update(&all[0], answer(f64::from(number), 1));
     }
-    assert!(lock(&queue.inbox).entries.len() < 3 * SWEEP);
+    assert!(lock(&queue.inbox).entries.len() < 3 * REMOVE_FROM);
     assert_eq!(shown(&queue.pop().unwrap().event, &all), (0, 99_990.0));
 }
 

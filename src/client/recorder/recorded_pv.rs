@@ -1,4 +1,4 @@
-//! One PV's way onto a recorder's tape.
+//! One PV's way onto a recorder's buffer.
 
 use crate::client::pending_io::PendingGuard;
 use crate::client::recorder::update_buffer::{RecordedUpdate, UpdateBuffer};
@@ -16,13 +16,13 @@ const INVALID: i32 = 3;
 
 /// Told by libca's threads of a PV's updates and of its connection.
 pub struct RecordedPv {
-    tape: Arc<UpdateBuffer>,
+    buffer: Arc<UpdateBuffer>,
     channel: i64,
     /// Updates are wanted: the PV is connected, and a number.
     open: AtomicBool,
     /// A PV that is no number is told of, because nobody waits to hear of it.
     warns: AtomicBool,
-    link: Mutex<RecordState>,
+    state: Mutex<RecordState>,
     /// Counts the PV as outstanding until its first connection.
     guard: Mutex<Option<PendingGuard>>,
 }
@@ -33,7 +33,7 @@ pub enum RecordState {
     Connected,
     Lost,
     /// The PV is no number, and why.
-    Refused(Unrecordable),
+    Unrecordable(Unrecordable),
     /// Nothing is recorded any more.
     Closed,
 }
@@ -72,19 +72,19 @@ impl Unrecordable {
 }
 
 impl RecordedPv {
-    pub fn new(tape: &Arc<UpdateBuffer>, channel: usize, guard: PendingGuard) -> Arc<RecordedPv> {
+    pub fn new(buffer: &Arc<UpdateBuffer>, channel: usize, guard: PendingGuard) -> Arc<RecordedPv> {
         Arc::new(RecordedPv {
-            tape: tape.clone(),
+            buffer: buffer.clone(),
             channel: i64::try_from(channel).unwrap_or(i64::MAX),
             open: AtomicBool::new(false),
             warns: AtomicBool::new(false),
-            link: Mutex::new(RecordState::Searching),
+            state: Mutex::new(RecordState::Searching),
             guard: Mutex::new(Some(guard)),
         })
     }
 
-    pub fn link(&self) -> RecordState {
-        lock(&self.link).clone()
+    pub fn state(&self) -> RecordState {
+        lock(&self.state).clone()
     }
 
     pub fn set_warns(&self) {
@@ -93,46 +93,46 @@ impl RecordedPv {
 
     /// The PV's connection may have changed: `pv` is its type and element count, where it is connected. Returns what is to be
     /// said of a PV that turns out not to be recorded, where nobody waits to hear of it.
-    pub(crate) fn look(&self, pv: Option<(Base, usize)>) -> Option<String> {
-        let (guard, refused) = {
-            let mut link = lock(&self.link);
-            let now = match (pv, &*link) {
+    pub(crate) fn connection_changed(&self, pv: Option<(Base, usize)>) -> Option<String> {
+        let (guard, unrecordable) = {
+            let mut state = lock(&self.state);
+            let now = match (pv, &*state) {
                 (_, RecordState::Closed) => return None,
                 (None, RecordState::Searching) => RecordState::Searching,
                 (None, _) => RecordState::Lost,
                 (Some((native, count)), _) => match Unrecordable::of(native, count) {
                     None => RecordState::Connected,
-                    Some(refusal) => RecordState::Refused(refusal),
+                    Some(reason) => RecordState::Unrecordable(reason),
                 },
             };
-            if now == *link {
+            if now == *state {
                 return None;
             }
             self.open
                 .store(now == RecordState::Connected, Ordering::Release);
-            if now == RecordState::Lost && *link == RecordState::Connected {
+            if now == RecordState::Lost && *state == RecordState::Connected {
                 self.fail(Status::DISCONN);
             }
-            let refused = match &now {
-                RecordState::Refused(refusal) => Some(refusal.describe()),
+            let unrecordable = match &now {
+                RecordState::Unrecordable(reason) => Some(reason.describe()),
                 _ => None,
             };
-            *link = now;
-            (lock(&self.guard).take(), refused)
+            *state = now;
+            (lock(&self.guard).take(), unrecordable)
         };
         drop(guard);
-        refused.filter(|_| self.warns.load(Ordering::Acquire))
+        unrecordable.filter(|_| self.warns.load(Ordering::Acquire))
     }
 
     /// Nothing comes any more: whoever waits for updates has waited enough.
     pub(crate) fn release_readers(&self) {
         replace(&self.guard, None);
-        self.tape.stop();
+        self.buffer.stop();
     }
 
     pub fn close(&self) {
         self.open.store(false, Ordering::Release);
-        replace(&self.link, RecordState::Closed);
+        replace(&self.state, RecordState::Closed);
         replace(&self.guard, None);
     }
 
@@ -141,7 +141,7 @@ impl RecordedPv {
         if !self.open.load(Ordering::Acquire) {
             return;
         }
-        self.tape.push(RecordedUpdate {
+        self.buffer.push(RecordedUpdate {
             channel: self.channel,
             time: posix_nanoseconds(update.stamp),
             value: update.value,
@@ -160,7 +160,7 @@ impl RecordedPv {
     fn fail(&self, status: Status) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.unwrap_or_default().as_nanos();
-        self.tape.push(RecordedUpdate {
+        self.buffer.push(RecordedUpdate {
             channel: self.channel,
             time: i64::try_from(now).unwrap_or(i64::MAX),
             value: f64::NAN,

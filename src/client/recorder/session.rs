@@ -18,7 +18,7 @@ const SHOWN: usize = 10;
 pub struct RecorderSession {
     context: Arc<Context>,
     names: Arc<[String]>,
-    tracks: Vec<Arc<RecordedPv>>,
+    recorded_pvs: Vec<Arc<RecordedPv>>,
     unconnected: Arc<PendingIo>,
     channels: Mutex<Channels>,
 }
@@ -30,17 +30,17 @@ struct Channels {
 }
 
 impl RecorderSession {
-    /// Of these PVs, onto this tape; it has yet to be opened.
+    /// Of these PVs, onto this buffer; it has yet to be opened.
     pub fn new(
         context: &Arc<Context>,
         names: Arc<[String]>,
-        tape: &Arc<UpdateBuffer>,
+        buffer: &Arc<UpdateBuffer>,
     ) -> RecorderSession {
         let unconnected = context.pending_io();
-        let track = |channel| RecordedPv::new(tape, channel, unconnected.begin());
+        let recorded = |channel| RecordedPv::new(buffer, channel, unconnected.begin());
         RecorderSession {
             context: context.clone(),
-            tracks: (0..names.len()).map(track).collect(),
+            recorded_pvs: (0..names.len()).map(recorded).collect(),
             names,
             unconnected,
             channels: Mutex::default(),
@@ -54,9 +54,9 @@ impl RecorderSession {
     /// Searches for the PVs and subscribes to them (ca_create_channel, ca_create_subscription). libca takes a
     /// subscription to a PV that it has not found yet, and renews it with every connection.
     pub fn open(&self, mask: u32) -> Result<()> {
-        for (name, track) in self.names.iter().zip(&self.tracks) {
-            // The connection is the track's to know of: the handler is there so that no pend_io waits for it.
-            let (user, handler) = (Arc::new(()), Some(track.clone() as _));
+        for (name, recorded) in self.names.iter().zip(&self.recorded_pvs) {
+            // The connection is the recorded's to know of: the handler is there so that no pend_io waits for it.
+            let (user, handler) = (Arc::new(()), Some(recorded.clone() as _));
             let channel = Channel::create(&self.context, name, 0, user, handler, |_| ())?;
             {
                 let mut channels = lock(&self.channels);
@@ -67,7 +67,7 @@ impl RecorderSession {
                 }
                 channels.all.push(channel.clone());
             }
-            match channel.record(track, mask) {
+            match channel.record(recorded, mask) {
                 // Closed meanwhile, by whoever has closed all this.
                 Err(error) if error.status == Status::BADCHID => {}
                 other => other?,
@@ -84,24 +84,28 @@ impl RecorderSession {
 
     /// What keeps it from recording all of its PVs, by name: those that are no numbers, or else those not connected.
     pub fn verify(&self) -> Result<()> {
-        let links: Vec<RecordState> = self.tracks.iter().map(|track| track.link()).collect();
-        let named = || self.names.iter().zip(&links);
-        let refused: Vec<_> = named()
-            .filter_map(|(name, link)| match link {
-                RecordState::Refused(refusal) => Some((name, refusal)),
+        let states: Vec<RecordState> = self
+            .recorded_pvs
+            .iter()
+            .map(|recorded| recorded.state())
+            .collect();
+        let named = || self.names.iter().zip(&states);
+        let unrecordable: Vec<_> = named()
+            .filter_map(|(name, state)| match state {
+                RecordState::Unrecordable(reason) => Some((name, reason)),
                 _ => None,
             })
             .collect();
-        if let [(name, refusal), others @ ..] = &refused[..] {
-            let mut detail = refusal.describe();
+        if let [(name, reason), others @ ..] = &unrecordable[..] {
+            let mut detail = reason.describe();
             if !others.is_empty() {
                 let names = others.iter().map(|(name, _)| name.as_str());
                 detail.push_str(&format!("; nor are these numbers: {}", list(names)));
             }
-            return Err(Error::with_detail(refusal.status(), name, detail));
+            return Err(Error::with_detail(reason.status(), name, detail));
         }
         let searching: Vec<&str> = named()
-            .filter(|(_, link)| **link == RecordState::Searching)
+            .filter(|(_, state)| **state == RecordState::Searching)
             .map(|(name, _)| name.as_str())
             .collect();
         match &searching[..] {
@@ -117,13 +121,15 @@ impl RecorderSession {
 
     /// From now on a PV that turns out to be no number is logged: nobody waits to hear of it.
     pub fn set_warns(&self) {
-        self.tracks.iter().for_each(|track| track.set_warns());
+        self.recorded_pvs
+            .iter()
+            .for_each(|recorded| recorded.set_warns());
     }
 
     /// Which PVs are connected, and recorded.
     pub fn connected(&self) -> Vec<bool> {
-        let connected = |track: &Arc<RecordedPv>| track.link() == RecordState::Connected;
-        self.tracks.iter().map(connected).collect()
+        let connected = |recorded: &Arc<RecordedPv>| recorded.state() == RecordState::Connected;
+        self.recorded_pvs.iter().map(connected).collect()
     }
 
     /// Nothing is recorded any more. libca is told by the circuits' threads: this waits for no server.
@@ -133,7 +139,9 @@ impl RecorderSession {
             channels.closed = true;
             std::mem::take(&mut channels.all)
         };
-        self.tracks.iter().for_each(|track| track.close());
+        self.recorded_pvs
+            .iter()
+            .for_each(|recorded| recorded.close());
         channels.iter().for_each(|channel| channel.dispose());
     }
 }

@@ -1,4 +1,4 @@
-//! What a recorder has recorded and nobody has read yet: rows in order of arrival, in one piece of memory, which whoever
+//! What a recorder has recorded and nobody has read yet: updates in order of arrival, in one piece of memory, which whoever
 //! reads gets as it is.
 
 use crate::sync::lock;
@@ -6,7 +6,7 @@ use crate::sync::wait_queue::{Check, INTERRUPT_CHECK, remaining};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// One update. Python sees this very memory (`convert::rows`): the layout is that of the array's dtype.
+/// One update. Python sees this very memory (`convert::recorded_updates`): the layout is that of the array's dtype.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RecordedUpdate {
@@ -22,9 +22,9 @@ pub struct RecordedUpdate {
 }
 
 /// Rows that memory is first taken for.
-const FIRST: usize = 1_024;
+const FIRST_CAPACITY: usize = 1_024;
 
-/// Producers are libca's threads: what they do under the lock is to write one row. Memory grows as rows come, so that a
+/// Producers are libca's threads: what they do under the lock is to write one update. Memory grows as updates come, so that a
 /// large capacity costs nothing until it is needed.
 pub struct UpdateBuffer {
     capacity: usize,
@@ -34,13 +34,13 @@ pub struct UpdateBuffer {
 
 struct State {
     /// In order of arrival, or once the memory is full, a ring of which `oldest` is the first.
-    rows: Vec<RecordedUpdate>,
+    updates: Vec<RecordedUpdate>,
     oldest: usize,
     /// Rows that there is memory for: the capacity, unless the system has refused so much.
     room: usize,
     /// By channel.
     dropped: Vec<i64>,
-    /// Somebody sleeps until there are so many rows.
+    /// Somebody sleeps until there are so many updates.
     wanted: usize,
     stopped: bool,
     last_read: Option<Instant>,
@@ -49,12 +49,12 @@ struct State {
 const NOBODY: usize = usize::MAX;
 
 impl UpdateBuffer {
-    /// It holds `capacity` rows at most, and is stopped at first.
+    /// It holds `capacity` updates at most, and is stopped at first.
     pub fn new(channels: usize, capacity: usize) -> UpdateBuffer {
         UpdateBuffer {
             capacity,
             state: Mutex::new(State {
-                rows: Vec::new(),
+                updates: Vec::new(),
                 oldest: 0,
                 room: capacity,
                 dropped: vec![0; channels],
@@ -70,30 +70,30 @@ impl UpdateBuffer {
         self.capacity
     }
 
-    /// Adds a row, in place of the oldest where it is full. A tape that is stopped takes none.
-    pub fn push(&self, row: RecordedUpdate) {
+    /// Adds a update, in place of the oldest where it is full. A buffer that is stopped takes none.
+    pub fn push(&self, update: RecordedUpdate) {
         let mut state = lock(&self.state);
         if state.stopped {
             return;
         }
-        if state.rows.len() < state.rows.capacity().min(state.room) || state.grow() {
-            state.rows.push(row);
+        if state.updates.len() < state.updates.capacity().min(state.room) || state.grow() {
+            state.updates.push(update);
         } else {
-            state.overwrite(row);
+            state.overwrite(update);
         }
-        if state.rows.len() >= state.wanted {
+        if state.updates.len() >= state.wanted {
             state.wanted = NOBODY;
             drop(state);
             self.changed.notify_all();
         }
     }
 
-    /// From now on it takes rows.
+    /// From now on it takes updates.
     pub fn start(&self) {
         lock(&self.state).stopped = false;
     }
 
-    /// It takes no more rows, and whoever waits for some gets what is there.
+    /// It takes no more updates, and whoever waits for some gets what is there.
     pub fn stop(&self) {
         lock(&self.state).stopped = true;
         self.changed.notify_all();
@@ -110,7 +110,7 @@ impl UpdateBuffer {
 
     /// Rows that nobody has taken yet.
     pub fn len(&self) -> usize {
-        lock(&self.state).rows.len()
+        lock(&self.state).updates.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -122,10 +122,10 @@ impl UpdateBuffer {
         lock(&self.state).dropped.clone()
     }
 
-    /// All that is there, oldest first, once there are `least` rows, the deadline has come, or it is stopped. `None` where
+    /// All that is there, oldest first, once there are `least` updates, the deadline has come, or it is stopped. `None` where
     /// `check` ended the wait.
     ///
-    /// The rows of a fast stream are let gather, `pause` long since the last read: to wake a reader for each would cost
+    /// The updates of a fast stream are let gather, `pause` long since the last read: to wake a reader for each would cost
     /// more than all the rest.
     pub fn read(
         &self,
@@ -144,23 +144,23 @@ impl UpdateBuffer {
             }
             // Another reader may have been quicker.
             let over = state.stopped || remaining(deadline).is_some_and(|left| left.is_zero());
-            if state.rows.len() >= least || over {
+            if state.updates.len() >= least || over {
                 break;
             }
         }
         let oldest = std::mem::take(&mut state.oldest);
-        let mut rows = std::mem::take(&mut state.rows);
+        let mut updates = std::mem::take(&mut state.updates);
         state.room = self.capacity;
-        if !rows.is_empty() {
+        if !updates.is_empty() {
             state.last_read = Some(Instant::now());
         }
         drop(state);
-        // Nothing to do, unless rows were overwritten.
-        rows.rotate_left(oldest);
-        Some(rows)
+        // Nothing to do, unless updates were overwritten.
+        updates.rotate_left(oldest);
+        Some(updates)
     }
 
-    /// Sleeps until there are `least` rows, the deadline has come, or it is stopped.
+    /// Sleeps until there are `least` updates, the deadline has come, or it is stopped.
     fn wait<'t>(
         &'t self,
         mut state: MutexGuard<'t, State>,
@@ -169,7 +169,7 @@ impl UpdateBuffer {
         check: Check<'_>,
     ) -> Option<MutexGuard<'t, State>> {
         let mut next_check = Instant::now() + INTERRUPT_CHECK;
-        while state.rows.len() < least && !state.stopped {
+        while state.updates.len() < least && !state.stopped {
             let left = remaining(deadline).unwrap_or(INTERRUPT_CHECK);
             if left.is_zero() {
                 break;
@@ -198,25 +198,25 @@ impl UpdateBuffer {
 impl State {
     /// Takes more memory, twice what there was; `false` where it is full.
     fn grow(&mut self) -> bool {
-        let held = self.rows.len();
+        let held = self.updates.len();
         if held >= self.room {
             return false;
         }
-        let more = held.max(FIRST).min(self.room - held);
-        if self.rows.try_reserve_exact(more).is_err() {
+        let more = held.max(FIRST_CAPACITY).min(self.room - held);
+        if self.updates.try_reserve_exact(more).is_err() {
             self.room = held;
             return false;
         }
         true
     }
 
-    fn overwrite(&mut self, row: RecordedUpdate) {
-        let lost = match self.rows.get_mut(self.oldest) {
-            Some(place) => std::mem::replace(place, row),
+    fn overwrite(&mut self, update: RecordedUpdate) {
+        let lost = match self.updates.get_mut(self.oldest) {
+            Some(place) => std::mem::replace(place, update),
             // There is no memory at all.
-            None => row,
+            None => update,
         };
-        self.oldest = if self.oldest + 1 < self.rows.len() {
+        self.oldest = if self.oldest + 1 < self.updates.len() {
             self.oldest + 1
         } else {
             0

@@ -10,36 +10,36 @@ fn claim(dbr_type: i32, count: i64, status: i32) -> Claim {
     }
 }
 
-fn asked(count: usize) -> RequestSpec {
+fn spec(count: usize) -> RequestSpec {
     RequestSpec::exactly(DbrType::CHAR, count)
 }
 
 /// How many came.
-fn checked(asked: RequestSpec, claim: Claim) -> Result<usize, Status> {
-    asked.check(claim, || 7).map(|extent| extent.came)
+fn checked(spec: RequestSpec, claim: Claim) -> Result<usize, Status> {
+    spec.check(claim, || 7).map(|extent| extent.received)
 }
 
-fn extent(asked: RequestSpec, came: i64, held: usize) -> (usize, Shape) {
-    let checked = asked.check(claim(asked.dbr_type.number(), came, 1), || held);
+fn extent(spec: RequestSpec, received: i64, held: usize) -> (usize, Shape) {
+    let checked = spec.check(claim(spec.dbr_type.number(), received, 1), || held);
     let extent = checked.unwrap();
-    assert_eq!(extent.came, came as usize);
+    assert_eq!(extent.received, received as usize);
     (extent.count, extent.shape)
 }
 
 #[test]
 fn what_is_missing_counts() {
     let of = |count, held| RequestSpec::of(DbrType::CHAR, count, held);
-    for came in [0, 1, 5] {
+    for received in [0, 1, 5] {
         // All of it.
-        assert_eq!(extent(of(None, 5), came, 5), (5, Shape::Array));
-        assert_eq!(extent(of(Some(5), 5), came, 5), (5, Shape::Array));
-        assert_eq!(extent(of(Some(9), 5), came, 5), (5, Shape::Array));
+        assert_eq!(extent(of(None, 5), received, 5), (5, Shape::Array));
+        assert_eq!(extent(of(Some(5), 5), received, 5), (5, Shape::Array));
+        assert_eq!(extent(of(Some(9), 5), received, 5), (5, Shape::Array));
         // As much as there is.
-        let all = (came as usize, Shape::Array);
-        assert_eq!(extent(of(Some(0), 5), came, 5), all);
+        let all = (received as usize, Shape::Array);
+        assert_eq!(extent(of(Some(0), 5), received, 5), all);
     }
-    for came in [0, 1] {
-        assert_eq!(extent(of(Some(3), 5), came, 5), (3, Shape::Array));
+    for received in [0, 1] {
+        assert_eq!(extent(of(Some(3), 5), received, 5), (3, Shape::Array));
     }
     assert_eq!(extent(of(Some(1), 5), 1, 5), (1, Shape::Scalar));
     assert_eq!(extent(of(None, 1), 1, 1), (1, Shape::Scalar));
@@ -64,11 +64,11 @@ fn a_number_is_asked_for_where_it_is_less_than_all() {
 fn an_array_of_char_holds_a_text() {
     for number in [0, 7, 14, 21, 28] {
         let string = DbrType::new(number).unwrap();
-        let asked = RequestSpec::of_text(string, Base::Char, None, 5);
-        assert_eq!(i64::from(asked.dbr_type.number()), number + 4);
-        assert!(asked.text && asked.whole);
-        assert_eq!(asked.named_type(), string);
-        assert_eq!(extent(asked, 2, 5), (5, Shape::Text));
+        let spec = RequestSpec::of_text(string, Base::Char, None, 5);
+        assert_eq!(i64::from(spec.dbr_type.number()), number + 4);
+        assert!(spec.text && spec.whole);
+        assert_eq!(spec.requested_type(), string);
+        assert_eq!(extent(spec, 2, 5), (5, Shape::Text));
         // One element is a number.
         let one = RequestSpec::of(string, None, 1);
         assert_eq!(RequestSpec::of_text(string, Base::Char, None, 1), one);
@@ -76,26 +76,26 @@ fn an_array_of_char_holds_a_text() {
         assert_eq!(RequestSpec::of_text(string, Base::Short, None, 5), other);
     }
     for other in [DbrType::CHAR, DbrType::CLASS_NAME, DbrType::STSACK_STRING] {
-        let asked = RequestSpec::of_text(other, Base::Char, None, 5);
-        assert_eq!(asked, RequestSpec::of(other, None, 5));
+        let spec = RequestSpec::of_text(other, Base::Char, None, 5);
+        assert_eq!(spec, RequestSpec::of(other, None, 5));
     }
 }
 
 #[test]
 fn updates_are_never_empty_messages() {
     for number in 0..39 {
-        let asked = RequestSpec::of(DbrType::new(number).unwrap(), Some(0), 5).for_updates();
+        let spec = RequestSpec::of(DbrType::new(number).unwrap(), Some(0), 5).for_updates();
         assert!(
-            asked.dbr_type.size(0).unwrap() > 0 || number > 34,
-            "{asked:?}"
+            spec.dbr_type.size(0).unwrap() > 0 || number > 34,
+            "{spec:?}"
         );
-        assert_eq!(i64::from(asked.named_type().number()), number);
-        assert_eq!(asked.for_updates(), asked);
+        assert_eq!(i64::from(spec.requested_type().number()), number);
+        assert_eq!(spec.for_updates(), spec);
     }
     let scalar = RequestSpec::of(DbrType::DOUBLE, None, 1);
     assert_eq!(scalar.for_updates(), scalar);
     let text = RequestSpec::of_text(DbrType::STRING, Base::Char, None, 5).for_updates();
-    assert_eq!(text.named_type(), DbrType::STRING);
+    assert_eq!(text.requested_type(), DbrType::STRING);
     assert_eq!(text.value_type(), DbrType::CHAR);
 }
 
@@ -117,31 +117,31 @@ fn as_many_as_there_are_serve_for_all() {
 #[test]
 fn what_was_asked_for_or_less_is_taken() {
     for count in [0, 1, 5] {
-        assert_eq!(checked(asked(5), claim(4, count, 1)), Ok(count as usize));
+        assert_eq!(checked(spec(5), claim(4, count, 1)), Ok(count as usize));
     }
-    assert_eq!(checked(asked(1), claim(4, 1, 1)), Ok(1));
-    assert_eq!(checked(asked(1), claim(4, 0, 1)), Err(Status::BADCOUNT));
+    assert_eq!(checked(spec(1), claim(4, 1, 1)), Ok(1));
+    assert_eq!(checked(spec(1), claim(4, 0, 1)), Err(Status::BADCOUNT));
     for count in [0, 1, 7] {
-        assert_eq!(checked(asked(0), claim(4, count, 1)), Ok(count as usize));
+        assert_eq!(checked(spec(0), claim(4, count, 1)), Ok(count as usize));
     }
 }
 
 #[test]
 fn more_or_another_type_is_refused() {
-    assert_eq!(checked(asked(5), claim(4, 6, 1)), Err(Status::BADCOUNT));
-    assert_eq!(checked(asked(0), claim(4, 8, 1)), Err(Status::BADCOUNT));
-    assert_eq!(checked(asked(5), claim(4, -1, 1)), Err(Status::BADCOUNT));
-    assert_eq!(checked(asked(5), claim(5, 5, 1)), Err(Status::BADTYPE));
-    assert_eq!(checked(asked(5), claim(-1, 5, 1)), Err(Status::BADTYPE));
+    assert_eq!(checked(spec(5), claim(4, 6, 1)), Err(Status::BADCOUNT));
+    assert_eq!(checked(spec(0), claim(4, 8, 1)), Err(Status::BADCOUNT));
+    assert_eq!(checked(spec(5), claim(4, -1, 1)), Err(Status::BADCOUNT));
+    assert_eq!(checked(spec(5), claim(5, 5, 1)), Err(Status::BADTYPE));
+    assert_eq!(checked(spec(5), claim(-1, 5, 1)), Err(Status::BADTYPE));
     let mut nothing = claim(4, 5, 1);
     nothing.has_data = false;
-    assert_eq!(checked(asked(5), nothing), Err(Status::BADTYPE));
+    assert_eq!(checked(spec(5), nothing), Err(Status::BADTYPE));
 }
 
 #[test]
 fn the_servers_own_failure_comes_first() {
-    assert_eq!(checked(asked(5), claim(9, 99, 152)), Err(Status::GETFAIL));
-    assert_eq!(checked(asked(5), claim(4, 5, -3)), Err(Status(-3)));
+    assert_eq!(checked(spec(5), claim(9, 99, 152)), Err(Status::GETFAIL));
+    assert_eq!(checked(spec(5), claim(4, 5, -3)), Err(Status(-3)));
 }
 
 proptest! {
@@ -149,8 +149,8 @@ proptest! {
     fn nothing_beyond_passes(
         number in 0i64..39, count in 0usize..100_000, type_: i32, claimed: i32, status: i32, held: u32,
     ) {
-        let asked = RequestSpec::exactly(DbrType::new(number).unwrap(), count);
-        if let Ok(Extent { came: taken, .. }) = asked.check(claim(type_, claimed.into(), status), || held as usize) {
+        let spec = RequestSpec::exactly(DbrType::new(number).unwrap(), count);
+        if let Ok(Extent { received: taken, .. }) = spec.check(claim(type_, claimed.into(), status), || held as usize) {
             prop_assert_eq!(i64::from(type_), number);
             prop_assert_eq!(taken as i64, i64::from(claimed));
             prop_assert!(taken <= count || count == 0 && taken <= held as usize);

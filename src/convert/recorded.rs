@@ -49,11 +49,11 @@ unsafe impl Element for RecordedUpdate {
 }
 
 /// A structured array over the rows' own memory.
-pub fn rows(
+pub fn recorded_updates(
     py: Python<'_>,
-    rows: Vec<RecordedUpdate>,
+    updates: Vec<RecordedUpdate>,
 ) -> PyResult<Bound<'_, PyArray1<RecordedUpdate>>> {
     // Where that fails, as an exception.
     dtype(py)?;
-    Ok(PyArray1::from_vec(py, rows))
+    Ok(PyArray1::from_vec(py, updates))
 }
