@@ -6,20 +6,28 @@
 use super::libca::channel::LibcaChannel;
 use super::libca::context::LibcaContext;
 use super::libca::subscription::LibcaSubscription;
+#[cfg(test)]
+use super::scripted::{ScriptedChannel, ScriptedContext, ScriptedSubscription};
 use super::{ChannelIo, ContextIo};
 use std::ops::Deref;
 
 pub enum AnyContext {
     Libca(LibcaContext),
+    #[cfg(test)]
+    Scripted(ScriptedContext),
 }
 
 pub enum AnyChannel {
     Libca(LibcaChannel),
+    #[cfg(test)]
+    Scripted(ScriptedChannel),
 }
 
 /// What a backend keeps with a subscription; the client does not look at it.
 pub enum AnySubscription {
     Libca(LibcaSubscription),
+    #[cfg(test)]
+    Scripted(ScriptedSubscription),
 }
 
 impl Deref for AnyContext {
@@ -28,6 +36,8 @@ impl Deref for AnyContext {
     fn deref(&self) -> &(dyn ContextIo + 'static) {
         match self {
             AnyContext::Libca(io) => io,
+            #[cfg(test)]
+            AnyContext::Scripted(io) => io,
         }
     }
 }
@@ -38,6 +48,8 @@ impl Deref for AnyChannel {
     fn deref(&self) -> &(dyn ChannelIo + 'static) {
         match self {
             AnyChannel::Libca(io) => io,
+            #[cfg(test)]
+            AnyChannel::Scripted(io) => io,
         }
     }
 }
@@ -47,6 +59,8 @@ impl AnyChannel {
     pub fn new_subscription(&self) -> AnySubscription {
         match self {
             AnyChannel::Libca(_) => AnySubscription::Libca(LibcaSubscription::default()),
+            #[cfg(test)]
+            AnyChannel::Scripted(_) => AnySubscription::Scripted(ScriptedSubscription),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! a recorder, and `Context::queue` for exceptions and messages.
 //!
 //! * [`libca`] everything that knows libca
+//! * `scripted` a backend for tests; `contract` the tests that hold every backend to the contract
 //!
 //! # The contract
 //!
@@ -28,7 +29,11 @@
 //! 10. A command whose caller has given up, and that has not left the process, is withdrawn.
 
 mod any;
+#[cfg(test)]
+mod contract;
 pub mod libca;
+#[cfg(test)]
+pub mod scripted;
 
 pub use any::{AnyChannel, AnyContext, AnySubscription};
 

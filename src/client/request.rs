@@ -37,6 +37,7 @@ pub struct Request {
 struct State {
     answer: Option<Answer>,
     guard: Option<PendingGuard>,
+    is_complete: bool,
     /// The answer's place when this request was used before.
     spare: Option<Arc<Dbr>>,
 }
@@ -127,6 +128,10 @@ impl Request {
         let status = answer.status;
         let (guard, event) = {
             let mut state = lock(&self.state);
+            if std::mem::replace(&mut state.is_complete, true) {
+                // Its channel was closed before the backend could let go of it.
+                return;
+            }
             let event = if self.handler.is_some() {
                 Some(Event::Reply {
                     request: self.clone(),

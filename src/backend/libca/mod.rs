@@ -92,6 +92,8 @@ impl Context {
     fn libca(&self) -> &LibcaContext {
         match self.io() {
             AnyContext::Libca(io) => io,
+            #[cfg(test)]
+            AnyContext::Scripted(_) => unreachable!("libca has no part in it"),
         }
     }
 }
@@ -106,6 +108,8 @@ impl Channel {
     fn libca(&self) -> &LibcaChannel {
         match self.io() {
             AnyChannel::Libca(io) => io,
+            #[cfg(test)]
+            AnyChannel::Scripted(_) => unreachable!("libca has no part in it"),
         }
     }
 }
@@ -114,6 +118,8 @@ impl Subscription {
     fn libca(&self) -> &LibcaSubscription {
         match self.io() {
             AnySubscription::Libca(io) => io,
+            #[cfg(test)]
+            AnySubscription::Scripted(_) => unreachable!("libca has no part in it"),
         }
     }
 }

@@ -8,7 +8,7 @@ mod outstanding;
 
 pub use end::End;
 
-use crate::backend::{self, AnyContext};
+use crate::backend::{self, AnyContext, Backend};
 use crate::client::channel::Channel;
 use crate::client::event::UserData;
 use crate::client::fork;
@@ -76,10 +76,15 @@ impl Drop for ContextGuard<'_> {
 impl Context {
     /// Makes a context (ca_context_create).
     pub fn create(preemptive: bool) -> Result<Arc<Context>> {
+        Context::with(backend::selected()?, preemptive)
+    }
+
+    /// As [`create`](Context::create), of a given backend.
+    pub(crate) fn with(backend: &dyn Backend, preemptive: bool) -> Result<Arc<Context>> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let queue = Arc::<EventQueue>::default();
         let waiters = Waiters::new(queue.clone(), answers_dropped);
-        let io = backend::selected()?.new_context(&waiters)?;
+        let io = backend.new_context(&waiters)?;
         let context = Arc::new(Context {
             io,
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
