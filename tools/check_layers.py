@@ -83,8 +83,9 @@ def module_of(path: Path) -> str:
 
 
 def without_tests(text: str) -> str:
-    """Tests stand last in their file."""
-    return re.split(r"#\[cfg\((?:all\()?test", text)[0]
+    """Tests stand last in their file; what else is for tests alone takes the line after its ``#[cfg(test)]``."""
+    code = re.split(r"#\[cfg\((?:all\()?test[^\n]*\n(?:\s*#\[[^\n]*\n)*\s*mod \w+ \{", text)[0]
+    return re.sub(r"#\[cfg\(test\)\]\n[^\n]*\n", "", code)
 
 
 def paths(text: str) -> Iterator[str]:

@@ -259,7 +259,7 @@ pub fn point_10_a_read_that_was_given_up_is_withdrawn(rig: &impl Rig) {
     fill(&client);
     let (given_up, kept) = (client.context.pending_io(), client.context.pending_io());
     let (first, second) = (client.read_awaited(&given_up), client.read_awaited(&kept));
-    client.context.withdraw(&[given_up.clone()]);
+    client.context.withdraw(std::slice::from_ref(&given_up));
     assert!(given_up.is_done() && !kept.is_done());
     assert_eq!(first.answer().unwrap().status, Status::TIMEOUT);
     rig.go_on();
