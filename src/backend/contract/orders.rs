@@ -115,8 +115,8 @@ fn answers_to_a_group_may_come_in_any_order() {
     server.answer_by_hand();
     let channel = |name| Channel::create(&context, name, 0, Arc::new(()), None, |_| ()).unwrap();
     let group = GroupChannels::new(&context, names.map(channel).into()).unwrap();
-    let request = group.sweep(Job::Read(ReadAs::Value));
-    assert!(request.launch().indices.is_empty());
+    let request = group.new_request(Job::Read(ReadAs::Value));
+    assert!(request.start().indices.is_empty());
     for place in [1, 1] {
         server.answer(place);
         assert!(!request.pending_io().is_done());
@@ -305,7 +305,7 @@ fn the_end_of_a_context_completes_what_is_outstanding_once() {
     }
     assert_eq!(server.unanswered(), 0);
     assert!(client.channel.is_closed());
-    assert!(client.channel.get(requests[0].asked(), None, None).is_err());
+    assert!(client.channel.get(requests[0].spec(), None, None).is_err());
     assert!(subscription.clear().is_err());
     assert!(client.context.queue.pop().is_none());
 }
@@ -360,8 +360,8 @@ fn a_group_request_leaves_what_a_server_with_a_backlog_would_be_sent() {
     server.hang();
     let data = vec![0; crate::backend::BACKLOG_LIMIT + 8];
     client.channel.put(DbrType::DOUBLE, 1, &data).unwrap();
-    let request = group.sweep(Job::Read(ReadAs::Value));
-    let backlog = request.launch();
+    let request = group.new_request(Job::Read(ReadAs::Value));
+    let backlog = request.start();
     assert_eq!(backlog.indices, [0]);
     let wait_for = backlog.wait_for.clone().unwrap();
     assert!(!wait_for.is_done());

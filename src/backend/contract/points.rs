@@ -169,12 +169,12 @@ pub fn point_06_data_may_change_when_submit_has_returned(rig: &impl Rig) {
 fn fill(client: &Client) {
     let data = vec![0; MANY * size_of::<f64>()];
     let deadline = Instant::now() + PATIENCE;
-    while client.channel.backpressure().is_none() {
+    while client.channel.backlog().is_none() {
         at_once(|| client.channel.put(DbrType::DOUBLE, MANY, &data).unwrap());
         at_once(|| client.context.flush().unwrap());
         assert!(Instant::now() < deadline, "there is no end to what fits in");
     }
-    assert!(client.context.is_crowded());
+    assert!(client.context.has_backlog());
 }
 
 fn array() -> Pv {
@@ -191,9 +191,7 @@ pub fn point_07_neither_submit_nor_flush_blocks_on_a_server(rig: &impl Rig) {
     at_once(|| client.read());
     at_once(|| client.write_notify(5.0));
     rig.go_on();
-    until("there is room again", || {
-        client.channel.backpressure().is_none()
-    });
+    until("there is room again", || client.channel.backlog().is_none());
     assert_eq!(client.value(), 5.0, "all was sent, in order");
 }
 

@@ -177,10 +177,10 @@ impl Server {
             return sent.fail(Status::DISCONN);
         };
         match sent {
-            Sent::Read(request) => complete(request, pv.answer(request.asked())),
+            Sent::Read(request) => complete(request, pv.answer(request.spec())),
             Sent::Write(_, spec, data, _) => self.write(name, *spec, data),
             Sent::WriteNotify(request, data) => {
-                self.write(name, request.asked(), data);
+                self.write(name, request.spec(), data);
                 complete(request, Answer::failed(Status::NORMAL));
             }
             Sent::Subscribe(_, subscription) => self.update(subscription, &pv),
@@ -189,13 +189,13 @@ impl Server {
     }
 
     fn carry_out_group(&self, request: &Arc<GroupRequest>, index: usize, pv: &Pv) {
-        let Some(group) = request.members() else {
+        let Some(group) = request.group() else {
             return;
         };
         let channel = &group.channels()[index];
         match request.command(index, channel) {
             Ok(GroupCommand::Read(spec)) => pv.lend(spec, |received| {
-                drop(request.answered(request.slot(index), received));
+                drop(request.answered(request.reply(index), received));
             }),
             Ok(GroupCommand::Write(spec, data)) => {
                 self.write(channel.name(), spec, data);
