@@ -270,7 +270,7 @@ class CaChannel(_ca.ChannelIo):
     ) -> None:
         """Writes, and calls back when the write, and the processing that it started, is complete.
 
-        ``callback(epics_args, user_args)``, with the dict chid, type, count, status (ECA). Any number may be under way.
+        ``callback(epics_args, user_args)``, with the dict chid, type, count, status (ECA). Any number may be in flight.
         See :meth:`array_put` for the parameters, and ca_array_put_callback.
         """
         self._check_callback(callback)
@@ -300,7 +300,7 @@ class CaChannel(_ca.ChannelIo):
         *user_args: Any,
         **keywords: Any,
     ) -> None:
-        """Asks for the value and has it given to ``callback(epics_args, user_args)``. Any number may be under way.
+        """Asks for the value and has it given to ``callback(epics_args, user_args)``. Any number may be in flight.
 
         ``epics_args`` is a dict: chid, type (DBR), count, status (ECA), pv_value (None where the read failed), and
 
@@ -323,7 +323,7 @@ class CaChannel(_ca.ChannelIo):
 
         Parameters as for :meth:`array_get`; result as for :meth:`getValue`.
         """
-        # Other threads may read too: the value is this call's own. And no older one is to be taken for it, if it fails.
+        # Other threads may read too: the value is this call's own. If the read fails, no older value is taken for it.
         self._dbrvalue = None
         self._dbrvalue = answer = _ca.read_wait(
             self._channel(), req_type, count, _use_numpy(keywords), self.getTimeout()
@@ -360,7 +360,7 @@ class CaChannel(_ca.ChannelIo):
         status, evid = ca.create_subscription(
             self._chid, callback, req_type, count, mask, _use_numpy(keywords), user_args=user_args
         )
-        self._check(status, req_type, mask)  # where it fails, the one before stays
+        self._check(status, req_type, mask)  # if this fails, the earlier subscription stays
         before, self._evid = self._evid, evid
         if before is not None:
             self._check(ca.clear_subscription(before))

@@ -48,11 +48,11 @@ def remaining(deadline: float) -> float:
 
 
 def wait(deadline: float, chid: ca.chid) -> None:
-    """Waits for what was searched and asked for; whoever asked looks at what has come."""
+    """Waits for searches and reads; the caller looks at the outcome of each."""
     try:
         _ca.wait_answers(remaining(deadline), chid)
     except CaChannelException:
-        # The first failure among many, maybe of a request that is not ours.
+        # The exception is that of the first failure among many, maybe of a request that is not ours.
         return
 
 
@@ -110,7 +110,7 @@ def is_kept(its_key: Key, chid: ca.chid) -> bool:
 
 
 class Request:
-    """A read that is under way."""
+    """A read in flight."""
 
     def __init__(self, name: str, chid: ca.chid, req_type: int, count: int | None, use_numpy: bool) -> None:
         self.name = name
@@ -130,11 +130,11 @@ class Request:
 
 
 def read(requests: Iterable[Any], deadline: float) -> list[Any]:
-    """The results of what are Requests; whatever else stands among them stays as it is."""
+    """The results, with the value of each Request in its place; other results stay as they are."""
     asked = list(requests)
     under_way = [one for one in asked if isinstance(one, Request)]
     if any(isinstance(one, CaChannelException) for one in asked):
-        # PVs that did not connect have used up the time; it is not for the others to pay for.
+        # PVs that did not connect have used up the time; the others get a minimum nevertheless.
         deadline = max(deadline, time.monotonic() + _TIME_TO_ANSWER)
     if under_way:
         wait(deadline, under_way[0].chid)

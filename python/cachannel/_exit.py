@@ -30,11 +30,11 @@ _AGAIN = 0.05
 """Seconds between two signals."""
 
 _SURVIVED = 1.0
-"""Seconds after which a program that has caught what was raised is one that goes on."""
+"""Seconds after which a program that has caught the exception counts as one that goes on."""
 
 _handed_on: list[BaseException] = []
-"""What the main thread is to raise, or has raised: the first counts, and is not to be followed by others while the
-program cleans up."""
+"""What the main thread is to raise, or has raised. Only the first counts: later ones must not
+interrupt the program while it cleans up."""
 _raised = False
 _raised_at = 0.0
 _interrupted = False

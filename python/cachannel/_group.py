@@ -193,14 +193,14 @@ class ChannelGroup:
     def put(self, values: Any, wait: bool = False, timeout: float | None = None, *, throw: bool = True) -> None:
         """Writes to all PVs. See ca_array_put, ca_array_put_callback.
 
-        What can be written is written, whatever becomes of the other PVs; but if one of the values does not convert,
+        A PV that can be written is written, even if others fail; but if one of the values does not convert,
         nothing is sent to any.
 
         :param values: one for all, or a sequence or array with one a PV; each as for :meth:`CaChannel.array_put`.
-        :param wait: whether to wait until the processing that the writes started is complete. Without, what a server
-            refuses later is for :meth:`CaChannel.add_exception_event`.
+        :param wait: whether to wait until the processing that the writes started is complete. Without `wait`, a server's
+            later refusal goes to the function of :meth:`CaChannel.add_exception_event`.
         :param timeout: seconds for all of them together, 0 for ever; the group's where None. Without `wait` it counts
-            only where a server has stopped to take what is sent.
+            only where a server has stopped reading.
         :param throw: whether PVs that fail raise: ECA_DISCONN, ECA_NOWTACCESS, with `wait` ECA_TIMEOUT and ECA_PUTFAIL.
         :raises CaChannelValueError: for values that do not convert or fit, also those with more elements than the PV
             holds, whatever `throw` is, and where there are more or fewer than PVs. CaChannelTypeError for objects that

@@ -150,19 +150,19 @@ class Monitor:
             return
         if epics_args["status"] == ECA_NORMAL and self._form.convert is not None:
             if not self._properties:
-                return  # they are on their way
+                return  # they have been asked for already
             epics_args["pv_value"] = self._form.convert(epics_args["pv_value"], self._properties)
         self.callback(epics_args, user_args)
 
     def _has_become_another(self) -> bool:
-        """Whether what has come is not for the PV as it is now, which is asked for then."""
+        """Whether an update is not for the PV as it is now; the PV's present properties are asked for then."""
         native = self._native_now()
         if native == self._native or native[0] == DBF.NOTCONN:
             return False
         evids, self._evids = self._evids, []
         for evid in evids:
             ca.clear_subscription(evid)
-        # Not as it is by now: it may be gone again, and has no type then.
+        # Not the channel's type now: the PV may be gone again, and then has no type.
         self._form = self._form_for(native)
         # What the values need comes with the first update of the properties, before them.
         self.subscribe({})
@@ -172,13 +172,13 @@ class Monitor:
         return True
 
     def watch(self) -> None:
-        """From now on it hears of the PV's connection."""
+        """Has this monitor told of changes of the PV's connection from now on."""
         ca.change_connection_event(self._chid, _connection_changed, user_args=(self._key,))
         if self._missing is not None and is_connected(self._chid):
             self._appear()
 
     def tell_at_first(self) -> None:
-        """Says how the connection is when all is started; what comes later is told by ``_connection_changed``."""
+        """Tells the state of the connection once all is started; ``_connection_changed`` tells later changes."""
         missing = self._missing
         if self._stopped:
             return
@@ -233,7 +233,7 @@ class Monitor:
         self._say(datetime.now().strftime("%Y-%m-%d %H:%M:%S.%f"), "*** Disconnected")
 
     def _print(self, epics_args: dict[str, Any], user_args: tuple[()]) -> None:
-        """What camonitor does where it was given no callback: as EPICS's, it shows the alarm where there is one."""
+        """The callback where camonitor was given none: prints as EPICS's camonitor does, with the alarm if any."""
         if epics_args["status"] != ECA_NORMAL:
             self._say(ca.message(epics_args["status"]))
             return

@@ -94,7 +94,7 @@ class Motion:
         :raises TimeoutError: at the deadline (of the monotonic clock).
         """
         while True:
-            # Before the read: whatever changes after the server has read DMOV is news.
+            # Before the read: a change after the server has read DMOV counts as news.
             seen = self.news.count
             self._check_connection(dmov, losses)
             if reached(read(max(deadline - time.monotonic(), _LAST_LOOK))):

@@ -1,4 +1,4 @@
-"""What is said of PVs that no server answers for."""
+"""The exceptions for PVs that no server answers for."""
 
 from __future__ import annotations
 

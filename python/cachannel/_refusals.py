@@ -1,4 +1,4 @@
-"""What a write came to that the server refused, and why, as far as that can be known."""
+"""The exception for a write that the server refused, with the reason where it can be found out."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ._constants import DBR_LONG, ECA_PUTFAIL
 from ._errors import CaChannelException
 
 _TIME_TO_ASK = 0.5
-"""Seconds to ask a server that has just answered."""
+"""Seconds that a server which has just answered gets to tell the reason."""
 
 
 def write_failed(status: int, pvname: str | None, value: Any) -> CaChannelException:
-    """What a write came to, with the value where the server did not take it."""
+    """The exception for a failed write; it names the value where the server refused it."""
     if status != ECA_PUTFAIL:
         return CaChannelException(status, pvname)
     reason = why_not(pvname)
@@ -23,14 +23,14 @@ def write_failed(status: int, pvname: str | None, value: Any) -> CaChannelExcept
 
 
 def why_not(pvname: str | None) -> str:
-    """Of a PV whose server refused a write: that it takes none now, where its record is disabled (DISP)."""
+    """The reason why a PV refused a write: its record is disabled (DISP). Empty where it is not."""
     record = (pvname or "").partition(".")[0]
     if not record:
         return ""
     try:
         is_disabled = _read(f"{record}.DISP") == 1
     except CaChannelException:
-        return ""  # it has no such field, or may not be read
+        return ""  # the record has no such field, or the field may not be read
     return f"the PV takes no writes now, as {record}.DISP is 1" if is_disabled else ""
 
 

@@ -1,7 +1,7 @@
 """Sees to it that there is a CA repeater before libca looks for one.
 
-libca would start a program ``caRepeater`` from PATH. Where it finds none it complains, or is the repeater itself, which
-then ends with this process; and it leaves behind a child that nobody waits for.
+libca would start a program ``caRepeater`` from PATH. Where there is none, libca prints a warning, or becomes the
+repeater itself, which then ends with this process. It also leaves a child behind that nobody waits for.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from . import _ca, _libca, _variables
 from ._interpreter import interpreter
 
 _PATIENCE = 5.0
-"""Seconds that a repeater may take to start; it takes some hundredths."""
+"""Seconds that a repeater may take to start; as a rule it takes some hundredths."""
 
 _GLANCE = 0.05
-"""Seconds in which one that runs answers; and far longer than a port is taken by those who try whether it is."""
+"""Seconds in which a running repeater answers; clients that only try the port release it far sooner."""
 
 _AGAIN = 0.001
 """Seconds between two questions."""
@@ -75,18 +75,18 @@ def _start(command: list[str], port: int) -> str:
     if sys.platform == "win32":
         flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
         detached = {"creationflags": flags, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    # No folder is kept in use by it.
+    # The repeater must not keep a folder in use.
     root = Path(sys.executable).anchor or None
     try:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, cwd=root, env=environment, **detached)
     except OSError as error:
         return str(error)
     if sys.platform == "win32":
-        process.returncode = 0  # it is not ours to wait for, and must not be warned of
+        process.returncode = 0  # nobody waits for it, and Python must not warn of that
         return ""
     with process:
         try:
-            # It leaves its first process, and then closes its output when nothing but the port can be in its way.
+            # The repeater leaves its first process, and closes its output when only the port can still stop it.
             said, _ = process.communicate(timeout=_PATIENCE)
         except subprocess.TimeoutExpired:
             with contextlib.suppress(OSError):
@@ -106,12 +106,12 @@ def _has_owner(port: int) -> bool:
         return True
     if not _ca.udp_port_is_taken(port):
         return False
-    _mute.add(port)  # not every context is to wait for its answer
+    _mute.add(port)  # later contexts do not wait for its answer again
     return True
 
 
 def _serves(port: int, patience: float) -> bool:
-    """Ask it, as clients do, until it answers: to try the port would be in its way when it takes it."""
+    """Ask the repeater, as clients do, until it answers: trying the port could keep the repeater from taking it."""
     import socket
 
     end = time.monotonic() + patience

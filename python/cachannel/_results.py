@@ -1,4 +1,4 @@
-"""What came of several PVs at once: values, and exceptions in place of those that failed."""
+"""Results for several PVs at once: values, and exceptions for the PVs that failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is seen to before libca makes a context: it then reads the environment, and soon looks for a repeater."""
+"""What is prepared before libca makes a context: libca then reads the environment, and soon looks for a repeater."""
 
 from __future__ import annotations
 

@@ -285,7 +285,7 @@ _mended: set[str] = set()
 
 
 def mend() -> None:
-    """Gives libca what counts in place of what is wrong, so that it does not complain as well.
+    """Gives libca the values that count in place of wrong ones, so that libca does not print warnings as well.
 
     What C sees changes, here and in programs that are started; ``os.environ`` does not. What is right by now, as a host
     that is known again, C sees as it is.

@@ -132,7 +132,7 @@ def _connection_changed(epics_args: tuple[ca.chid, CA_OP], user_args: tuple[_Mon
     if epics_args[1] == CA_OP_CONN_DOWN:
         monitor.forget()
     elif (ca.field_type(monitor.chid), ca.element_count(monitor.chid)) != (monitor.type, monitor.count):
-        # Another server, or a record that was changed: the subscription goes on, but as for what was there before.
+        # Another server, or a record that was changed: the subscription goes on, but with the old type and count.
         ca.clear_subscription(monitor.evid)
         monitor.forget()
         monitor.subscribe()
@@ -270,7 +270,7 @@ class epicsPV(CaChannel):
         monitor = self._monitor
         if monitor is None:
             return _NOTHING
-        # In a non-preemptive context nobody else would: what came last would stay what it is.
+        # In a non-preemptive context nobody else delivers updates: the last value would stay for ever.
         _ca.deliver_due(monitor.chid)
         if not monitor.current or not _ca.read_access(monitor.chid):
             return _NOTHING
@@ -291,7 +291,7 @@ class epicsPV(CaChannel):
             return first.item() if monitor.use_numpy and hasattr(first, "item") else first
         if other_container:
             return _NOTHING
-        # A copy: what its caller does to it is not to be seen by the next.
+        # A copy: changes that its caller makes must not show in the next read.
         return value[:elements].copy()
 
     #
@@ -325,14 +325,14 @@ class epicsPV(CaChannel):
         req_type, count, keywords = self._asked
         value = self._current(req_type, count, keywords)
         if value is not _NOTHING:
-            # What the server was asked for before the first update is not to be seen after the last.
+            # An answer that was asked for before the first update must not come after the last update.
             self._dbrvalue = None
             return value
         if self._dbrvalue is not None:
             try:
                 return super().getValue()
             except CaChannelException as error:
-                # Who monitors a PV need not wait for it.
+                # A program that monitors a PV need not wait for it.
                 if error.status != ECA_IOINPROGRESS:
                     raise
         return super().getw(req_type, count, **keywords)

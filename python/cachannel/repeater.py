@@ -24,8 +24,8 @@ EPICS_CA_REPEATER_PORT (5065 where that is not set), and ends at once where ther
 
 
 def command(python: str, libca: str, detach: bool = False) -> list[str]:
-    """What runs libca's repeater with nothing else; ``detach`` has it leave whoever starts it."""
-    # Without the packages and variables of whoever starts it; but a Python that is told where it lives needs that.
+    """The command that runs libca's repeater alone; with ``detach`` the repeater leaves the process that starts it."""
+    # Without the packages and variables of the caller's Python, but for PYTHONHOME, which such a Python needs.
     options = ["-s", "-S"] if os.environ.get("PYTHONHOME") else ["-I", "-S"]
     return [python, *options, __file__, _SERVE, libca, *([_DETACH] if detach else [])]
 
@@ -58,10 +58,10 @@ def _stays_taken(port: int) -> bool:
 def _serve(libca: str, detach: bool) -> int:
     """Be the repeater: 0 where there is one already, 1 where there can be none."""
     if detach and sys.platform != "win32":
-        # A grandchild is nobody's to wait for: it does not turn up in a program that waits for all its children.
+        # Nobody has to wait for a grandchild: a program that waits for all its children does not find it among them.
         if os.fork():
             os._exit(0)
-        # Whoever started it, and waits for the end of its output, now learns by that how far it is.
+        # The program that started the repeater waits for the end of its output, which comes now.
     import ctypes
     import signal
 
@@ -106,7 +106,7 @@ def main() -> int:
     os.environ["EPICS_CA_REPEATER_PORT"] = str(port)
     python = interpreter()
     if python is not None and sys.platform != "win32":
-        # The same process, without what it does not need.
+        # The same process goes on, without the modules that it does not need.
         os.execv(python, command(python, libca_path()))
     return _serve(libca_path(), False)
 
