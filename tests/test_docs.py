@@ -135,11 +135,44 @@ def test_every_public_name_is_documented() -> None:
 
 
 def test_limits_are_those_of_the_source() -> None:
-    source = ROOT.joinpath("src", "ca", "subscription.rs").read_text()
+    source = ROOT.joinpath("src", "client", "subscription.rs").read_text()
     assert "updates: 32_768,\n    bytes: 96 * 1024 * 1024,\n" in source
     for page in ("callbacks.rst", "internals.rst"):
         assert "32,768" in words(page)
         assert "96 MiB" in words(page).replace("\n", " ").replace("  ", " ")
+
+
+def test_the_source_has_what_the_documentation_names() -> None:
+    """Files, and the types and functions in them, in the pages on the source."""
+
+    def code(path: Path) -> str:
+        return re.sub(r"^\s*(//|#).*", "", path.read_text(), flags=re.MULTILINE)
+
+    def defines(text: str, name: str) -> bool:
+        return (
+            re.search(rf"\b(struct|enum|trait|type|fn|def|class) {name}\b|^ +{name}[,({{]", text, re.MULTILINE)
+            is not None
+        )
+
+    sources = "\n".join(map(code, ROOT.joinpath("src").rglob("*.rs")))
+    missing = []
+    for page in ("README.md", "CONTRIBUTING.md", "docs/internals.rst", "docs/decisions.rst"):
+        text = ROOT.joinpath(page).read_text().replace("``", "`")
+        for name in re.findall(r"`((?:src|python|tests|tools|docs|benches)/[\w./]+)`", text):
+            if not ROOT.joinpath(name).exists():
+                missing.append(f"{page}: {name}")
+        for whole, name in re.findall(r"`([A-Z]\w+::(\w+))`", text):
+            if not defines(sources, name):
+                missing.append(f"{page}: {whole}")
+        for name, file in re.findall(r"`(?:\w+::)?(\w+)`\s(?:in\s|\()`((?:src|python)/[\w./]+\.\w+)`", text):
+            if ROOT.joinpath(file).exists() and not defines(code(ROOT / file), name):
+                missing.append(f"{page}: {name} in {file}")
+    glossary = ROOT.joinpath("CONTRIBUTING.md").read_text().partition("## Glossary")[2]
+    rows = re.findall(r"^\| (`.+?) \| .+ \| (`.+`)", glossary, re.MULTILINE)
+    assert len(rows) > 30
+    for names, _ in rows:
+        missing += [f"glossary: {name}" for name in re.findall(r"`([A-Z]\w+)`", names) if not defines(sources, name)]
+    assert not missing
 
 
 def test_an_example_that_differs_is_noticed(tmp_path: Path, run_code: RunCode) -> None:

@@ -197,7 +197,7 @@ class ChannelGroup:
         nothing is sent to any.
 
         :param values: one for all, or a sequence or array with one a PV; each as for :meth:`CaChannel.array_put`.
-        :param wait: whether to wait until the processing that the writes started is complete. Without `wait`, a server's
+        :param wait: whether to wait until the processing that the writes started is complete. Without, a server's
             later refusal goes to the function of :meth:`CaChannel.add_exception_event`.
         :param timeout: seconds for all of them together, 0 for ever; the group's where None. Without `wait` it counts
             only where a server has stopped reading.
