@@ -1,4 +1,4 @@
-//! What happened, for whoever delivers it.
+//! The events of a context, which the queue carries to the thread that delivers them.
 
 use crate::client::channel::Channel;
 use crate::client::request::Request;
@@ -8,10 +8,10 @@ use crate::protocol::value::Answer;
 use std::any::Any;
 use std::sync::Arc;
 
-/// Whatever the layer above wants back with an event: its callback.
+/// What the layer above attaches to a channel, a request or a subscription: its callback.
 pub type UserData = Arc<dyn Any + Send + Sync>;
 
-/// An error that a server reported for no request in particular, or a fault of a circuit.
+/// An error that a server reported and that belongs to no request, or a fault of a circuit.
 pub struct Exception {
     pub channel: Option<Arc<Channel>>,
     pub dbr_type: i64,
@@ -43,8 +43,8 @@ pub enum Event {
         answer: Answer,
     },
     Exception(Box<Exception>),
-    /// A diagnostic that a backend would have printed.
+    /// A diagnostic of the backend.
     Message(String),
-    /// Something that a program should know and nobody waits to hear.
+    /// A warning of the client's own, for the log.
     Warning(String),
 }

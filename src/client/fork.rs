@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 /// Counts the forks between the process in which the library was loaded and this one.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 
-/// Tells processes apart: what was made in another generation belongs to an ancestor.
+/// This process's generation. What was made in another generation belongs to an ancestor process.
 pub fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// Whether a backend was used in this process, or in one that it comes from.
+/// Whether a backend was used in this process or in an ancestor.
 static USED: AtomicBool = AtomicBool::new(false);
 
 #[cfg(unix)]
@@ -18,15 +18,15 @@ extern "C" fn in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     if USED.load(Ordering::Relaxed) {
-        // SAFETY: glibc allows it in a child of fork; the handler has the type that it wants.
+        // SAFETY: glibc allows this call in a child of fork; the handler has the type that it requires.
         unsafe {
             on_exit(leave_at_once, std::ptr::null_mut());
         }
     }
 }
 
-/// libCom's exit handlers, inherited from the parent, wait for threads that only the parent has. This one was registered
-/// after them, so it comes before them, and ends the child: Python is done by then, and output is flushed here.
+/// libCom's exit handlers, inherited from the parent, wait for threads that only the parent has. This handler was registered
+/// after them, so it runs before them, and ends the child. Python has finished by then; output is flushed here.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 extern "C" fn leave_at_once(status: libc::c_int, _: *mut libc::c_void) {
     // SAFETY: both may be called at any time.
@@ -44,12 +44,12 @@ unsafe extern "C" {
     ) -> libc::c_int;
 }
 
-/// From now on there is something that a forked child must not use.
+/// A context was made: a forked child must not use it.
 pub(crate) fn used() {
     USED.store(true, Ordering::Relaxed);
 }
 
-/// Has forks counted. Call it when the library is loaded: libCom, too, takes a child that is forked later for a child.
+/// Starts to count forks. Call this before the library is loaded: libCom, too, registers handlers for children.
 pub fn watch() {
     #[cfg(unix)]
     {
@@ -61,8 +61,8 @@ pub fn watch() {
     }
 }
 
-/// A value that each process has for itself: a forked child starts with a fresh one, whatever state (locked, say) the
-/// parent's was in. The values are few and stay for good.
+/// A value that each process has for itself: a forked child starts with a fresh one, whatever state the parent's value was in
+/// (locked, say). The values are few and are never freed.
 pub struct PerProcess<T>(AtomicPtr<Node<T>>);
 
 struct Node<T> {

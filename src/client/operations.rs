@@ -1,4 +1,4 @@
-//! What is asked of a channel: read, write, subscribe. Each becomes a [`Command`] for the backend.
+//! The operations on a channel: read, write, subscribe. Each becomes a [`Command`] for the backend.
 
 use crate::backend::{Command, When};
 use crate::client::channel::Channel;
@@ -17,7 +17,7 @@ use crate::sync::lock;
 use std::sync::Arc;
 
 impl Channel {
-    /// Asks for the value (ca_array_get_callback).
+    /// Reads the value (ca_array_get_callback).
     pub fn get(
         self: &Arc<Channel>,
         spec: RequestSpec,
@@ -30,7 +30,7 @@ impl Channel {
         self.accepted(request, submitted)
     }
 
-    /// As [`get`](Channel::get), at the latest with the next flush, and in the memory of a request that is over.
+    /// As [`get`](Channel::get), but sent with the next flush at the latest, and in the memory of a completed request.
     pub fn get_later(
         self: &Arc<Channel>,
         spec: RequestSpec,
@@ -48,7 +48,7 @@ impl Channel {
         self.put_for(None, dbr_type, count, data)
     }
 
-    /// As [`put`](Channel::put), for somebody who waits in `pending` to hear whether the server takes it.
+    /// As [`put`](Channel::put), for a caller that waits in `pending` to hear whether the server accepts the value.
     pub fn put_for(
         self: &Arc<Channel>,
         pending: Option<&Arc<PendingIo>>,
@@ -63,7 +63,8 @@ impl Channel {
         self.submit(Command::Write(spec, data, pending))
     }
 
-    /// Writes and hears of the completion (ca_array_put_callback).
+    /// Writes with notification: the request completes when the processing that the write started has ended
+    /// (ca_array_put_callback).
     pub fn put_notify(
         self: &Arc<Channel>,
         dbr_type: DbrType,
@@ -107,7 +108,7 @@ impl Channel {
     fn begin(self: &Arc<Channel>, subscription: Arc<Subscription>) -> Result<Arc<Subscription>> {
         lock(&self.subscriptions).push(subscription.clone());
         if let Some(recorded) = subscription.recorded() {
-            // It hears of what comes; the channel may be connected already.
+            // The recorded PV hears of changes of the connection from now on; the channel may be connected already.
             self.tell_recorded(recorded);
         }
         if let Err(error) = self.submit(Command::Subscribe(&subscription)) {
@@ -117,8 +118,8 @@ impl Channel {
         Ok(subscription)
     }
 
-    /// Upcall: a command that was accepted could not be sent. Who waits for it is told; where nobody does, the exception handler
-    /// is, as of a server's complaint.
+    /// Upcall: an accepted command could not be sent. Its request fails; if the command has no request, the exception handler
+    /// is called, as for an error that the server reports.
     pub fn command_failed(self: &Arc<Channel>, command: Command<'_>, error: &Error) {
         match command {
             Command::Read(request, _) | Command::WriteNotify(request, _) => {
@@ -137,7 +138,7 @@ impl Channel {
         }
     }
 
-    /// Upcall: a subscription brings nothing any more.
+    /// Upcall: a subscription failed, and brings no more updates.
     pub fn subscription_failed(
         self: &Arc<Channel>,
         subscription: &Arc<Subscription>,
@@ -147,7 +148,7 @@ impl Channel {
         self.report_subscription(subscription, error);
     }
 
-    /// Upcall: a subscription brings nothing for now.
+    /// Upcall: a subscription brings no updates for now.
     pub fn report_subscription(
         self: &Arc<Channel>,
         subscription: &Arc<Subscription>,

@@ -1,8 +1,8 @@
-//! What is outstanding: searches and gets that some `pend_io` will wait for.
+//! Requests and searches that are outstanding, and the waits for them.
 //!
-//! Every thread gathers its requests in a batch of its own, so that one thread's slow PV does not time out another
-//! thread's get. `pend_io` waits for the calling thread's batch, and for the batches of threads that wait for nothing
-//! themselves: requests made in one thread may be waited for in another.
+//! Each thread counts its requests in a [`PendingIo`] of its own, so that one thread's slow PV does not time out another
+//! thread's get. `pend_io` waits for the calling thread's requests, and for those of threads that do not wait themselves:
+//! requests made in one thread may be waited for in another.
 
 use crate::protocol::error::Error;
 use crate::protocol::status::Status;
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Where the threads of a context wait for what is outstanding.
+/// The threads of a context that wait for outstanding requests.
 pub struct Waiters {
     sleepers: WaitQueue,
     /// Threads that deliver events while they wait sleep at the queue instead.
@@ -24,7 +24,7 @@ pub struct Waiters {
 }
 
 impl Waiters {
-    /// `answers_dropped` counts the answers that somebody may wait for and that will never come.
+    /// `answers_dropped` gives the number of answers that will never come because the backend dropped them.
     pub fn new(queue: Arc<dyn Wakeable>, answers_dropped: fn() -> u64) -> Arc<Waiters> {
         Arc::new(Waiters {
             sleepers: WaitQueue::default(),
@@ -34,8 +34,8 @@ impl Waiters {
         })
     }
 
-    /// Has them look again. Whoever calls this has seen that somebody waits: what [`WaiterGuard::at_queue`] has written before
-    /// that is seen as well.
+    /// Wakes the waiting threads. The caller has seen that there is a waiter: what [`WaiterGuard::at_queue`] has written before
+    /// is then visible, too.
     fn wake(&self) {
         self.sleepers.wake();
         if self.at_queue.load(Ordering::Relaxed) > 0 {
@@ -44,15 +44,15 @@ impl Waiters {
     }
 }
 
-/// Requests that are waited for together.
+/// A set of requests that are waited for together.
 pub struct PendingIo {
     waiters: Arc<Waiters>,
     outstanding: Outstanding,
-    /// Somebody other than its owner has waited for it in vain: others do not try again.
+    /// A thread other than the owner has waited for it until a timeout: other threads do not wait for it again.
     given_up: AtomicBool,
-    /// Its owner has waited for it in vain: what comes yet, comes too late.
+    /// The owner's wait has timed out: answers that still come are late.
     ended: AtomicBool,
-    /// How many answers libca had dropped before anything of this was asked for.
+    /// How many answers the backend had dropped before the first of these requests.
     dropped_before: AtomicU64,
     failure: Mutex<Option<Error>>,
 }
@@ -69,7 +69,7 @@ impl PendingIo {
         })
     }
 
-    /// One more request, until the guard is dropped.
+    /// Counts one more request, until the guard is dropped.
     pub fn begin(self: &Arc<PendingIo>) -> PendingGuard {
         if self.outstanding.begin() {
             self.given_up.store(false, Ordering::Relaxed);
@@ -85,7 +85,7 @@ impl PendingIo {
         self.outstanding.is_done()
     }
 
-    /// Another thread than the owner's may wait for it.
+    /// A thread other than the owner may wait for it.
     pub fn is_orphan(&self) -> bool {
         !self.is_done() && !self.outstanding.is_awaited() && !self.given_up.load(Ordering::Relaxed)
     }
@@ -94,17 +94,17 @@ impl PendingIo {
         self.given_up.store(true, Ordering::Relaxed);
     }
 
-    /// Nobody will ask for more with it, and nobody waits for it any more.
+    /// The owner makes no more requests with it, and no longer waits for it.
     pub fn end(&self) {
         self.ended.store(true, Ordering::Release);
     }
 
-    /// The first failure among its requests since this was last asked.
+    /// The first failure among its requests since the last call.
     pub fn take_failure(&self) -> Option<Error> {
         lock(&self.failure).take()
     }
 
-    /// Why one of its answers may never come, where libca has said so.
+    /// Why one of its answers may never come, if the backend knows.
     pub(crate) fn why_unanswered(&self) -> Option<&'static str> {
         let dropped = !self.is_done()
             && (self.waiters.answers_dropped)() > self.dropped_before.load(Ordering::Relaxed);
@@ -113,7 +113,7 @@ impl PendingIo {
     }
 }
 
-/// One outstanding request; dropped, it counts as answered.
+/// One outstanding request; when the guard is dropped, the request counts as answered.
 pub struct PendingGuard {
     pending: Arc<PendingIo>,
 }
@@ -123,12 +123,12 @@ impl PendingGuard {
         Arc::ptr_eq(&self.pending, pending)
     }
 
-    /// Whoever waited for it has given up.
+    /// The wait for the request has timed out.
     pub fn is_late(&self) -> bool {
         self.pending.ended.load(Ordering::Acquire)
     }
 
-    /// Why it may never be answered.
+    /// Why the request may never be answered.
     pub fn why_unanswered(&self) -> Option<&'static str> {
         self.pending.why_unanswered()
     }
@@ -146,7 +146,8 @@ impl Drop for PendingGuard {
     }
 }
 
-/// Sleeps until all of `pending` are done. The slices are for `check` alone: whoever ends the last request wakes the sleeper.
+/// Sleeps until all of `pending` are done. The time slices are for `check` alone: the thread that ends the last request wakes
+/// the sleeper.
 pub fn wait(
     waiters: &Waiters,
     pending: &[Arc<PendingIo>],
@@ -171,7 +172,7 @@ pub fn wait(
     }
 }
 
-/// While it lives, its requests have a waiter.
+/// While this guard lives, `pending` has a waiter.
 pub struct WaiterGuard<'b> {
     pending: &'b [Arc<PendingIo>],
     /// The waiter sleeps at the queue.
@@ -191,7 +192,7 @@ impl<'b> WaiterGuard<'b> {
 
     /// For a thread that delivers events while it waits: the queue wakes when the last request of one of `pending` is answered.
     pub fn at_queue(waiters: &'b Waiters, pending: &'b [Arc<PendingIo>]) -> WaiterGuard<'b> {
-        // Before it counts as a waiter: see `Waiters::wake`.
+        // Before the thread counts as a waiter: see `Waiters::wake`.
         waiters.at_queue.fetch_add(1, Ordering::Relaxed);
         let mut waiter = WaiterGuard::new(pending);
         waiter.at_queue = Some(waiters);

@@ -1,4 +1,5 @@
-//! A context's events on their way from libca's threads to whoever delivers them, in libca's order.
+//! A context's events on their way from the backend's threads to the thread that delivers them, in the order in which they
+//! came.
 
 use crate::client::event::Event;
 use crate::client::subscription::Subscription;
@@ -10,18 +11,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Entries whose update was dropped are swept out when there are at least so many, and half of all.
+/// Entries whose update was dropped are removed when there are at least this many, and they are more than half of all.
 const REMOVE_FROM: usize = 4_096;
 
-/// Producers push into the inbox. Whoever delivers (one thread at a time: the dispatcher, or for a non-preemptive context
-/// the thread that polls) takes the inbox whole and works through it, so that the two seldom meet at a lock.
+/// Producers push into the inbox. The thread that delivers (the dispatcher, or for a non-preemptive context the thread that
+/// polls) takes the whole inbox and works through it, so that the two seldom meet at a lock.
 #[derive(Default)]
 pub struct EventQueue {
     inbox: Mutex<Inbox>,
     arrived: Condvar,
     outbox: Mutex<Outbox>,
     delivered: Condvar,
-    /// A mark behind the last change of access rights; 0 where none is left to be told.
+    /// A mark after the last change of access rights; 0 if all changes are delivered.
     rights: AtomicU64,
 }
 
@@ -56,9 +57,9 @@ struct Outbox {
     entries: VecDeque<Entry>,
     /// Number after the last entry taken.
     taken: u64,
-    /// Number of the entry whose delivery is under way.
+    /// Number of the entry that is being delivered.
     delivering: Option<u64>,
-    /// Deliveries that ended, so that a wait can tell slow from stuck.
+    /// Deliveries that have ended: a wait uses the number to tell slow callbacks from one that is stuck.
     ended: u64,
     watchers: usize,
 }
@@ -73,7 +74,7 @@ impl Outbox {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
     Events,
-    /// Nothing came, or [`EventQueue::wake`] was called.
+    /// No event came, or [`EventQueue::wake`] was called.
     Idle,
     Stopped,
 }
@@ -148,10 +149,11 @@ impl EventQueue {
         number
     }
 
-    /// The next event to deliver, when the one before has been. It counts as delivered when what is returned is dropped.
+    /// The next event to deliver, after the previous delivery has ended. The event counts as delivered when the result is
+    /// dropped.
     pub fn pop(&self) -> Option<Delivery<'_>> {
-        // The last reference to a subscription may go with an entry, and with that a callback, and with that any Python
-        // code at all: not under the lock.
+        // Dropping an entry may drop the last reference to a subscription and its callback, and so run any Python code: not
+        // under the lock.
         let mut stale = Vec::new();
         let mut outbox = lock(&self.outbox);
         let event = loop {
@@ -229,7 +231,7 @@ impl EventQueue {
         self.arrived.notify_all();
     }
 
-    /// Nothing is delivered any more, and nothing taken in.
+    /// Stops the queue: no event is delivered any more, and none accepted.
     pub fn stop(&self) {
         let forgotten = {
             let mut inbox = lock(&self.inbox);
@@ -246,7 +248,7 @@ impl EventQueue {
         lock(&self.inbox).stopped
     }
 
-    /// A mark behind all that is queued now, for [`is_settled`](EventQueue::is_settled).
+    /// A mark after all events that are queued now, for [`is_settled`](EventQueue::is_settled).
     pub fn mark(&self) -> u64 {
         lock(&self.inbox).next
     }
@@ -256,7 +258,7 @@ impl EventQueue {
         lock(&self.outbox).settled() >= mark
     }
 
-    /// A mark behind the changes of access rights that are not told yet; `None` where all are.
+    /// A mark after the changes of access rights that are not delivered yet; `None` if all are.
     pub fn rights_due(&self) -> Option<u64> {
         let mark = self.rights.load(Ordering::Acquire);
         if mark == 0 {
@@ -265,14 +267,14 @@ impl EventQueue {
         if !self.is_settled(mark) {
             return Some(mark);
         }
-        // Unless there is another by now.
+        // Not if another change has come since.
         let set = (Ordering::AcqRel, Ordering::Relaxed);
         self.rights.compare_exchange(mark, 0, set.0, set.1).ok();
         None
     }
 
-    /// Waits until everything before `mark` has been delivered: `true`; or until `patience` has passed in which no
-    /// callback returned, the queue is stopped, or `check` says so: `false`.
+    /// Waits until everything before `mark` has been delivered, and then returns `true`. Returns `false` if no callback has
+    /// returned for `patience`, the queue is stopped, or `check` ends the wait.
     pub fn settle(
         &self,
         mark: u64,
@@ -318,7 +320,7 @@ impl Wakeable for EventQueue {
 }
 
 impl Inbox {
-    /// Takes out the entries whose update was dropped, for the caller to drop.
+    /// Removes the entries whose update was dropped, for the caller to drop.
     fn remove_stale(&mut self) -> VecDeque<Entry> {
         let is_stale = |entry: &Entry| match &entry.kind {
             EntryKind::Event(_) => false,

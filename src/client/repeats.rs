@@ -1,15 +1,15 @@
-//! Texts for the log that may come in a flood: each at once, and what is the same within a second as one line with its
-//! number.
+//! Texts for the log that may come many times a second: the first one is logged at once, and equal ones within a second as one
+//! line with their number.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 const GATHERED_FOR: Duration = Duration::from_secs(1);
 
-/// Texts that are told apart. Beyond, each is logged.
+/// The most different texts that are counted. Beyond that, each text is logged.
 const MOST: usize = 1000;
 
-/// A text that was logged, and what came of it since.
+/// A text that was logged, and how often it has come since.
 struct Window {
     ends: Instant,
     again: usize,
@@ -21,7 +21,7 @@ pub struct Repeats {
 }
 
 impl Repeats {
-    /// A text comes: whether it is to be logged now. Else it is counted, and [`due`](Repeats::due) has it.
+    /// Whether a text is to be logged now. If not, it is counted, and [`due`](Repeats::due) returns it later.
     pub fn add(&mut self, text: &str, now: Instant) -> bool {
         match self.windows.get_mut(text) {
             Some(window) if window.ends > now || window.again > 0 => {
@@ -40,7 +40,7 @@ impl Repeats {
         true
     }
 
-    /// What is to be logged by `now`, all there is where that is `None`.
+    /// The texts that are to be logged by `now`; all of them if that is `None`.
     pub fn due(&mut self, now: Option<Instant>) -> Vec<String> {
         let mut texts = Vec::new();
         for (text, window) in &mut self.windows {
@@ -48,14 +48,14 @@ impl Repeats {
                 let again = std::mem::take(&mut window.again);
                 let times = if again == 1 { "time" } else { "times" };
                 texts.push(format!("{text} (and {again} {times} more within a second)"));
-                // Where it goes on, that is a line a second.
+                // If the text goes on coming, it is logged once a second.
                 window.ends = now.map_or(window.ends, |now| now + GATHERED_FOR);
             }
         }
         texts
     }
 
-    /// When something is to be logged next.
+    /// When the next text is to be logged.
     pub fn next(&self) -> Option<Instant> {
         let waiting = self.windows.values().filter(|window| window.again > 0);
         waiting.map(|window| window.ends).min()

@@ -1,4 +1,4 @@
-//! One get or put in flight.
+//! One read, or write with notification, in flight.
 
 use crate::client::channel::Channel;
 use crate::client::event::{Event, UserData};
@@ -17,19 +17,19 @@ pub enum Op {
     Put,
 }
 
-/// libca holds a pointer to it from the request until the answer, or until its channel is cleared: so long the channel's
-/// [`InFlight`] keeps it alive.
+/// The backend has a pointer to a request until it completes the request, or until the channel is cleared. The channel's
+/// [`InFlight`] keeps the request alive for as long.
 pub struct Request {
     pub channel: Arc<Channel>,
     pub op: Op,
     spec: RequestSpec,
-    /// Elements that the caller asked for.
+    /// The number of elements that the caller asked for.
     number: usize,
-    /// The layer above's callback; without one the answer is kept here for who asks.
+    /// The callback of the layer above. Without one, the answer is kept here.
     pub handler: Option<UserData>,
     state: Mutex<State>,
     index: usize,
-    /// What its circuit had been sent, with this.
+    /// For the backend: what the circuit had been sent, with this request.
     sent: AtomicU64,
 }
 
@@ -38,7 +38,7 @@ struct State {
     answer: Option<Answer>,
     guard: Option<PendingGuard>,
     is_complete: bool,
-    /// The answer's place when this request was used before.
+    /// The memory of the answer from an earlier use of this request.
     spare: Option<Arc<Dbr>>,
 }
 
@@ -69,7 +69,7 @@ impl Request {
         };
         let before = old.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         let spare = before.answer.take().and_then(|answer| answer.dbr);
-        // What is large is better off in its pool.
+        // Large memory goes back to its pool.
         let state = fresh
             .state
             .get_mut()
@@ -79,7 +79,7 @@ impl Request {
         recycled
     }
 
-    /// The answer, once it is there; a failure where the wait for it has ended before.
+    /// The answer, once there is one. A failure if the wait for it has timed out before.
     pub fn answer(&self) -> Option<Answer> {
         let state = lock(&self.state);
         match (&state.answer, &state.guard) {
@@ -89,7 +89,7 @@ impl Request {
         }
     }
 
-    /// Why there may never be an answer, where libca has said so.
+    /// Why there may never be an answer, if the backend knows.
     pub fn why_unanswered(&self) -> Option<&'static str> {
         lock(&self.state).guard.as_ref()?.why_unanswered()
     }
@@ -99,7 +99,7 @@ impl Request {
         state.guard.as_ref().is_some_and(|t| t.belongs_to(pending))
     }
 
-    /// For the backend: what the circuit had been sent, with this.
+    /// For the backend: what the circuit had been sent, with this request.
     pub(crate) fn set_sent(&self, sent: u64) {
         self.sent.store(sent, Ordering::Release);
     }
@@ -109,12 +109,12 @@ impl Request {
         self.sent.load(Ordering::Acquire)
     }
 
-    /// What libca is asked for, or given.
+    /// What the server is asked for, or sent.
     pub(crate) fn spec(&self) -> RequestSpec {
         self.spec
     }
 
-    /// The type and the number of elements that the caller asked for, or gave.
+    /// The type and the number of elements that the caller asked for, or wrote.
     pub fn requested(&self) -> (DbrType, usize) {
         (self.spec.requested_type(), self.number)
     }
@@ -123,7 +123,7 @@ impl Request {
         lock(&self.state).spare.take()
     }
 
-    /// Takes the answer in: from libca's threads, or from whoever clears the channel.
+    /// Upcall: stores or queues the answer. Also called by the thread that clears the channel.
     pub fn complete(self: &Arc<Request>, answer: Answer) {
         let status = answer.status;
         let (guard, event) = {
@@ -139,7 +139,7 @@ impl Request {
                 })
             } else {
                 let is_late = state.guard.as_ref().is_some_and(PendingGuard::is_late);
-                // Who has waited in vain must not take it for the answer to something later.
+                // The caller whose wait has timed out must not take the answer for that of a later request.
                 state.answer = Some(if is_late {
                     Answer::failed(Status::TIMEOUT)
                 } else {
@@ -150,7 +150,8 @@ impl Request {
             (state.guard.take(), event)
         };
         if let Some(guard) = guard {
-            // That the program closed the channel itself, or has waited long enough, is no failure of its next pend_io.
+            // A request that ended because the program cleared the channel, or because its wait timed out, is not a failure of
+            // the next `pend_io`.
             if status.is_normal() || matches!(status, Status::CHANDESTROY | Status::TIMEOUT) {
                 drop(guard);
             } else {
@@ -169,11 +170,11 @@ pub struct NewRequest {
     pub spec: RequestSpec,
     pub handler: Option<UserData>,
     pub guard: Option<PendingGuard>,
-    /// A request that is over: its memory serves again, where nobody else refers to it.
+    /// A completed request, whose memory is used again if nobody else refers to it.
     pub recycled: Option<Arc<Request>>,
 }
 
-/// A channel's requests that libca still has.
+/// A channel's requests that the backend has not completed.
 #[derive(Default)]
 pub struct InFlight {
     requests: Vec<Option<Arc<Request>>>,
@@ -191,14 +192,14 @@ impl InFlight {
         request
     }
 
-    /// libca is done with it.
+    /// The backend no longer has a pointer to it.
     pub fn remove(&mut self, request: &Request) -> Option<Arc<Request>> {
         let found = self.requests.get_mut(request.index)?.take()?;
         self.free.push(request.index);
         Some(found)
     }
 
-    /// libca is done with all of them.
+    /// The backend no longer has a pointer to any of them.
     pub fn drain(&mut self) -> Vec<Arc<Request>> {
         self.free.clear();
         self.requests.drain(..).flatten().collect()
@@ -209,7 +210,7 @@ impl InFlight {
     }
 }
 
-/// Completes requests that libca will never answer.
+/// Completes requests that the backend will not answer.
 pub fn abandon(requests: Vec<Arc<Request>>, status: Status) {
     for request in requests {
         request.complete(Answer::failed(status));

@@ -1,4 +1,4 @@
-//! A monitor, and the updates of it that nobody has looked at yet.
+//! A monitor, and its updates that were not delivered yet.
 
 use crate::backend::{AnySubscription, Command};
 use crate::client::channel::Channel;
@@ -19,26 +19,26 @@ pub const LIMITS: QueueLimits = QueueLimits {
     bytes: 96 * 1024 * 1024,
 };
 
-/// The type that a subscription is to bring.
+/// The type of a subscription's updates.
 #[derive(Clone, Copy, Debug)]
 pub enum WantedType {
     Fixed(DbrType),
-    /// The PV's own, in this form; also after it has come back with another.
+    /// The PV's native type in this form; also after the PV has come back with another type.
     Native(DbrClass),
-    /// This; but where an array of CHAR is asked for as STRING, the text in it.
+    /// This type; but if an array of CHAR is asked for as STRING, the text in the array.
     Text(DbrType),
 }
 
-/// How many elements a subscription is to bring.
+/// The number of elements of a subscription's updates.
 #[derive(Clone, Copy, Debug)]
 pub enum WantedCount {
-    /// At most so many; 0 means as many as there are at each update.
+    /// At most this number; 0 means as many as there are at each update.
     Fixed(usize),
-    /// As many as the PV can hold; also after it has come back with more or fewer.
+    /// As many as the PV can hold; also after the PV has come back with more or fewer.
     Native,
 }
 
-/// What was asked for: a type, a number of elements, and of which changes.
+/// What the caller asked for: a type, a number of elements, and which changes are updates.
 #[derive(Clone, Copy, Debug)]
 pub struct SubscriptionSpec {
     pub dbr_type: WantedType,
@@ -47,7 +47,7 @@ pub struct SubscriptionSpec {
 }
 
 impl SubscriptionSpec {
-    /// What is to be asked for, while the PV is this. `None`: it has to be connected first.
+    /// The request to the server, for a PV of this type and element count. `None`: the PV has to be connected first.
     fn request_spec(&self, native: Option<Base>, held: usize) -> Option<RequestSpec> {
         let count = match self.count {
             WantedCount::Fixed(count) => Some(count),
@@ -69,7 +69,8 @@ impl SubscriptionSpec {
     }
 }
 
-/// The backend has a pointer to it until it is unsubscribed, or its channel released: so long the channel keeps it alive.
+/// The backend has a pointer to a subscription until it is unsubscribed, or its channel is released. The channel keeps the
+/// subscription alive for as long.
 pub struct Subscription {
     channel: Weak<Channel>,
     spec: SubscriptionSpec,
@@ -77,15 +78,16 @@ pub struct Subscription {
     pub handler: UserData,
     /// Where its updates go instead of the queue.
     pub(crate) recorded: Option<Arc<RecordedPv>>,
-    /// Cleared, or its channel is.
+    /// The subscription was cleared, or its channel.
     closed: AtomicBool,
     io: AnySubscription,
-    /// Its updates on their way to its callback.
+    /// The updates on their way to the callback.
     pub(crate) mailbox: Mailbox<Answer>,
 }
 
 impl Subscription {
-    /// For a PV that is `native` with so many elements, or not connected. `None` where it has to be.
+    /// A subscription to a PV of type `native` with `held` elements, or to one that is not connected. `None` if the PV has to
+    /// be connected first.
     pub fn new(
         channel: Weak<Channel>,
         io: AnySubscription,
@@ -107,7 +109,7 @@ impl Subscription {
         })
     }
 
-    /// One whose updates are recorded.
+    /// A subscription whose updates are recorded.
     pub(crate) fn recording(
         channel: &Arc<Channel>,
         recorded: &Arc<RecordedPv>,
@@ -128,7 +130,7 @@ impl Subscription {
         })
     }
 
-    /// What the backend asks for now.
+    /// What the backend has subscribed to.
     pub(crate) fn active_spec(&self) -> RequestSpec {
         *lock(&self.active)
     }
@@ -137,17 +139,18 @@ impl Subscription {
         self.spec.mask
     }
 
-    /// The type that its updates are asked for in.
+    /// The type of its updates.
     pub fn dbr_type(&self) -> DbrType {
         self.active_spec().requested_type()
     }
 
-    /// What is to be asked for, while the PV is `native` and can hold so many elements. `None`: it has to be connected first.
+    /// What the backend subscribes to, for a PV of type `native` that can hold `held` elements. `None`: the PV has to be
+    /// connected first.
     pub fn spec_for(&self, native: Option<Base>, held: usize) -> Option<RequestSpec> {
         self.spec.request_spec(native, held)
     }
 
-    /// The backend asks for this from now on.
+    /// The backend has subscribed to `spec`.
     pub(crate) fn set_active_spec(&self, spec: RequestSpec) {
         *lock(&self.active) = spec;
     }
@@ -157,7 +160,7 @@ impl Subscription {
         self.recorded.as_ref()
     }
 
-    /// What the backend keeps with it.
+    /// The backend's side of the subscription.
     pub(crate) fn io(&self) -> &AnySubscription {
         &self.io
     }
@@ -166,7 +169,7 @@ impl Subscription {
         self.channel.upgrade()
     }
 
-    /// Cleared, or its channel is: nothing of it is delivered any more.
+    /// The subscription was cleared, or its channel: no update is delivered any more.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
     }
@@ -184,7 +187,7 @@ impl Subscription {
 
     /// Cancels the subscription (ca_clear_subscription). No update of it is delivered after this returns.
     pub fn clear(self: &Arc<Subscription>) -> Result<()> {
-        // In a child after fork the locks are not ours to take.
+        // A forked child must not take the locks.
         let alive = |channel: &Arc<Channel>| channel.context().is_alive();
         let Some(channel) = self.channel().filter(alive) else {
             return Err(Status::BADMONID.into());
@@ -195,16 +198,16 @@ impl Subscription {
         channel.submit(Command::Unsubscribe(self))
     }
 
-    /// The backend did not take it; but another thread may have had it start since.
+    /// The backend refused the subscription; but another thread may have started it since.
     pub(crate) fn give_up(self: &Arc<Subscription>) {
         self.mark_closed();
         if let Some(channel) = self.channel() {
-            // Where the channel is closed, what is left goes with that.
+            // If the channel is closed, the subscription ends with the channel.
             drop(channel.submit(Command::Unsubscribe(self)));
         }
     }
 
-    /// The oldest update that waits to be delivered, ahead of all else in the queue.
+    /// The oldest update that was not delivered, ahead of everything else in the queue.
     pub fn take_next(&self) -> Option<Answer> {
         self.mailbox.take_next()
     }

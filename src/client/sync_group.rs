@@ -29,13 +29,13 @@ impl SyncGroups {
         removed.map(drop).ok_or(Status::BADSYNCGRP.into())
     }
 
-    /// What gathers a group's requests.
+    /// What counts a group's requests.
     pub fn get(&self, id: u32) -> Result<Arc<PendingIo>> {
         let found = lock(&self.state).1.get(&id).cloned();
         found.ok_or(Status::BADSYNCGRP.into())
     }
 
-    /// What is outstanding is forgotten (ca_sg_reset).
+    /// The group no longer waits for what is outstanding (ca_sg_reset).
     pub fn reset(&self, id: u32, waiters: &Arc<Waiters>) -> Result<()> {
         let mut state = lock(&self.state);
         let group = state.1.get_mut(&id).ok_or(Status::BADSYNCGRP)?;

@@ -1,11 +1,11 @@
-//! Writes that a server refuses after the fact: it reports them to no request in particular.
+//! Writes that a server rejects after they were sent: it reports the error without saying to which request it belongs.
 
 use crate::protocol::status::Status;
 use crate::sync::lock;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A channel's writes, as far as the server's complaints about them go.
+/// The server's errors about writes to one channel, and who waits for them.
 #[derive(Default)]
 pub struct WriteErrors {
     state: Mutex<State>,
@@ -18,11 +18,11 @@ struct State {
     status: Option<Status>,
 }
 
-/// While it lives, what the server refuses is told to it instead of the exception handler.
+/// While a watch lives, it gets the server's errors about writes, instead of the exception handler.
 pub struct WriteErrorWatch<'r>(&'r WriteErrors);
 
 impl WriteErrors {
-    /// One at a time: `None` while somebody else watches.
+    /// One watch at a time: `None` while there is another.
     pub fn watch(&self) -> Option<WriteErrorWatch<'_>> {
         let mut state = lock(&self.state);
         if state.watched {
@@ -33,17 +33,17 @@ impl WriteErrors {
         Some(WriteErrorWatch(self))
     }
 
-    /// A write goes out.
+    /// A write is sent.
     pub(crate) fn write_sent(&self) {
         self.unconfirmed.store(true, Ordering::SeqCst);
     }
 
-    /// Writes were sent about which nobody has asked: a refusal may still be on its way. Asking forgets them.
+    /// Whether writes were sent since the last call: an error about them may still come.
     pub fn take_unconfirmed(&self) -> bool {
         self.unconfirmed.swap(false, Ordering::SeqCst)
     }
 
-    /// The server refused a write; `true` where somebody waits to hear it.
+    /// The server rejected a write. Returns `true` if a watch gets the error.
     pub(crate) fn tell(&self, status: Status) -> bool {
         let mut state = lock(&self.state);
         state.status = Some(status);
@@ -56,7 +56,7 @@ impl WriteErrorWatch<'_> {
         lock(&self.0.state).status
     }
 
-    /// WriteErrors so far were of earlier writes.
+    /// Forgets the error so far, which is about earlier writes.
     pub fn reset(&self) {
         lock(&self.0.state).status = None;
     }

@@ -1,7 +1,7 @@
 //! Memory that an event owns: small values inline, large ones from a pool.
 //!
-//! A camera's frame is tens of megabytes: memory fresh from the system costs a page fault for each 4 KiB of it, which
-//! takes longer than the copy. The pool keeps what Python lets go of and hands it to the next frame of that size.
+//! A camera's frame is tens of megabytes: memory fresh from the system costs a page fault for each 4 KiB, which takes longer
+//! than the copy. The pool keeps the memory that Python has released, for the next frame of that size.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::collections::HashMap;
@@ -10,9 +10,9 @@ use std::sync::{Mutex, TryLockError};
 
 /// What fits into an event itself: every scalar of a STS or TIME type.
 pub const INLINE: usize = 48;
-/// From here on buffers come from the pool.
+/// Buffers of at least this size come from the pool.
 const POOLED: usize = 64 * 1024;
-/// Memory that the pool keeps at most while nobody uses it.
+/// The most memory that the pool keeps while nobody uses it.
 const POOL_LIMIT: usize = 256 * 1024 * 1024;
 /// Aligned for every element type, and to a cache line.
 const ALIGN: usize = 64;
@@ -27,11 +27,8 @@ pub enum Bytes {
 }
 
 impl Bytes {
-    /// `len` bytes, of which the first `copied` are copied from `source` and the others are zero. `None` where the system has
-    /// no memory for them.
-    ///
-    /// # Safety
-    /// `source` must be readable for `copied` bytes, which are no more than `len`.
+    /// `len` bytes, of which the first `copied` are copied from `source` and the others are zero. `None` if the system has no
+    /// memory for them.
     pub unsafe fn copy_from(source: *const u8, copied: usize, len: usize) -> Option<Bytes> {
         debug_assert!(copied <= len);
         if len <= INLINE {
@@ -158,8 +155,8 @@ struct Pool {
 
 static POOL: Mutex<Option<Pool>> = Mutex::new(None);
 
-/// The pool, unless somebody else is at it: then it is quicker to do without. (In a child after fork the lock may never
-/// come free: the thread that held it does not exist there.)
+/// Runs `work` on the pool, unless another thread uses the pool: then it is faster to do without. (In a child after fork the
+/// lock may never be released: the thread that held it does not exist there.)
 fn with_pool<T>(work: impl FnOnce(&mut Pool) -> T) -> Option<T> {
     let mut pool = match POOL.try_lock() {
         Ok(pool) => pool,
@@ -182,7 +179,7 @@ fn give_back(block: Block) {
     let size = block.size;
     let surplus = with_pool(|pool| {
         let mut surplus = Vec::new();
-        // Sizes that nobody asks for any more give way to the one in use now.
+        // Blocks of sizes that are no longer used make room for the size in use now.
         while pool.bytes + size > POOL_LIMIT {
             let others = pool.free.iter_mut().filter(|(other, _)| **other != size);
             let Some(other) = others.map(|(_, blocks)| blocks).find_map(Vec::pop) else {
@@ -197,7 +194,7 @@ fn give_back(block: Block) {
         }
         surplus
     });
-    // The system takes its time to free large blocks: after the lock.
+    // Freeing large blocks takes the system a while: after the lock is released.
     drop(surplus);
 }
 

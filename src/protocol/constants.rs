@@ -1,6 +1,6 @@
 //! Numbers of Channel Access that programs see.
 
-/// What a subscription tells of (caeventmask.h).
+/// The changes that a subscription reports (caeventmask.h).
 pub const DBE_VALUE: u32 = 1;
 pub const DBE_LOG: u32 = 2;
 pub const DBE_ALARM: u32 = 4;

@@ -1,5 +1,5 @@
-//! DBR types: what travels for each of the 39 request types, and where its parts lie (see `ca_sys::layout`, which checks the
-//! offsets against the headers).
+//! DBR types: the structure of each of the 39 request types, and where its parts are (`ca_sys::layout` checks the offsets
+//! against the headers).
 
 /// The value's own type: what CA calls the native field type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub enum Base {
     Double,
 }
 
-/// What comes along with the value.
+/// What comes with the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DbrClass {
     /// The value alone (also PUT_ACKT, PUT_ACKS and CLASS_NAME).
@@ -40,7 +40,7 @@ pub const MAX_ENUM_STRING_SIZE: usize = 26;
 pub const MAX_ENUM_STATES: usize = 16;
 /// Seconds from the POSIX epoch (1970) to the EPICS epoch (1990).
 pub const POSIX_TIME_AT_EPICS_EPOCH: i64 = 631_152_000;
-/// The time of what has none: numpy's NaT.
+/// The time of a value that has none: numpy's NaT.
 pub const NO_TIME: i64 = i64::MIN;
 
 /// Nanoseconds from the POSIX epoch to a time stamp, which is seconds since the EPICS epoch and nanoseconds. A record that was
@@ -101,7 +101,7 @@ impl DbrType {
     pub const PUT_ACKS: DbrType = DbrType(36);
     pub const STSACK_STRING: DbrType = DbrType(37);
     pub const CLASS_NAME: DbrType = DbrType(38);
-    /// The types below are the five forms of each base.
+    /// The types with lower numbers are the five forms of each base.
     pub const FORMS: i32 = 35;
 
     /// The type with this number, if there is one.
@@ -149,12 +149,12 @@ impl DbrType {
         }
     }
 
-    /// May be written: the plain types and the alarm acknowledgements.
+    /// Whether the type may be written: the plain types and the alarm acknowledgements.
     pub fn is_writable(self) -> bool {
         self.0 <= 6 || self == DbrType::PUT_ACKT || self == DbrType::PUT_ACKS
     }
 
-    /// May be read: all but what is only written.
+    /// Whether the type may be read: all types except those that are only written.
     pub fn is_readable(self) -> bool {
         self != DbrType::PUT_ACKT && self != DbrType::PUT_ACKS
     }
@@ -182,7 +182,7 @@ impl DbrType {
         }
     }
 
-    /// Bytes of a structure with `count` elements; `None` where that overflows.
+    /// Bytes of a structure with `count` elements; `None` if the number overflows.
     pub fn size(self, count: usize) -> Option<usize> {
         count
             .checked_mul(self.base().size())?
@@ -229,7 +229,7 @@ mod tests {
     fn a_record_that_was_never_processed_has_no_time() {
         assert_eq!(posix_nanoseconds((0, 0)), NO_TIME);
         assert_eq!(posix_nanoseconds((0, 1)), 631_152_000_000_000_001);
-        // Not what a time stamp may have, but they come.
+        // Not valid in a time stamp, but servers send such numbers.
         assert_eq!(posix_nanoseconds((1, u32::MAX)), 631_152_005_294_967_295);
         assert!(posix_nanoseconds((u32::MAX, u32::MAX)) > 0);
     }

@@ -1,15 +1,15 @@
-//! The one error of the safe layer: a status, the PV it concerns, and what was wrong.
+//! The error of the layers below Python: a status, the PV that it is about, and what was wrong.
 
 use crate::protocol::status::Status;
 use std::fmt;
 
-/// Whose doing an error is.
+/// What caused an error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The channel, the server or the network: what libca reports by a status.
+    /// The channel, the server or the network: an error that Channel Access reports by a status.
     #[default]
     Access,
-    /// No server has answered for the PV. libca reports a timeout.
+    /// No server has answered for the PV. Channel Access reports a timeout.
     NotFound,
     /// The caller gave a value that does not convert or fit.
     Value,
@@ -21,9 +21,9 @@ pub enum ErrorKind {
 pub struct Error {
     pub kind: ErrorKind,
     pub status: Status,
-    /// The PV's name, where one is concerned.
+    /// The PV's name, if the error is about a PV.
     pub pv: Option<String>,
-    /// What was wrong and what would do; the status's own text where empty.
+    /// What was wrong, and what would be right; the status's own text if empty.
     pub detail: String,
 }
 
@@ -46,7 +46,7 @@ impl Error {
         }
     }
 
-    /// What libca reports by a status.
+    /// Whether Channel Access reports the error by a status.
     pub fn is_status(&self) -> bool {
         matches!(self.kind, ErrorKind::Access | ErrorKind::NotFound)
     }

@@ -1,10 +1,10 @@
-//! What Channel Access is: statuses, types, values, and what may be asked for. Knows no backend and no client.
+//! What Channel Access is: statuses, types, values, requests. It knows no backend and no client.
 //!
-//! * [`status`], [`error`] what an operation came to
-//! * [`constants`] event masks and operations
-//! * [`dbr`] the request types and their layouts; [`view`] structures of these types, read where they lie
+//! * [`status`], [`error`] the result of an operation
+//! * [`constants`] event masks, operations, channel states
+//! * [`dbr`] the request types and their layouts; [`view`] structures of these types, read in place
 //! * [`buffer`] memory for values; [`value`] one value in such memory
-//! * [`validate`] what is asked for, and whether an answer is that
+//! * [`validate`] what a request asks for, and whether an answer is that
 
 pub mod buffer;
 pub mod constants;

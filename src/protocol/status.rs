@@ -1,6 +1,6 @@
 //! ECA status codes and their texts.
 
-/// What a Channel Access operation came to: a code of caerr.h (`ECA_NORMAL`, `ECA_TIMEOUT`, …).
+/// The result of a Channel Access operation: a code of caerr.h (`ECA_NORMAL`, `ECA_TIMEOUT`, …).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Status(pub i32);
 
@@ -38,7 +38,7 @@ impl Status {
         self == Status::NORMAL
     }
 
-    /// libca's text for the code.
+    /// The code's text in caerr.h.
     pub fn message(self) -> &'static str {
         // The low three bits are the severity, the rest numbers the message.
         usize::try_from(self.0 >> 3)

@@ -1,48 +1,48 @@
-//! What a server's answer may be: of the type that was asked for, and with no more elements.
+//! What a request asks for, and whether an answer is that: of the same type, and with no more elements.
 //!
-//! libca hands on the type and the count that a server claims, and does not say how many bytes came with them. Honest
-//! servers answer with what was asked for, or with less. So a claim that goes beyond is a failure, before a byte of it is
-//! read. `docs/hostile.rst` says what that leaves open.
+//! libca passes on the type and the count that a server claims, and does not say how many bytes came with them. Correct servers
+//! answer with what was asked for, or with less. So a claim of more is an error, and not a byte of such an answer is read.
+//! `docs/hostile.rst` says which cases this does not cover.
 
 use super::dbr::{Base, DbrClass, DbrType};
 use super::status::Status;
 
-/// What libca keeps ready for every message at the least (its MAX_TCP): so much can be read, whatever has been sent.
+/// The least memory that libca has for a message (its MAX_TCP): this much can be read, whatever was sent.
 #[cfg(test)]
 const ALWAYS_THERE: usize = 16 * 1024;
 
-/// What libca is asked for.
+/// What a request asks the server for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestSpec {
     pub dbr_type: DbrType,
-    /// 0: as many as there are.
+    /// 0: as many elements as there are.
     pub count: usize,
-    /// All that the PV can hold is wanted: zeros take the place of the elements that it does not hold now.
+    /// The value has as many elements as the PV can hold: zeros take the place of those that the PV does not hold now.
     pub whole: bool,
-    /// The elements are CHARs, and wanted as the text in them.
+    /// The elements are CHARs, and the value is the text in them.
     pub text: bool,
-    /// The type is a STS one, of which the value alone is wanted.
+    /// The type is a STS type, of which only the value is used.
     pub bare: bool,
 }
 
-/// What a server claims of its answer. The numbers are as they came.
+/// What a server claims of its answer. The numbers are unchecked.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim {
     pub status: Status,
     pub dbr_type: i64,
     pub count: i64,
-    /// There is a structure at all.
+    /// Whether there is a structure at all.
     pub has_data: bool,
 }
 
 /// How a value is to be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// Of a PV of one element, or the one element that was asked for.
+    /// A single value: the PV has one element, or one element was asked for.
     Scalar,
-    /// Of a PV that can hold more, however many came.
+    /// An array: the PV can hold more elements, however many came.
     Array,
-    /// CHARs, which are to be a text.
+    /// CHARs that are a text.
     Text,
 }
 
@@ -51,13 +51,13 @@ pub enum Shape {
 pub struct Extent {
     /// Elements that the server sent.
     pub received: usize,
-    /// Elements of the value: zeros follow those that came.
+    /// Elements of the value: those that came, then zeros.
     pub count: usize,
     pub shape: Shape,
 }
 
 impl Extent {
-    /// An answer with so many elements.
+    /// An answer with `count` elements.
     pub fn of(count: usize) -> Extent {
         Extent {
             received: count,
@@ -72,7 +72,7 @@ impl Extent {
 }
 
 impl RequestSpec {
-    /// So many elements of a type: what is written, and what is read of a PV of one element.
+    /// `count` elements of a type: for a write, and for a read of a PV of one element.
     pub fn exactly(dbr_type: DbrType, count: usize) -> RequestSpec {
         RequestSpec {
             dbr_type,
@@ -83,14 +83,14 @@ impl RequestSpec {
         }
     }
 
-    /// For `count` elements of a PV that can hold `held`; for all of them where `count` is `None`, for as many as there are
-    /// where it is 0.
+    /// `count` elements of a PV that can hold `held`: all of them if `count` is `None`, as many as there are if it is 0.
     ///
-    /// A server is asked for a number of elements only where fewer than all are wanted: one that holds fewer than it was
-    /// asked for should fill up with zeros, and some say that they did while they did not. libca would read on.
+    /// A server is asked for a number of elements only if fewer than all are wanted. A server that holds fewer elements than it
+    /// was asked for should send zeros for the missing ones; some servers send fewer bytes than they say, and libca would read
+    /// beyond these.
     pub fn of(dbr_type: DbrType, count: Option<usize>, held: usize) -> RequestSpec {
         if dbr_type.number() >= DbrType::FORMS {
-            // These have one element, whatever the PV has.
+            // These types have one element, whatever the PV has.
             return RequestSpec::exactly(dbr_type, count.map_or(held, |count| count.min(held)));
         }
         match count {
@@ -102,8 +102,8 @@ impl RequestSpec {
         }
     }
 
-    /// As [`of`](RequestSpec::of), but what is asked for as a STRING in an array of CHAR is the text in it, which has to be asked
-    /// for as CHAR: as STRING, a server sends a text for each element.
+    /// As [`of`](RequestSpec::of), except that an array of CHAR that is asked for as STRING gives the text in the array. The
+    /// request then has to be for CHAR: for STRING, a server sends a text for each element.
     pub fn of_text(
         dbr_type: DbrType,
         native: Base,
@@ -120,9 +120,9 @@ impl RequestSpec {
         }
     }
 
-    /// As a subscription asks for it. A server answers with an empty message where an array has become empty, or cannot be
-    /// read, and as many elements as there are were asked for, of a plain type; libca takes that for the end of the
-    /// subscription, and tells nobody. Messages of other types are never empty.
+    /// The request as a subscription makes it. If an array has become empty or cannot be read, and as many elements as there
+    /// are were asked for, of a plain type, a server answers with an empty message; libca takes that for the end of the
+    /// subscription, and does not report it. Messages of other types are never empty.
     pub(crate) fn for_updates(self) -> RequestSpec {
         let is_plain =
             self.dbr_type.form() == DbrClass::Plain && self.dbr_type.number() < DbrType::FORMS;
@@ -136,7 +136,7 @@ impl RequestSpec {
         }
     }
 
-    /// The type of the value: that of the answer, or that of the elements alone.
+    /// The type of the value: the answer's type, or that of the elements alone.
     pub(crate) fn value_type(&self) -> DbrType {
         if self.bare {
             DbrType::plain(self.dbr_type.base())
@@ -155,9 +155,9 @@ impl RequestSpec {
         }
     }
 
-    /// Whether libca, asked for this, brings what `now` asks for.
+    /// Whether a subscription with this request brings what `now` asks for.
     pub(crate) fn serves(&self, now: &RequestSpec) -> bool {
-        // As many as there are serve for all. And one element is one, however many the PV can hold.
+        // As many as there are is right for all of them. And one element is one, however many the PV can hold.
         let all = RequestSpec { count: 0, ..*now };
         let one = RequestSpec {
             whole: self.whole,
@@ -166,7 +166,7 @@ impl RequestSpec {
         self == now || now.whole && *self == all.for_updates() || self.count == 1 && *self == one
     }
 
-    /// What the answer holds, or why it is none. `held` gives how many elements the channel may have.
+    /// What the answer holds, or why it is invalid. `held` gives the number of elements that the channel may have.
     pub(crate) fn check(
         self,
         claim: Claim,
@@ -184,7 +184,7 @@ impl RequestSpec {
             return Err(Status::BADCOUNT);
         };
         if self.count == 1 && received == 0 {
-            // There is no value, and zero is one.
+            // There is no value, and a zero in its place would look like one.
             return Err(Status::BADCOUNT);
         }
         let count = if self.count == 0 && !self.whole {

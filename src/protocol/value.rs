@@ -1,4 +1,4 @@
-//! A value as it came: one DBR structure in memory of our own.
+//! A value as it was received: one DBR structure in memory of our own.
 
 use super::buffer::Bytes;
 use super::dbr::{Base, DbrType};
@@ -18,10 +18,7 @@ pub struct Dbr {
 }
 
 impl Dbr {
-    /// Copies what a backend lends. `None` where there is nothing, or no memory for it.
-    ///
-    /// # Safety
-    /// `source` must be null or point to a structure of type `dbr_type` with as many elements as `came`.
+    /// Copies what a backend lends. `None` if there is nothing, or no memory for it.
     pub unsafe fn copy_from(
         dbr_type: DbrType,
         extent: Extent,
@@ -42,10 +39,7 @@ impl Dbr {
         })
     }
 
-    /// As [`copy_from`](Dbr::copy_from), into the memory of one that nobody needs any more, where that is.
-    ///
-    /// # Safety
-    /// As for `copy_from`.
+    /// As [`copy_from`](Dbr::copy_from), into the memory of `spare`, if nobody else refers to that.
     pub unsafe fn renew(
         spare: Option<Arc<Dbr>>,
         dbr_type: DbrType,
@@ -68,7 +62,7 @@ impl Dbr {
         View::new(self.dbr_type, self.count, self.bytes.as_slice())
     }
 
-    /// The type that was asked for: a text in CHARs is a STRING.
+    /// The type that was asked for: a text in CHARs was asked for as STRING.
     pub fn requested_type(&self) -> DbrType {
         match self.shape {
             Shape::Text => DbrType::in_form(self.dbr_type.form(), Base::String),
@@ -85,7 +79,7 @@ impl Dbr {
     }
 }
 
-/// The answer to a request, or an update of a subscription: a value where the status is normal.
+/// The answer to a request, or an update of a subscription: with a value if the status is normal.
 #[derive(Clone)]
 pub struct Answer {
     pub status: Status,
@@ -98,7 +92,7 @@ impl Answer {
     }
 }
 
-/// An update of one number with its alarm and its time, for whoever takes millions of them a second.
+/// An update of one number with its alarm and its time, for recorders, which get millions of them a second.
 #[derive(Clone, Copy, Debug)]
 pub struct ScalarUpdate {
     pub value: f64,
@@ -141,7 +135,8 @@ impl<'a> Received<'a> {
         self.claim.status
     }
 
-    /// A copy, where it is what was asked for of a PV that can hold `held` elements; in the memory of `spare`, where that is.
+    /// A copy, if the answer is what `spec` asks for of a PV that can hold `held` elements; in the memory of `spare`, if there
+    /// is one.
     pub fn copy(
         &self,
         spec: RequestSpec,
@@ -178,7 +173,7 @@ impl<'a> Received<'a> {
         }
     }
 
-    /// The one element, where that is what was asked for.
+    /// The one element, if one element was asked for and came.
     pub fn scalar(&self, dbr_type: DbrType) -> Result<View<'a>, Status> {
         RequestSpec::exactly(dbr_type, 1).check(self.claim, || 1)?;
         let size = dbr_type.size(1).unwrap_or(0);

@@ -1,6 +1,7 @@
-//! DBR structures, read where they lie.
+//! DBR structures, read in place.
 //!
-//! Everything here reads bytes at checked offsets: a buffer that is too short gives zeros or nothing, never a read beyond its end.
+//! All functions here read bytes at checked offsets: a buffer that is too short gives zeros or nothing, and is never read
+//! beyond its end.
 
 use super::dbr::{
     Base, DbrClass, DbrType, MAX_ENUM_STATES, MAX_ENUM_STRING_SIZE, MAX_STRING_SIZE, MAX_UNITS_SIZE,
@@ -46,7 +47,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Alarm status, where the type has one.
+    /// Alarm status, if the type has one.
     pub fn status(&self) -> i16 {
         self.i16_at(0)
     }
@@ -78,7 +79,7 @@ impl<'a> View<'a> {
             .collect()
     }
 
-    /// Units and limits; `None` for types without.
+    /// Units and limits; `None` for types that have none.
     pub fn limits(&self) -> Option<DisplayLimits<'a>> {
         let kind = self.dbr_type;
         let base = kind.base();
@@ -119,7 +120,7 @@ impl<'a> View<'a> {
         text(self.slice(self.element_offset(index), MAX_STRING_SIZE))
     }
 
-    /// Where an element would begin, beyond every buffer where that is no number.
+    /// The offset of an element; beyond every buffer if the number overflows.
     fn element_offset(&self, index: usize) -> usize {
         self.dbr_type.size(index).unwrap_or(usize::MAX)
     }
@@ -153,7 +154,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// A C string in a fixed field: up to the NUL, or all of it where there is none.
+/// A C string in a fixed field: up to the NUL, or the whole field if there is none.
 pub fn text(field: &[u8]) -> &[u8] {
     let end = field.iter().position(|b| *b == 0).unwrap_or(field.len());
     &field[..end]

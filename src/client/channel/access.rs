@@ -1,4 +1,4 @@
-//! Who may read and write a PV, and who is told of that.
+//! The access rights of a PV, and the handler that is called when they change.
 
 use super::Channel;
 use crate::client::event::{Event, UserData};
@@ -11,22 +11,23 @@ use std::sync::atomic::Ordering;
 #[derive(Default)]
 pub(super) struct Access {
     handler: Option<UserData>,
-    /// It has been told of the rights, or is about to be, since they were heard of last.
+    /// The handler has been called with the latest rights, or a call with them is queued.
     told: bool,
-    /// While the thread that has set it tells it of the rights: what has become of them since.
+    /// While the thread that has set the handler calls it with the rights of that moment: the changes of the rights since then.
     changes: Option<Vec<(bool, bool)>>,
 }
 
 impl Channel {
-    /// Replaces the access rights handler (ca_replace_access_rights_event). Where the channel is connected, it is for the
-    /// caller to tell the new one of the rights, which are returned, and then to say so: [`rights_told`](Channel::rights_told).
+    /// Replaces the access rights handler (ca_replace_access_rights_event). Returns the rights if the channel is connected: the
+    /// caller then calls the new handler with them, and calls [`rights_told`](Channel::rights_told) afterwards.
     pub fn set_access_handler(
         self: &Arc<Channel>,
         handler: Option<UserData>,
     ) -> Result<Option<(bool, bool)>> {
         let _guard = self.guard()?;
         let (old, rights) = {
-            // libca's thread takes the lock with each change: none is missed, and none told before these.
+            // The backend's thread takes this lock for each change: no change is missed, and none reaches the handler before
+            // these rights.
             let mut access = lock(&self.access);
             let telling = handler.is_some() && self.native_type().is_some();
             access.told = telling;
@@ -39,7 +40,8 @@ impl Channel {
         Ok(rights)
     }
 
-    /// The handler has been told of the rights as they were when it was set: now come the changes since.
+    /// The caller has called the handler with the rights as they were when the handler was set. The changes since then are
+    /// queued now.
     pub fn rights_told(self: &Arc<Channel>, handler: &UserData) {
         let mut access = lock(&self.access);
         if access
@@ -49,7 +51,7 @@ impl Channel {
         {
             return;
         }
-        // Under the lock, so that the next change comes behind them.
+        // Under the lock, so that the next change is queued after these.
         for (read, write) in access.changes.take().into_iter().flatten() {
             self.push_rights(handler.clone(), read, write);
         }
@@ -64,7 +66,7 @@ impl Channel {
         });
     }
 
-    /// Upcall: the rights are these.
+    /// Upcall: the access rights are these.
     pub fn access_changed(self: &Arc<Channel>, read: bool, write: bool) {
         let mut access = lock(&self.access);
         self.may_be_read.store(read, Ordering::Release);
@@ -77,8 +79,9 @@ impl Channel {
         }
     }
 
-    /// As [`access_changed`](Channel::access_changed), when the channel has connected. libca has told of the rights just
-    /// before: but not where a server answers again that it had given up on, and maybe before there was a handler.
+    /// As [`access_changed`](Channel::access_changed), called when the channel has connected. The backend has reported the
+    /// rights just before, with two exceptions: a server that answers again after it was unresponsive, and a handler that was
+    /// set after the report.
     pub(crate) fn access_at_connection(self: &Arc<Channel>, read: bool, write: bool) {
         let told = lock(&self.access).told;
         if !told || (read, write) != (self.may_be_read(), self.may_be_written()) {

@@ -1,4 +1,4 @@
-//! How a channel is connected, and who waits for that.
+//! The connection of a channel, and who waits for the connection.
 
 use super::Channel;
 use crate::backend::ConnectionInfo;
@@ -17,7 +17,7 @@ pub(super) struct Connection {
     handler: Option<UserData>,
     /// Counts the search as outstanding until the first connection.
     pub(super) guard: Option<PendingGuard>,
-    /// Of groups that wait for it.
+    /// Of the groups that wait for the connection.
     awaited: Vec<PendingGuard>,
 }
 
@@ -40,7 +40,7 @@ impl Connection {
 }
 
 impl Channel {
-    /// The server's name and port, `<disconnected>` where there is none.
+    /// The server's name and port; `<disconnected>` if there is no server.
     pub fn host_name(self: &Arc<Channel>) -> Result<String> {
         self.io.server(&self.guard()?)
     }
@@ -49,7 +49,8 @@ impl Channel {
         lock(&self.connection).handler.clone()
     }
 
-    /// Replaces the connection handler (ca_change_connection_event); with one, `pend_io` waits for the search no more.
+    /// Replaces the connection handler (ca_change_connection_event). If there is a handler, `pend_io` no longer waits for the
+    /// search.
     pub fn set_connection_handler(self: &Arc<Channel>, handler: Option<UserData>) -> Result<()> {
         let _guard = self.guard()?;
         let guard = {
@@ -66,7 +67,7 @@ impl Channel {
         Ok(())
     }
 
-    /// Upcall: the channel is connected, to a PV like this.
+    /// Upcall: the channel is connected, and `info` describes the PV.
     pub fn connected(self: &Arc<Channel>, info: ConnectionInfo) {
         self.element_count
             .store(info.element_count, Ordering::Release);
@@ -82,7 +83,7 @@ impl Channel {
         self.connection_changed(false);
     }
 
-    /// Has a recorder look at the connection.
+    /// Tells a recorder whether the channel is connected, and to what.
     pub(crate) fn tell_recorded(&self, recorded: &RecordedPv) {
         let pv = self
             .native_type()
@@ -109,7 +110,7 @@ impl Channel {
         }
     }
 
-    /// Counts it in `pending` until it is connected, or cleared.
+    /// Counts the channel as outstanding in `pending` until it is connected or cleared.
     pub(crate) fn await_connection(&self, pending: &Arc<PendingIo>) {
         let mut connection = lock(&self.connection);
         if self.native_type().is_none() && !self.is_closed() {

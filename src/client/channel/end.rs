@@ -1,4 +1,4 @@
-//! The end of a channel, and of what is outstanding in it.
+//! The end of a channel, and of the requests that are outstanding in it.
 
 use super::Channel;
 use crate::backend::{Close, Closed};
@@ -8,7 +8,7 @@ use crate::sync::{lock, replace};
 use std::sync::Arc;
 
 impl Channel {
-    /// The backend knows nothing of it.
+    /// Ends a channel that the backend does not know.
     pub(super) fn give_up(&self) {
         self.gate.close();
         self.abandon(Status::CHANDESTROY);
@@ -20,21 +20,21 @@ impl Channel {
         let Some(alone) = self.close() else {
             return false;
         };
-        // Where somebody is inside, that one closes the backend's side, maybe late: nobody is to wait so long.
+        // If a thread still uses the backend's side, that thread closes it, maybe late. Nobody has to wait for that.
         if !alone || self.close_backend(Close::Wait) == Closed::Later {
             self.release_waiters(Status::CHANDESTROY);
         }
         true
     }
 
-    /// As [`clear`](Channel::clear), but from a thread that cannot wait at all.
+    /// As [`clear`](Channel::clear), for a thread that must not wait at all.
     pub fn dispose(self: &Arc<Channel>) {
         if self.context.is_alive() && self.close() == Some(true) {
             self.close_backend(Close::Background);
         }
     }
 
-    /// `Some(true)` where nobody uses it any more, `None` where it was closed before.
+    /// `Some(true)` if no thread uses the channel any more, `None` if it was closed before.
     fn close(&self) -> Option<bool> {
         let alone = self.gate.close()?;
         for subscription in lock(&self.subscriptions).iter() {
@@ -43,7 +43,7 @@ impl Channel {
         Some(alone)
     }
 
-    /// Has the backend forget it. The gate is closed and empty: this happens once.
+    /// Closes the backend's side. The gate is closed and empty, so this happens once.
     pub(super) fn close_backend(self: &Arc<Channel>, how: Close) -> Closed {
         let closed = self.io.close(self, how);
         if closed == Closed::Done {
@@ -52,7 +52,7 @@ impl Channel {
         closed
     }
 
-    /// Upcall: the backend has no pointer into this channel, its requests and its subscriptions any more.
+    /// Upcall: the backend no longer has a pointer to this channel, its requests or its subscriptions.
     pub fn released(&self) {
         self.abandon(Status::CHANDESTROY);
         for subscription in lock(&self.subscriptions).iter() {
@@ -62,7 +62,7 @@ impl Channel {
         drop(self.context.release(self));
     }
 
-    /// Answers everything outstanding with `status`, though the backend may still answer too.
+    /// Completes everything outstanding with `status`. The backend may still complete it, too.
     pub(crate) fn release_waiters(&self, status: Status) {
         let guards = lock(&self.connection).take_guards();
         drop(guards);
@@ -76,9 +76,9 @@ impl Channel {
             .for_each(|recorded| recorded.release_readers());
     }
 
-    /// Answers everything outstanding with `status`: the backend has forgotten it.
+    /// Completes everything outstanding with `status`. The backend has no pointer to any of it.
     pub(crate) fn abandon(&self, status: Status) {
-        // Whoever waits for the search of a channel that is closed has nothing to wait for.
+        // The search of a closed channel will not be answered: waits for it end.
         let guards = lock(&self.connection).take_guards();
         drop(guards);
         let memberships = std::mem::take(&mut *lock(&self.memberships));

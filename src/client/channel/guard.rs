@@ -6,8 +6,8 @@ use crate::protocol::error::{Error, Result};
 use crate::protocol::status::Status;
 use std::sync::Arc;
 
-/// While it lives, the backend's side of the channel is not closed, even if the channel is cleared. Whoever drops the last
-/// guard of a cleared channel closes that side.
+/// While a guard lives, the backend's side of the channel is not closed, even if the channel is cleared. The thread that drops
+/// the last guard of a cleared channel closes that side.
 pub struct ChannelGuard<'c> {
     channel: Held<'c>,
 }
@@ -25,7 +25,7 @@ impl ChannelGuard<'_> {
         }
     }
 
-    /// One more guard, which may go to another thread; also where the channel has been cleared since.
+    /// One more guard, which may go to another thread; also if the channel has been cleared since.
     pub(crate) fn owned(&self) -> ChannelGuard<'static> {
         let channel = self.channel().clone();
         channel.gate.enter_again();
@@ -45,7 +45,7 @@ impl Drop for ChannelGuard<'_> {
 }
 
 impl Channel {
-    /// `None` where the channel is closed.
+    /// `None` if the channel is closed.
     pub fn enter(self: &Arc<Channel>) -> Option<ChannelGuard<'_>> {
         if !self.context.is_alive() || !self.gate.enter() {
             return None;

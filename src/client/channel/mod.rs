@@ -1,4 +1,11 @@
-//! A channel: the connection to one PV, and all that is asked of it.
+//! A channel: the connection to one PV, with its requests and subscriptions.
+//!
+//! * [`access`] the access rights, and the handler of their changes
+//! * [`connection`] the connection, its handler, and who waits for the connection
+//! * [`guard`] permission to use the backend's side of the channel
+//! * [`end`] how a channel is cleared, and what then happens to its requests
+//!
+//! `client::operations` has the operations on a channel: reads, writes and subscriptions.
 
 mod access;
 mod connection;
@@ -33,17 +40,19 @@ pub const MAX_NAME: usize = 500;
 /// Highest priority of a channel (CA_PRIORITY_MAX).
 pub const MAX_PRIORITY: u32 = 99;
 
-/// The backend has a pointer to it from creation until it is released: so long its context keeps it alive.
+/// The backend has a pointer to the channel from its creation until the upcall `released`. Its context keeps the channel alive
+/// for as long.
 ///
-/// What every request looks at comes first, in one cache line: with thousands of channels that is what takes the time.
+/// The fields that every request uses come first, in one cache line: with thousands of channels, cache misses dominate the
+/// cost.
 #[repr(C, align(64))]
 pub struct Channel {
     io: AnyChannel,
-    /// Users of `io` are inside.
+    /// Threads that use `io` are inside.
     gate: HandleGate,
     element_count: AtomicUsize,
     native_type: AtomicI32,
-    /// As far as the backend has told yet.
+    /// As the backend has last reported; false before the first report.
     may_be_read: AtomicBool,
     may_be_written: AtomicBool,
     was_connected: AtomicBool,
@@ -51,28 +60,28 @@ pub struct Channel {
     context: Arc<Context>,
     name: CString,
     priority: u32,
-    /// What the layer above wants to find again by a channel.
+    /// What the layer above attaches to the channel.
     user: UserData,
     connection: Mutex<Connection>,
     access: Mutex<Access>,
     pub(crate) requests: Mutex<InFlight>,
     pub(crate) subscriptions: Mutex<Vec<Arc<Subscription>>>,
-    /// The groups that it is in, until libca has forgotten it.
+    /// The groups that the channel is in, and its index in each; until the upcall `released`.
     memberships: Mutex<Vec<(Arc<dyn Group>, usize)>>,
 }
 
-/// A group of channels, to one of them, which has a place in it.
+/// What a channel knows of a group that it is in.
 pub trait Group: Send + Sync {
-    /// Nobody is to wait for the channel any more, though the backend may answer.
+    /// Waits for the channel's answer end, though the backend may still answer.
     fn leave(&self, place: usize);
 
-    /// The backend has forgotten the channel.
+    /// The backend no longer has a pointer to the channel, and will not answer.
     fn abandon(&self, place: usize, status: Status);
 }
 
 impl Channel {
-    /// Starts a search (ca_create_channel). `announce` gets the channel before it can have an event. Without
-    /// a handler the search is outstanding for `pend_io`.
+    /// Starts a search (ca_create_channel). `announce` gets the channel before the channel can have an event. Without a
+    /// handler, the search is outstanding for `pend_io`.
     pub fn create(
         context: &Arc<Context>,
         name: &str,
@@ -114,7 +123,7 @@ impl Channel {
             write_errors: WriteErrors::default(),
             memberships: Mutex::default(),
         });
-        // Whoever clears it before the backend knows of it leaves that to us.
+        // A thread that clears the channel before the backend knows it leaves the backend's side to this guard.
         let Some(creating) = channel.enter() else {
             return failed(Status::CHANDESTROY, "");
         };
@@ -138,16 +147,16 @@ impl Channel {
 
     /// The name that was searched for.
     pub fn name(&self) -> &str {
-        // It was made from a str.
+        // The name was made from a str.
         self.name.to_str().unwrap_or_default()
     }
 
-    /// Cleared, or gone with its context.
+    /// The channel was cleared, or its context was destroyed.
     pub fn is_closed(&self) -> bool {
         self.gate.is_closed() || !self.context.is_alive()
     }
 
-    /// The server's type for the PV; `None` while not connected.
+    /// The PV's native type; `None` while not connected.
     pub fn native_type(&self) -> Option<Base> {
         let number = self.native_type.load(Ordering::Acquire);
         DbrType::new(number.into()).map(DbrType::base)
@@ -171,7 +180,7 @@ impl Channel {
         }
     }
 
-    /// May be read, may be written.
+    /// Whether the PV may be read, and whether it may be written.
     pub fn access(&self) -> (bool, bool) {
         if self.is_closed() || self.native_type().is_none() {
             return (false, false);
@@ -179,7 +188,7 @@ impl Channel {
         (self.may_be_read(), self.may_be_written())
     }
 
-    /// The backend's side of it.
+    /// The backend's side of the channel.
     pub(crate) fn io(&self) -> &AnyChannel {
         &self.io
     }
@@ -188,24 +197,25 @@ impl Channel {
         &self.name
     }
 
-    /// 0 to 99: servers serve the circuits of higher ones first.
+    /// 0 to 99. Servers serve circuits of a higher priority first.
     pub fn priority(&self) -> u32 {
         self.priority
     }
 
-    /// The end of it has begun.
+    /// The channel was cleared, and may still be in use.
     pub(crate) fn is_closing(&self) -> bool {
         self.gate.is_closed()
     }
 
-    /// The recorders that it has subscriptions for.
+    /// The recorded PVs that the channel has subscriptions for.
     fn recorded_pvs(&self) -> Vec<Arc<RecordedPv>> {
         let subscriptions = lock(&self.subscriptions);
         let recorded_pvs = subscriptions.iter().filter_map(|s| s.recorded().cloned());
         recorded_pvs.collect()
     }
 
-    /// Has a group's requests answered when it is cleared. `pend_io` does not wait for its search any more.
+    /// Adds the channel to a group, whose requests are completed when the channel is cleared. `pend_io` no longer waits for the
+    /// search.
     pub(crate) fn join(&self, group: Arc<dyn Group>, place: usize) {
         let guard = lock(&self.connection).guard.take();
         drop(guard);
@@ -215,12 +225,12 @@ impl Channel {
         }
     }
 
-    /// What to wait for before more values are written. `None` where there is room.
+    /// What to wait for before more values are written; `None` if there is room.
     pub fn backlog(&self) -> Option<Arc<PendingIo>> {
         self.io.backlog()
     }
 
-    /// The native type, or an error where there is none.
+    /// The native type, or an error if the channel is not connected.
     pub fn connected_type(&self) -> Result<Base> {
         if self.is_closed() {
             return Err(Error::new(Status::BADCHID, self.name()));
@@ -233,7 +243,7 @@ impl Channel {
     }
 
     pub(crate) fn forget_subscription(&self, subscription: &Arc<Subscription>) {
-        // The caller has a reference too: nothing is dropped under the lock.
+        // The caller has a reference, too: no subscription is dropped under the lock.
         lock(&self.subscriptions).retain(|other| !Arc::ptr_eq(other, subscription));
     }
 
@@ -241,7 +251,7 @@ impl Channel {
         self.io.submit(self, command)
     }
 
-    /// Those that the backend may have.
+    /// The subscriptions that the backend may have.
     pub(crate) fn all_subscriptions(&self) -> Vec<Arc<Subscription>> {
         lock(&self.subscriptions).clone()
     }
@@ -259,7 +269,7 @@ impl Channel {
         lock(&self.requests).remove(request)
     }
 
-    /// Somebody's `pend_io` on this batch waits for this channel.
+    /// A `pend_io` that waits for `pending` waits for this channel.
     pub(crate) fn is_awaited(&self, pending: &Arc<PendingIo>) -> bool {
         let searching = lock(&self.connection)
             .guard

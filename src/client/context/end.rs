@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-/// In a forked child the end of a context, when all else is done, waits for the thread of libCom's error log, which only
-/// the parent has.
+/// In a forked child, the last step of a context's end waits for the thread of libCom's error log, which exists in the parent
+/// only.
 const FORKED_PATIENCE: Duration = Duration::from_millis(200);
 
-/// A context's end that is under way.
+/// The end of a context, in progress.
 pub struct End {
     is_over: Receiver<()>,
     deadline: Instant,
@@ -36,14 +36,14 @@ impl End {
 }
 
 impl Context {
-    /// Ends the context and every channel in it (ca_context_destroy); `false` where that was not over within `patience`
-    /// (a circuit may hang) or `check` said so, and goes on by itself.
+    /// Ends the context and every channel in it (ca_context_destroy). Returns `false` if the end was not complete within
+    /// `patience` (a circuit may hang) or `check` ended the wait; the end then goes on in a thread.
     pub fn destroy(self: &Arc<Context>, patience: Duration, check: Check<'_>) -> bool {
         let end = self.begin_end(patience);
         end.is_none_or(|end| end.wait(check))
     }
 
-    /// Begins to [`destroy`](Context::destroy) it. `None` where that has begun before.
+    /// Begins to [`destroy`](Context::destroy) the context. `None` if the end has begun before.
     pub fn begin_end(self: &Arc<Context>, patience: Duration) -> Option<End> {
         if self.generation != fork::generation() {
             return None;
@@ -56,7 +56,7 @@ impl Context {
         };
         self.queue.stop();
         self.io.stop_sending();
-        // Whoever waits for something in this context has waited enough, and may be in the way of the gate.
+        // Threads that wait for something in this context are woken: they may be inside the gate.
         let channels = self.channels();
         for channel in &channels {
             channel.release_waiters(Status::CHANDESTROY);
@@ -68,15 +68,15 @@ impl Context {
         let started = worker.spawn(move || {
             let is_empty = || context.gate.is_empty();
             if !context.emptied.sleep(is_empty, patience) {
-                // Somebody is stuck inside libca: it must not lose its context.
+                // A thread is stuck inside the backend, which must not lose its context.
                 return;
             }
             // SAFETY: the gate was closed by `begin_end`, and is empty.
             unsafe { context.destroy_now(&channels, patience / 2) };
-            // Nobody listens any more where the patience is over.
+            // The receiver is gone if the patience is over.
             over.send(()).ok();
         });
-        // Where no thread is to be had, nobody is left who would say that it is over.
+        // If no thread could be started, the sender is dropped, and the receiver learns from that.
         drop(started);
         Some(End { is_over, deadline })
     }

@@ -1,7 +1,7 @@
-//! A client context of libca: its threads, its circuits, what is outstanding in it, and the events that come out of it.
+//! A context: a set of channels, what is outstanding in them, and the queue of their events.
 //!
-//! Every context is preemptive for libca, so that its threads always receive. A context that was asked for as
-//! non-preemptive differs in who delivers its events: the thread that polls, instead of a dispatcher.
+//! The backend's threads always receive, in every context. What differs in a non-preemptive context is who delivers its events:
+//! the thread that polls, instead of a dispatcher thread.
 
 mod end;
 mod outstanding;
@@ -34,12 +34,12 @@ pub struct Context {
     preemptive: bool,
     owner: ThreadId,
     gate: HandleGate,
-    /// Where whoever destroys it waits until nobody is inside the gate.
+    /// The thread that destroys the context waits here until the gate is empty.
     emptied: WaitQueue,
     pub queue: Arc<EventQueue>,
     pub waiters: Arc<Waiters>,
     all_pending: Mutex<Vec<Weak<PendingIo>>>,
-    /// Keeps alive what libca has pointers to.
+    /// By address. The backend has pointers to these channels.
     channels: Mutex<HashMap<usize, Arc<Channel>>>,
     pub sync_groups: SyncGroups,
     exception_handler: Mutex<Option<UserData>>,
@@ -47,11 +47,11 @@ pub struct Context {
 }
 
 thread_local! {
-    /// This thread's batches, by context id.
+    /// What is outstanding for this thread, by context id.
     static THREAD_PENDING: RefCell<Vec<(u64, Arc<PendingIo>)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Contexts that were not destroyed. It keeps them, because libca has pointers to them.
+/// Contexts that were not destroyed. This list keeps them alive, because the backend has pointers to them.
 static LIVING: fork::PerProcess<Mutex<Vec<Arc<Context>>>> = fork::PerProcess::new();
 
 /// Permission to use the backend's side of a context: while it lives, the context is not destroyed.
@@ -106,19 +106,19 @@ impl Context {
         Ok(context)
     }
 
-    /// Whether the end of a context is under way.
+    /// Whether the end of some context is in progress.
     pub(crate) fn any_is_ending() -> bool {
         lock(LIVING.get()).iter().any(|context| !context.is_alive())
     }
 
-    /// Contexts of this process that were not destroyed.
+    /// This process's contexts that were not destroyed.
     pub fn living() -> Vec<Arc<Context>> {
         let living = lock(LIVING.get());
         let contexts = living.iter().filter(|context| context.is_alive());
         contexts.cloned().collect()
     }
 
-    /// Neither destroyed nor an ancestor process's.
+    /// The context was not destroyed, and was made by this process, not by an ancestor.
     pub fn is_alive(&self) -> bool {
         self.generation == fork::generation() && !self.gate.is_closed()
     }
@@ -127,17 +127,17 @@ impl Context {
         self.preemptive
     }
 
-    /// The thread that made it: for a non-preemptive context the one that delivers its events.
+    /// The thread that made the context; it delivers the events of a non-preemptive context.
     pub fn owner(&self) -> ThreadId {
         self.owner
     }
 
-    /// Tells contexts apart, also those that are gone.
+    /// A number that no other context has, not even a destroyed one.
     pub fn id(&self) -> u64 {
         self.id
     }
 
-    /// Permission to use the backend's side of it, unless it is gone.
+    /// Permission to use the backend's side of the context; `None` if the context is destroyed.
     pub fn enter(&self) -> Option<ContextGuard<'_>> {
         if self.generation != fork::generation() || !self.gate.enter() {
             return None;
@@ -145,7 +145,7 @@ impl Context {
         Some(ContextGuard { context: self })
     }
 
-    /// Sends what has gathered (ca_flush_io).
+    /// Sends the commands that wait for a flush (ca_flush_io).
     pub fn flush(&self) -> Result<()> {
         if !self.is_alive() {
             return Err(Status::NOCACTX.into());
@@ -153,7 +153,7 @@ impl Context {
         self.io.flush(self)
     }
 
-    /// The backend's side of it.
+    /// The backend's side of the context.
     pub(crate) fn io(&self) -> &AnyContext {
         &self.io
     }
@@ -187,7 +187,7 @@ impl Context {
         lock(&self.message_handler).clone()
     }
 
-    /// Has the backend print what it knows of the context (ca_context_status).
+    /// Prints what the backend knows of the context (ca_context_status).
     pub fn show(&self, level: u32) -> Result<()> {
         self.io.show(self, level)
     }

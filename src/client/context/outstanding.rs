@@ -1,4 +1,4 @@
-//! What is outstanding in a context, and the waits for it.
+//! The requests that are outstanding in a context, and the waits for them.
 
 use super::{Context, THREAD_PENDING};
 use crate::client::pending_io::{PendingGuard, PendingIo, WaiterGuard, wait};
@@ -21,7 +21,8 @@ impl Context {
             if let Some((_, pending)) = all_pending.iter().find(|(id, _)| *id == self.id) {
                 return pending.clone();
             }
-            // Contexts come and go; a thread that makes many must not gather what is left of each.
+            // The entries of contexts that no longer exist are removed, so that a thread that makes many contexts does not
+            // collect entries.
             let living: Vec<u64> = Context::living().iter().map(|c| c.id).collect();
             all_pending.retain(|(id, _)| living.contains(id));
             let pending = PendingIo::new(&self.waiters);
@@ -45,7 +46,7 @@ impl Context {
         all_pending
     }
 
-    /// A batch that no `pend_io` knows of.
+    /// A [`PendingIo`] that no `pend_io` waits for.
     pub fn pending_io(&self) -> Arc<PendingIo> {
         PendingIo::new(&self.waiters)
     }
@@ -55,7 +56,7 @@ impl Context {
         WaiterGuard::at_queue(&self.waiters, all_pending)
     }
 
-    /// Waits for `all_pending`, whatever comes of them.
+    /// Waits until all of `all_pending` are done, whether their requests succeed or fail.
     pub fn wait_done(
         &self,
         all_pending: &[Arc<PendingIo>],
@@ -65,7 +66,7 @@ impl Context {
         wait(&self.waiters, all_pending, deadline, check)
     }
 
-    /// The first failure among batches that are done.
+    /// The first failure in `all_pending`, which are done.
     pub fn first_failure(&self, all_pending: &[Arc<PendingIo>]) -> Result<()> {
         let failures: Vec<Error> = all_pending
             .iter()
@@ -74,7 +75,7 @@ impl Context {
         failures.into_iter().next().map_or(Ok(()), Err)
     }
 
-    /// An error that names what is missing from `all_pending`.
+    /// A timeout error that names the channels that have not answered.
     pub fn timeout_error(&self, all_pending: &[Arc<PendingIo>]) -> Error {
         let channels = self.channels();
         let mut missing: Vec<(&str, bool)> = channels
@@ -113,25 +114,25 @@ impl Context {
         error
     }
 
-    /// Nobody waits for `all_pending` any more: what of them waits for its server, and not in libca, is not sent, and comes to
-    /// ECA_TIMEOUT.
+    /// Withdraws what nobody waits for any more: commands of `all_pending` that have not left the process are not sent, and
+    /// complete with ECA_TIMEOUT.
     pub fn withdraw(&self, all_pending: &[Arc<PendingIo>]) {
         if self.is_alive() {
             self.io.withdraw(all_pending);
         }
     }
 
-    /// Some server takes nothing, and very much waits for it: [`Channel::backlog`](crate::client::channel::Channel::backlog)
-    /// says of a channel whether it is its.
+    /// Some server does not read, and its backlog has reached the limit.
+    /// [`Channel::backlog`](crate::client::channel::Channel::backlog) tells whether a channel is on that server.
     pub fn has_backlog(&self) -> bool {
         self.io.has_backlog()
     }
 
-    /// The calling thread's `pend_io` waits no more for what is outstanding now.
+    /// The calling thread's `pend_io` no longer waits for what is outstanding now.
     pub fn forget(&self, all_pending: &[Arc<PendingIo>]) {
         THREAD_PENDING.with_borrow_mut(|all| {
             if let Some(place) = all.iter().position(|(id, _)| *id == self.id) {
-                // Those of other threads may still be waited for there.
+                // Requests of other threads may still be waited for by those threads.
                 all.swap_remove(place).1.end();
             }
         });

@@ -1,4 +1,4 @@
-//! The channels of a group, and the requests over them that are under way.
+//! The channels of a group, and the requests to them that are in flight.
 
 use crate::backend::BACKLOG_LIMIT;
 use crate::client::channel::{Channel, Group};
@@ -10,21 +10,21 @@ use crate::protocol::status::Status;
 use crate::sync::lock;
 use std::sync::{Arc, Mutex};
 
-/// Each of its channels refers to it until libca has forgotten that channel; and it keeps alive what libca has pointers
-/// to, the requests that are not over.
+/// Each channel of the group has a reference to it until the upcall `released`. The group keeps alive what the backend has
+/// pointers to: the requests that are in flight.
 pub struct GroupChannels {
     context: Arc<Context>,
     channels: Vec<Arc<Channel>>,
     in_flight: Mutex<Vec<Arc<GroupRequest>>>,
-    /// One that is over: its memory serves again.
+    /// A finished request, whose memory the next one uses.
     spare: Mutex<Option<Arc<GroupRequest>>>,
 }
 
 /// See [`GroupChannels::overdue`].
 pub(crate) struct Overdue {
-    /// For each channel.
+    /// For each channel: whether it has not answered one of the other requests.
     pub channels: Vec<bool>,
-    /// Done when one of the requests is that they have not answered.
+    /// Done when one of the requests that have no answer yet is finished.
     pub pending: Arc<PendingIo>,
 }
 
@@ -43,8 +43,8 @@ impl Group for GroupChannels {
 }
 
 impl GroupChannels {
-    /// Of channels that were just made, all in one context. Whoever waits for them asks the group; `pend_io` does not
-    /// wait for their searches.
+    /// A group of channels that were just made, all in `context`. The group waits for the channels' connections itself;
+    /// `pend_io` does not.
     pub fn new(context: &Arc<Context>, channels: Vec<Arc<Channel>>) -> Result<Arc<GroupChannels>> {
         for channel in &channels {
             if !Arc::ptr_eq(channel.context(), context) {
@@ -73,7 +73,8 @@ impl GroupChannels {
         &self.channels
     }
 
-    /// Done once all channels are connected that are not now; and until then [`cancel_await`](GroupChannels::cancel_await) is to be called.
+    /// Done when all channels are connected that are not connected now. The caller calls
+    /// [`cancel_await`](GroupChannels::cancel_await) when it no longer waits.
     pub fn await_connections(&self) -> Arc<PendingIo> {
         let pending = self.context.pending_io();
         for channel in &self.channels {
@@ -82,14 +83,14 @@ impl GroupChannels {
         pending
     }
 
-    /// Nobody waits for the connections of [`await_connections`](GroupChannels::await_connections) any more.
+    /// Nobody waits any more for the connections of [`await_connections`](GroupChannels::await_connections).
     pub fn cancel_await(&self, pending: &Arc<PendingIo>) {
         for channel in &self.channels {
             channel.cancel_await(pending);
         }
     }
 
-    /// A request, which [`GroupRequest::launch`] begins.
+    /// A request, which [`GroupRequest::start`] sends.
     pub fn new_request(self: &Arc<GroupChannels>, job: Job) -> Arc<GroupRequest> {
         let spare = lock(&self.spare).take();
         let request = GroupRequest::new(self, job, spare);
@@ -101,9 +102,9 @@ impl GroupChannels {
         lock(&self.in_flight).clone()
     }
 
-    /// Where the requests before this one that are not over take very much memory: which channels are not to be asked again, as
-    /// they have not answered one of those, and what to wait for until they are. So a server that takes nothing, among others
-    /// that do, does not have each round stay.
+    /// Which channels are not sent this request yet, because they have not answered an earlier one, and what to wait for before
+    /// they are. `None` unless the earlier requests that are in flight take more than `BACKLOG_LIMIT` bytes: without this
+    /// limit, a server that does not read, among others that do, would keep the memory of each request.
     pub(crate) fn overdue(&self, request: &GroupRequest) -> Option<Overdue> {
         let mut others = self.in_flight();
         others.retain(|other| !std::ptr::eq(&raw const **other, request));
@@ -121,7 +122,7 @@ impl GroupChannels {
         pending.map(|pending| Overdue { channels, pending })
     }
 
-    /// libca has no pointer into it any more.
+    /// The backend no longer has a pointer into the request.
     pub(crate) fn finished(&self, request: *const GroupRequest) -> Option<Arc<GroupRequest>> {
         let mut in_flight = lock(&self.in_flight);
         let place = in_flight
@@ -130,7 +131,7 @@ impl GroupChannels {
         Some(in_flight.swap_remove(place))
     }
 
-    /// For a request whose outcome nobody looks at any more.
+    /// Gives back the memory of a request whose outcome was read.
     pub fn recycle(&self, request: Arc<GroupRequest>) {
         let before = lock(&self.spare).replace(request);
         drop(before);

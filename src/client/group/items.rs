@@ -2,17 +2,17 @@
 
 use crate::protocol::dbr::DbrType;
 
-/// What is written to one channel.
+/// The value that is written to one channel.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Item {
     pub dbr_type: DbrType,
     pub count: usize,
-    /// Where its bytes begin, and how many there are.
+    /// Where the value's bytes begin.
     start: usize,
     pub size: usize,
 }
 
-/// What is written to each channel of a group.
+/// The values that are written to the channels of a group, in the order of the channels.
 #[derive(Default)]
 pub struct Items {
     bytes: Vec<u8>,
@@ -27,7 +27,8 @@ impl Items {
         }
     }
 
-    /// The next channel's: `count` elements of a type, which `append` adds to the bytes. They must have that type's size.
+    /// Adds the next channel's value: `count` elements of a type, which `append` adds to the bytes. They must have that type's
+    /// size.
     pub fn add<E>(
         &mut self,
         dbr_type: DbrType,
@@ -37,7 +38,7 @@ impl Items {
         let start = self.bytes.len();
         append(&mut self.bytes)?;
         let size = self.bytes.len() - start;
-        // What is too short is not sent: libca would read on.
+        // A value that is too short is not sent: the backend would read beyond it.
         let whole = dbr_type.size(count).is_some_and(|needed| needed <= size);
         self.items.push(whole.then_some(Item {
             dbr_type,
@@ -48,7 +49,7 @@ impl Items {
         Ok(())
     }
 
-    /// The next channel gets nothing.
+    /// The next channel is sent nothing.
     pub fn skip(&mut self) {
         self.items.push(None);
     }

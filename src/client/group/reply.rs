@@ -1,4 +1,4 @@
-//! One channel's part in a group request: asked once, answered once.
+//! One channel's part in a group request: sent once, answered once.
 
 use crate::protocol::status::Status;
 use crate::protocol::view::{Number, View};
@@ -6,8 +6,8 @@ use crate::sync::reply_state::{Begun, Progress, ReplyState};
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
-/// libca's `usr` of a request. What it holds is written before its state says so, and then never again, so that it can be
-/// read while other replies of the request are still being answered.
+/// The backend has a pointer to the reply while the request is in flight. The fields are written before the state is published,
+/// and not again after that, so that they can be read while other replies of the request are still being written.
 pub(crate) struct GroupReply {
     state: ReplyState,
     status: AtomicI32,
@@ -18,18 +18,18 @@ pub(crate) struct GroupReply {
     /// Severity and alarm status.
     alarm: AtomicU32,
     pub(crate) index: u32,
-    /// What its circuit had been sent with it; 0 where that does not matter.
+    /// For the backend: what its circuit had been sent up to this request; 0 if that does not matter.
     pub(crate) sent: AtomicU64,
     /// The request that it is part of; see `GroupRequest::of`.
     pub(super) request: AtomicPtr<c_void>,
 }
 
-/// What a change of a reply means for the counts of its request.
+/// How a change of a reply changes the counts of its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
-    /// It is waited for no more.
+    /// Nobody waits for the reply any more.
     pub answered: bool,
-    /// libca has no pointer to it any more.
+    /// The backend no longer has a pointer to the reply.
     pub returned: bool,
 }
 
@@ -64,7 +64,7 @@ impl GroupReply {
         }
     }
 
-    /// For a new request, when nobody refers to the old one.
+    /// Prepares the reply for a new request; nobody else refers to it.
     pub(crate) fn reset(&mut self) {
         self.state.reset();
         *self.sent.get_mut() = 0;
@@ -74,7 +74,7 @@ impl GroupReply {
         self.state.request();
     }
 
-    /// Takes the answer in.
+    /// Stores the answer.
     pub(crate) fn answer(&self, status: Status, view: Option<View<'_>>) -> Change {
         match self.state.begin() {
             Begun::Write => {
@@ -113,7 +113,7 @@ impl GroupReply {
         }
     }
 
-    /// Nobody is to wait for it, as its channel is cleared; libca may still answer.
+    /// Waits for the reply end, because its channel is cleared; the backend may still answer.
     pub(crate) fn leave(&self) -> Change {
         Change {
             answered: self.state.abandon(),
@@ -125,7 +125,7 @@ impl GroupReply {
         self.state.progress() == Progress::Waiting
     }
 
-    /// What came of it; `None` while nothing has.
+    /// The status of the answer; `None` while there is none.
     pub(crate) fn outcome(&self) -> Option<Status> {
         match self.state.progress() {
             Progress::Done => Some(Status(self.status.load(Ordering::Relaxed))),
@@ -134,7 +134,7 @@ impl GroupReply {
         }
     }
 
-    /// What was read, where its outcome is good.
+    /// The value that was read; `None` if the read has not succeeded.
     pub(crate) fn reading(&self) -> Option<Reading> {
         if !self.outcome()?.is_normal() {
             return None;

@@ -1,8 +1,9 @@
-//! One request to each channel of a group, handed to libca in one go and waited for together.
+//! One request to each channel of a group, sent and waited for together.
 //!
-//! For thousands of channels a request object each costs more than libca does. Here one object has a reply for each channel;
-//! libca gets a pointer to the reply, and answers into it. What has been waited for in vain stays until libca has let go of
-//! it, and the next request gets replies of its own: no late answer is taken for a new one.
+//! For thousands of channels, an object for each request would cost more than the backend does. Here one object has a
+//! [`GroupReply`] for each channel: the backend gets a pointer to the reply, and the answer is written into it. A request whose
+//! wait has timed out stays until the backend has no pointer into it, and the next request has replies of its own: a late
+//! answer is not taken for a new one.
 
 use crate::backend::Backlog;
 use crate::client::channel::Channel;
@@ -23,14 +24,14 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 pub enum ReadAs {
     /// The value as a double.
     Value,
-    /// That with its alarm and its time.
+    /// The value with its alarm and its time.
     Time,
     /// The value as text.
     Text,
 }
 
 impl ReadAs {
-    /// What a channel is asked for.
+    /// The request that is sent to a channel.
     fn spec(self, native: Base, held: usize) -> Result<RequestSpec, Status> {
         let dbr_type = match (self, native) {
             (ReadAs::Text, Base::Char) if held > 1 => DbrType::STRING,
@@ -46,9 +47,9 @@ impl ReadAs {
 
 pub enum Job {
     Read(ReadAs),
-    /// Without an answer.
+    /// Writes without notification: there is no answer.
     Write(Items),
-    /// Answered when the processing that it started is complete.
+    /// Writes with notification: answered when the processing that the write started has ended.
     WriteNotify(Items),
 }
 
@@ -74,9 +75,9 @@ pub struct GroupRequest {
     job: Job,
     replies: Vec<GroupReply>,
     texts: Vec<OnceLock<Arc<Dbr>>>,
-    /// Slots that are waited for, and one for its start.
+    /// Replies that have not come, and one until the request is started.
     waiting: AtomicUsize,
-    /// Slots that libca may have a pointer to, and one for its start.
+    /// Replies that the backend may have a pointer to, and one until the request is started.
     at_backend: AtomicUsize,
     guard: Mutex<Option<PendingGuard>>,
     pending: Arc<PendingIo>,
@@ -143,7 +144,7 @@ impl GroupRequest {
         &self.replies[index]
     }
 
-    /// Nobody waits for its answers any more: what is not in libca is not sent.
+    /// Nobody waits for the answers any more: what has not left the process is not sent.
     pub fn withdraw(&self) {
         self.withdrawn.store(true, Ordering::Release);
         if let Some(group) = self.group() {
@@ -157,7 +158,7 @@ impl GroupRequest {
         self.withdrawn.load(Ordering::Acquire)
     }
 
-    /// The memory that it takes, texts that came apart.
+    /// The bytes that the request takes, without those of texts that have come.
     pub(crate) fn size(&self) -> usize {
         let items = self.job.items().map_or(0, |items| items.size());
         size_of_val(self.replies.as_slice()) + size_of_val(self.texts.as_slice()) + items
@@ -169,7 +170,7 @@ impl GroupRequest {
         self.replies.iter().enumerate().filter_map(unanswered)
     }
 
-    /// Its start is over.
+    /// All channels were sent the request, or put into the backlog.
     pub(crate) fn started(&self) {
         drop(self.count(Change {
             answered: true,
@@ -177,7 +178,7 @@ impl GroupRequest {
         }));
     }
 
-    /// A reply has changed. Where it was the last one, what this returns is what keeps `self` alive.
+    /// Counts a change of a reply. The result keeps `self` alive if this was the last change.
     fn count(&self, change: Change) -> Option<Arc<GroupRequest>> {
         let mut last = None;
         let mut guard = None;
@@ -185,7 +186,7 @@ impl GroupRequest {
             guard = lock(&self.guard).take();
         }
         if change.returned && self.at_backend.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // First, so that its memory can serve again as soon as the waiter is done with it.
+            // Before the waiter is woken, so that the memory can be used again as soon as the waiter is done with it.
             let group = self.group();
             last = group.and_then(|group| group.finished(self));
         }
@@ -193,17 +194,17 @@ impl GroupRequest {
         last
     }
 
-    /// libca has no more to do with a reply: it did not take the request, or has forgotten it, or will not answer it.
+    /// Finishes a reply that the backend will not answer: it refused the request, or no longer has a pointer to the reply.
     pub(crate) fn finish(&self, index: usize, status: Status) {
         drop(self.count(self.replies[index].answer(status, None)));
     }
 
-    /// Nobody is to wait for a reply; libca may still answer.
+    /// Waits for a reply end; the backend may still answer.
     pub(crate) fn leave(&self, index: usize) {
         drop(self.count(self.replies[index].leave()));
     }
 
-    /// libca's answer to a reply. Where it was the last one, what this returns is what keeps `self` alive.
+    /// Upcall: the answer to one channel's part. The result keeps `self` alive if this was the last answer.
     pub(crate) fn answered(
         &self,
         reply: &GroupReply,
@@ -226,7 +227,7 @@ impl GroupRequest {
         self.count(reply.answer(status, view))
     }
 
-    /// Takes a text in, where it is what was asked for.
+    /// Stores a text, if the answer is what was asked for.
     fn text(&self, index: usize, received: &Received<'_>) -> Result<(), Status> {
         let group = self.group().ok_or(Status::CHANDESTROY)?;
         let channel = &group.channels()[index];
@@ -238,7 +239,7 @@ impl GroupRequest {
         Ok(())
     }
 
-    /// Whether a channel can be asked at all; and the bytes of values that are sent to it.
+    /// Whether a request can be sent to the channel at all, and how many bytes of values it sends.
     pub(crate) fn check(&self, index: usize, channel: &Channel) -> Result<usize, Status> {
         if channel.is_closed() {
             return Err(Status::BADCHID);
@@ -264,12 +265,13 @@ impl GroupRequest {
         self.job.items().is_some()
     }
 
-    /// What is sent without an answer is over when libca has it.
+    /// A write without notification has no answer: it is finished when the backend has it.
     pub fn is_answered(&self) -> bool {
         !matches!(self.job, Job::Write(_))
     }
 
-    /// Sends everything, as far as no server hangs. It does not wait; what it leaves is for [`resume`](GroupRequest::resume).
+    /// Sends the request to all channels, except those whose server does not read. It does not wait;
+    /// [`resume`](GroupRequest::resume) sends what is left.
     pub fn start(self: &Arc<GroupRequest>) -> Backlog {
         let Some(group) = self.group() else {
             return Backlog::default();
@@ -280,7 +282,7 @@ impl GroupRequest {
         backlog
     }
 
-    /// As [`start`](GroupRequest::start), with what that left.
+    /// As [`start`](GroupRequest::start), for the channels that an earlier call has left.
     pub fn resume(self: &Arc<GroupRequest>, backlog: Backlog) -> Backlog {
         let Some(group) = self.group() else {
             return Backlog::default();
@@ -302,7 +304,7 @@ impl GroupRequest {
             is_overdue && self.check(*index, &group.channels()[*index]).is_ok()
         });
         let mut backlog = context.io().submit_group(&guard, self, group, indices);
-        // Where that fails the circuits are gone, and the answers say so.
+        // If the flush fails, the circuits are gone, and the replies say so.
         drop(context.flush());
         if !left.is_empty() && backlog.wait_for.is_none() {
             backlog.wait_for = overdue.map(|overdue| overdue.pending);
@@ -311,14 +313,14 @@ impl GroupRequest {
         backlog
     }
 
-    /// Nobody waits until the rest can be sent.
+    /// Nobody waits any more until the backlog can be sent.
     pub fn give_up(&self, backlog: Backlog) {
         for index in backlog.indices {
             self.finish(index, Status::TIMEOUT);
         }
     }
 
-    /// What is sent to a channel.
+    /// The command for one channel.
     pub(crate) fn command(
         &self,
         index: usize,
@@ -339,15 +341,15 @@ impl GroupRequest {
         })
     }
 
-    /// Upcall: the request to one channel was sent, or not.
+    /// Upcall: one channel's part was sent, or could not be sent.
     pub(crate) fn sent(&self, index: usize, status: Status) {
         if !status.is_normal() || !self.is_answered() {
             self.finish(index, status);
         }
     }
 
-    /// What came of each request; ECA_TIMEOUT where nothing has yet. (What is written without an answer, and waits for its
-    /// turn, has come to all that it will.)
+    /// The status of each channel; ECA_TIMEOUT if there is no answer yet. (A write without notification that waits in a queue
+    /// counts as successful: no answer follows.)
     pub fn statuses(&self) -> Vec<i32> {
         let nothing = if self.is_answered() {
             Status::TIMEOUT
@@ -360,7 +362,8 @@ impl GroupRequest {
             .collect()
     }
 
-    /// The status and the reading of each channel. Looked at once, as stragglers may come between two looks.
+    /// The status and the reading of each channel. Both come from one look at the reply, because late answers may come between
+    /// two.
     pub fn readings(&self) -> impl Iterator<Item = (Status, Option<Reading>)> {
         self.replies.iter().map(|reply| {
             let reading = reply.reading();

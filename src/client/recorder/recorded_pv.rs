@@ -1,4 +1,4 @@
-//! One PV's way onto a recorder's buffer.
+//! One PV of a recorder: whether it is recorded, and its updates on their way into the buffer.
 
 use crate::client::pending_io::PendingGuard;
 use crate::client::recorder::update_buffer::{RecordedUpdate, UpdateBuffer};
@@ -11,16 +11,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The severity INVALID: there is no value, or none to rely on.
+/// The severity INVALID: there is no value, or the value is not reliable.
 const INVALID: i32 = 3;
 
-/// Told by libca's threads of a PV's updates and of its connection.
+/// The backend's threads report a PV's updates and its connection to it.
 pub struct RecordedPv {
     buffer: Arc<UpdateBuffer>,
     channel: i64,
-    /// Updates are wanted: the PV is connected, and a number.
+    /// Updates are recorded: the PV is connected, and a number.
     open: AtomicBool,
-    /// A PV that is no number is told of, because nobody waits to hear of it.
+    /// A PV that turns out not to be a number is logged, because no caller waits to be told.
     warns: AtomicBool,
     state: Mutex<RecordState>,
     /// Counts the PV as outstanding until its first connection.
@@ -32,9 +32,9 @@ pub enum RecordState {
     Searching,
     Connected,
     Lost,
-    /// The PV is no number, and why.
+    /// The PV cannot be recorded, because it is not a number.
     Unrecordable(Unrecordable),
-    /// Nothing is recorded any more.
+    /// The session has ended.
     Closed,
 }
 
@@ -45,7 +45,7 @@ pub enum Unrecordable {
 }
 
 impl Unrecordable {
-    /// A recorder has no place for anything but single numbers, and the first of many would mislead.
+    /// A recorder records single numbers only: the first element of an array would mislead.
     fn of(native: Base, element_count: usize) -> Option<Unrecordable> {
         match (native, element_count) {
             (Base::String, _) => Some(Unrecordable::Text),
@@ -91,8 +91,8 @@ impl RecordedPv {
         self.warns.store(true, Ordering::Release);
     }
 
-    /// The PV's connection may have changed: `pv` is its type and element count, where it is connected. Returns what is to be
-    /// said of a PV that turns out not to be recorded, where nobody waits to hear of it.
+    /// The PV's connection may have changed: `pv` is the type and element count of a connected PV. Returns a text for the log
+    /// if the PV cannot be recorded and no caller waits to be told.
     pub(crate) fn connection_changed(&self, pv: Option<(Base, usize)>) -> Option<String> {
         let (guard, unrecordable) = {
             let mut state = lock(&self.state);
@@ -124,7 +124,7 @@ impl RecordedPv {
         unrecordable.filter(|_| self.warns.load(Ordering::Acquire))
     }
 
-    /// Nothing comes any more: whoever waits for updates has waited enough.
+    /// No more updates come: waits for them end.
     pub(crate) fn release_readers(&self) {
         replace(&self.guard, None);
         self.buffer.stop();
@@ -150,7 +150,7 @@ impl RecordedPv {
         });
     }
 
-    /// An update without one: the server could not read it, or may not tell.
+    /// An update without a value: the server could not read the value, or must not send it.
     pub(crate) fn record_failure(&self, status: Status) {
         if self.open.load(Ordering::Acquire) {
             self.fail(status);

@@ -1,4 +1,4 @@
-//! The channels of a recorder that runs.
+//! The channels of a recorder that is running.
 
 use crate::client::channel::Channel;
 use crate::client::context::Context;
@@ -12,7 +12,7 @@ use crate::sync::wait_queue::{Check, Waited};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-/// PVs that an error names.
+/// The most PVs that an error names.
 const SHOWN: usize = 10;
 
 pub struct RecorderSession {
@@ -30,7 +30,7 @@ struct Channels {
 }
 
 impl RecorderSession {
-    /// Of these PVs, onto this buffer; it has yet to be opened.
+    /// A session of these PVs, into `buffer`; [`open`](RecorderSession::open) starts it.
     pub fn new(
         context: &Arc<Context>,
         names: Arc<[String]>,
@@ -51,11 +51,11 @@ impl RecorderSession {
         &self.context
     }
 
-    /// Searches for the PVs and subscribes to them (ca_create_channel, ca_create_subscription). libca takes a
-    /// subscription to a PV that it has not found yet, and renews it with every connection.
+    /// Searches for the PVs and subscribes to them (ca_create_channel, ca_create_subscription). The backend accepts a
+    /// subscription to a PV that is not connected yet, and subscribes again with every connection.
     pub fn open(&self, mask: u32) -> Result<()> {
         for (name, recorded) in self.names.iter().zip(&self.recorded_pvs) {
-            // The connection is the recorded's to know of: the handler is there so that no pend_io waits for it.
+            // The recorded PV itself learns of the connection; the handler is set only so that no `pend_io` waits for it.
             let (user, handler) = (Arc::new(()), Some(recorded.clone() as _));
             let channel = Channel::create(&self.context, name, 0, user, handler, |_| ())?;
             {
@@ -68,7 +68,7 @@ impl RecorderSession {
                 channels.all.push(channel.clone());
             }
             match channel.record(recorded, mask) {
-                // Closed meanwhile, by whoever has closed all this.
+                // Another thread has closed the session meanwhile.
                 Err(error) if error.status == Status::BADCHID => {}
                 other => other?,
             }
@@ -76,13 +76,13 @@ impl RecorderSession {
         self.context.flush()
     }
 
-    /// Waits until every PV has connected once; how, is for the caller to see.
+    /// Waits until every PV has connected once. [`verify`](RecorderSession::verify) tells whether each is recorded.
     pub fn wait_connected(&self, deadline: Option<Instant>, check: Check<'_>) -> Waited {
         let pending = [self.unconnected.clone()];
         self.context.wait_done(&pending, deadline, check)
     }
 
-    /// What keeps it from recording all of its PVs, by name: those that are no numbers, or else those not connected.
+    /// An error if some PVs are not recorded: those that are not numbers, or else those that are not connected.
     pub fn verify(&self) -> Result<()> {
         let states: Vec<RecordState> = self
             .recorded_pvs
@@ -119,20 +119,20 @@ impl RecorderSession {
         }
     }
 
-    /// From now on a PV that turns out to be no number is logged: nobody waits to hear of it.
+    /// From now on, a PV that turns out not to be a number is logged, because no caller waits to be told.
     pub fn set_warns(&self) {
         self.recorded_pvs
             .iter()
             .for_each(|recorded| recorded.set_warns());
     }
 
-    /// Which PVs are connected, and recorded.
+    /// Which PVs are connected and recorded.
     pub fn connected(&self) -> Vec<bool> {
         let connected = |recorded: &Arc<RecordedPv>| recorded.state() == RecordState::Connected;
         self.recorded_pvs.iter().map(connected).collect()
     }
 
-    /// Nothing is recorded any more. libca is told by the circuits' threads: this waits for no server.
+    /// Ends the session. The sender threads tell the servers: this waits for no server.
     pub fn close(&self) {
         let channels = {
             let mut channels = lock(&self.channels);

@@ -1,12 +1,12 @@
-//! What a recorder has recorded and nobody has read yet: updates in order of arrival, in one piece of memory, which whoever
-//! reads gets as it is.
+//! The updates that a recorder has recorded and nobody has read yet: in order of arrival, in one piece of memory, which the
+//! reader gets as it is.
 
 use crate::sync::lock;
 use crate::sync::wait_queue::{Check, INTERRUPT_CHECK, remaining};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// One update. Python sees this very memory (`convert::recorded_updates`): the layout is that of the array's dtype.
+/// One update. Python sees this memory as it is (`convert::recorded_updates`): the layout is that of the array's dtype.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RecordedUpdate {
@@ -14,18 +14,18 @@ pub struct RecordedUpdate {
     pub channel: i64,
     /// Nanoseconds since the POSIX epoch.
     pub time: i64,
-    /// NaN where there is none.
+    /// NaN if there is no value.
     pub value: f64,
     pub severity: i32,
-    /// The alarm status (0 to 21); where there is no value the ECA status that says why, which is larger.
+    /// The alarm status (0 to 21); without a value the ECA status that says why, which is larger.
     pub status: i32,
 }
 
-/// Rows that memory is first taken for.
+/// Updates that the first allocation has room for.
 const FIRST_CAPACITY: usize = 1_024;
 
-/// Producers are libca's threads: what they do under the lock is to write one update. Memory grows as updates come, so that a
-/// large capacity costs nothing until it is needed.
+/// Producers are the backend's threads: under the lock they write one update. Memory grows as updates come, so that a large
+/// capacity costs nothing until it is needed.
 pub struct UpdateBuffer {
     capacity: usize,
     state: Mutex<State>,
@@ -33,14 +33,14 @@ pub struct UpdateBuffer {
 }
 
 struct State {
-    /// In order of arrival, or once the memory is full, a ring of which `oldest` is the first.
+    /// In order of arrival. Once the memory is full it is a ring, whose first update is at `oldest`.
     updates: Vec<RecordedUpdate>,
     oldest: usize,
-    /// Rows that there is memory for: the capacity, unless the system has refused so much.
+    /// The most updates in memory: the capacity, or less if the system has refused to allocate as much.
     room: usize,
-    /// By channel.
+    /// By channel: updates that were overwritten.
     dropped: Vec<i64>,
-    /// Somebody sleeps until there are so many updates.
+    /// A reader sleeps until there are as many updates.
     wanted: usize,
     stopped: bool,
     last_read: Option<Instant>,
@@ -49,7 +49,7 @@ struct State {
 const NOBODY: usize = usize::MAX;
 
 impl UpdateBuffer {
-    /// It holds `capacity` updates at most, and is stopped at first.
+    /// It holds at most `capacity` updates, and is stopped at first.
     pub fn new(channels: usize, capacity: usize) -> UpdateBuffer {
         UpdateBuffer {
             capacity,
@@ -70,7 +70,7 @@ impl UpdateBuffer {
         self.capacity
     }
 
-    /// Adds a update, in place of the oldest where it is full. A buffer that is stopped takes none.
+    /// Adds an update, in place of the oldest if the buffer is full. A buffer that is stopped drops it.
     pub fn push(&self, update: RecordedUpdate) {
         let mut state = lock(&self.state);
         if state.stopped {
@@ -88,18 +88,18 @@ impl UpdateBuffer {
         }
     }
 
-    /// From now on it takes updates.
+    /// From now on, updates are added.
     pub fn start(&self) {
         lock(&self.state).stopped = false;
     }
 
-    /// It takes no more updates, and whoever waits for some gets what is there.
+    /// From now on, updates are dropped. Readers get what is there.
     pub fn stop(&self) {
         lock(&self.state).stopped = true;
         self.changed.notify_all();
     }
 
-    /// Forgets what is there.
+    /// Drops what is there.
     pub fn discard(&self) {
         drop(self.read(0, None, Duration::ZERO, &mut || true));
     }
@@ -108,7 +108,7 @@ impl UpdateBuffer {
         lock(&self.state).stopped
     }
 
-    /// Rows that nobody has taken yet.
+    /// Updates that nobody has read yet.
     pub fn len(&self) -> usize {
         lock(&self.state).updates.len()
     }
@@ -117,16 +117,16 @@ impl UpdateBuffer {
         self.len() == 0
     }
 
-    /// Rows that were overwritten before anybody took them, by channel.
+    /// Updates that were overwritten before they were read, by channel.
     pub fn dropped(&self) -> Vec<i64> {
         lock(&self.state).dropped.clone()
     }
 
-    /// All that is there, oldest first, once there are `least` updates, the deadline has come, or it is stopped. `None` where
+    /// All updates, oldest first, once there are `least` updates, the deadline has come, or the buffer is stopped. `None` if
     /// `check` ended the wait.
     ///
-    /// The updates of a fast stream are let gather, `pause` long since the last read: to wake a reader for each would cost
-    /// more than all the rest.
+    /// The updates of a fast stream are collected for `pause` after the last read: waking a reader for each update would cost
+    /// more than everything else.
     pub fn read(
         &self,
         least: usize,
@@ -142,7 +142,7 @@ impl UpdateBuffer {
                 let plenty = least.max(self.capacity / 2);
                 state = self.wait(state, plenty, Some(until), check)?;
             }
-            // Another reader may have been quicker.
+            // Another reader may have taken the updates.
             let over = state.stopped || remaining(deadline).is_some_and(|left| left.is_zero());
             if state.updates.len() >= least || over {
                 break;
@@ -155,12 +155,12 @@ impl UpdateBuffer {
             state.last_read = Some(Instant::now());
         }
         drop(state);
-        // Nothing to do, unless updates were overwritten.
+        // This does nothing unless updates were overwritten.
         updates.rotate_left(oldest);
         Some(updates)
     }
 
-    /// Sleeps until there are `least` updates, the deadline has come, or it is stopped.
+    /// Sleeps until there are `least` updates, the deadline has come, or the buffer is stopped.
     fn wait<'t>(
         &'t self,
         mut state: MutexGuard<'t, State>,
@@ -176,7 +176,7 @@ impl UpdateBuffer {
             }
             let until_check = next_check.saturating_duration_since(Instant::now());
             if until_check.is_zero() {
-                // It may take the interpreter's lock, whose holder may want ours.
+                // `check` may take the interpreter's lock, whose holder may wait for this lock.
                 drop(state);
                 if check() {
                     return None;
@@ -196,7 +196,7 @@ impl UpdateBuffer {
 }
 
 impl State {
-    /// Takes more memory, twice what there was; `false` where it is full.
+    /// Allocates more memory, twice what there was; `false` if the buffer is full.
     fn grow(&mut self) -> bool {
         let held = self.updates.len();
         if held >= self.room {
@@ -213,7 +213,7 @@ impl State {
     fn overwrite(&mut self, update: RecordedUpdate) {
         let lost = match self.updates.get_mut(self.oldest) {
             Some(place) => std::mem::replace(place, update),
-            // There is no memory at all.
+            // Not even one update has memory.
             None => update,
         };
         self.oldest = if self.oldest + 1 < self.updates.len() {
