@@ -17,9 +17,9 @@ from . import _ca, ca
 from ._constants import ECA_BADCHID, ECA_BADMASK, ECA_BADTYPE, ECA_DISCONN, ECA_NORMAL, ECA_PUTFAIL
 from ._enums import CA_OP, CA_PRIORITY, DBF, ECA, ChannelState
 from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError
-from ._refusals import write_failed
 from ._timeouts import seconds
 from ._version import __version__
+from ._write_errors import write_failed
 
 if TYPE_CHECKING:
     from typing_extensions import Self

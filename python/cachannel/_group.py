@@ -19,7 +19,7 @@ from ._constants import (
 from ._enums import ECA
 from ._errors import CaChannelException, CaChannelTypeError
 from ._not_found import one_not_found
-from ._refusals import why_not
+from ._write_errors import refusal_reason
 from .CaChannel import CaChannel
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class ChannelGroup:
             channel.search()
             chids.append(channel._channel())
         self._names = [channel.name() for channel in self._channels]
-        self._members = _ca.ChannelGroupCore(chids)
+        self._core = _ca.ChannelGroupCore(chids)
         self._status: NDArray[numpy.int32] | None = None
 
     @property
@@ -83,7 +83,7 @@ class ChannelGroup:
     @property
     def connected(self) -> NDArray[numpy.bool_]:
         """Whether each PV is connected now."""
-        return self._members.connected()
+        return self._core.connected()
 
     @property
     def status(self) -> NDArray[numpy.int32]:
@@ -134,7 +134,7 @@ class ChannelGroup:
         :param throw: whether PVs that do not connect raise ECA_TIMEOUT.
         """
         limit = self._limit(timeout)
-        self._settle(self._members.connect(limit), throw, _plainly, limit)
+        self._settle(self._core.connect(limit), throw, _plainly, limit)
 
     @overload
     def get(
@@ -172,14 +172,14 @@ class ChannelGroup:
         if as_string:
             if time:
                 raise CaChannelTypeError(ECA_BADSTR, None, "texts have no room for times: as_string or time, not both")
-            status, texts = self._members.get_text(limit)
+            status, texts = self._core.get_text(limit)
             self._settle(status, throw, self._unreadable)
             return texts
         if not time:
-            status, values = self._members.get(limit)
+            status, values = self._core.get(limit)
             self._settle(status, throw, self._unreadable)
             return values
-        status, values, stamps, severities, conditions = self._members.get_time(limit)
+        status, values, stamps, severities, conditions = self._core.get_time(limit)
         import numpy
 
         readings = numpy.empty(len(self), _READING)
@@ -206,7 +206,7 @@ class ChannelGroup:
             holds, whatever `throw` is, and where there are more or fewer than PVs. CaChannelTypeError for objects that
             do not convert at all.
         """
-        status = self._members.put(values, bool(wait), self._limit(timeout))
+        status = self._core.put(values, bool(wait), self._limit(timeout))
         self._settle(status, throw, self._unwritable)
 
     def _limit(self, timeout: float | None) -> float:
@@ -239,13 +239,13 @@ class ChannelGroup:
 
     def _unreadable(self, index: int, status: int) -> str:
         if status == ECA_BADCOUNT:
-            return f"it holds {self._members.element_counts()[index]} elements, and a group reads PVs of one"
+            return f"it holds {self._core.element_counts()[index]} elements, and a group reads PVs of one"
         if status == ECA_NOCONVERT:
             return "it holds a text: as_string=True reads it"
         return ""
 
     def _unwritable(self, index: int, status: int) -> str:
-        return why_not(self._names[index]) if status == ECA_PUTFAIL else ""
+        return refusal_reason(self._names[index]) if status == ECA_PUTFAIL else ""
 
 
 def _plainly(index: int, status: int) -> str:

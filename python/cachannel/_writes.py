@@ -14,8 +14,8 @@ from ._connections import AT_ONCE, remaining
 from ._constants import ECA_BADCOUNT, ECA_NORMAL, ECA_PUTFAIL, ECA_STRTOBIG, ECA_TIMEOUT
 from ._enums import DBF
 from ._errors import CaChannelException, CaChannelValueError
-from ._refusals import write_failed
 from ._strings import is_long_string
+from ._write_errors import write_failed
 
 Target = tuple[str, Any, Any]
 """The name of a PV, its chid (or the exception that connecting came to), and the value for it."""

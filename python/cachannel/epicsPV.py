@@ -9,7 +9,7 @@ from . import _ca, ca
 from ._constants import CA_OP_CONN_DOWN, DBE_VALUE, ECA_BADTYPE, ECA_IOINPROGRESS, ECA_NORMAL
 from ._enums import CA_OP, CA_PRIORITY, DBF, DBR
 from ._errors import CaChannelException
-from ._refusals import write_failed
+from ._write_errors import write_failed
 from .CaChannel import CaChannel, ConnectionCallback, _use_numpy
 
 # What `from epicsPV import *` gave in 3.x.

@@ -17,12 +17,12 @@ def write_failed(status: int, pvname: str | None, value: Any) -> CaChannelExcept
     """The exception for a failed write; it names the value where the server refused it."""
     if status != ECA_PUTFAIL:
         return CaChannelException(status, pvname)
-    reason = why_not(pvname)
+    reason = refusal_reason(pvname)
     detail = f"the server does not take {reprlib.repr(value)}"
     return CaChannelException(status, pvname, f"{reason}: {detail}" if reason else detail)
 
 
-def why_not(pvname: str | None) -> str:
+def refusal_reason(pvname: str | None) -> str:
     """The reason why a PV refused a write: its record is disabled (DISP). Empty where it is not."""
     record = (pvname or "").partition(".")[0]
     if not record:
