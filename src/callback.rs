@@ -1,4 +1,4 @@
-//! A user's function, reachable from libca's side and visible to Python's garbage collector.
+//! A user's function, which events refer to, and which Python's garbage collector sees.
 
 use crate::calls::{call, repr};
 use crate::client::channel::Channel;
@@ -12,16 +12,16 @@ use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyWeakrefMethods, PyWeakrefReference};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Shared by the Python object that owns it (which shows it to the collector) and the events on their way.
+/// Shared by the Python object that owns it (which shows it to the collector) and the events that are queued for it.
 pub struct Callback {
     call: Mutex<Option<Call>>,
     pub style: Style,
     pub use_numpy: bool,
-    /// The package's own, which does not hold its channel: nobody else has asked for it.
+    /// A function of the package itself, which does not keep its channel alive.
     is_own: bool,
 }
 
-/// A function of the package itself as a callback: it goes with its channel, when nothing refers to that any more.
+/// A function of the package itself as a callback: it is dropped with its channel, when nothing else refers to the channel.
 #[pyclass(frozen, module = "cachannel._ca")]
 pub struct Own {
     function: Py<PyAny>,
@@ -47,14 +47,14 @@ impl Own {
 struct Call {
     function: DeferredDecref<PyAny>,
     user_args: Option<DeferredDecref<PyAny>>,
-    /// The channel's object. In C a channel lives until it is cleared, whoever remembers its id, and programs are written so:
-    /// their callbacks may be all that knows the channel. The collector is not shown this reference, so that it takes the
-    /// channel, and all that the callback refers to, for what somebody outside of Python holds.
+    /// The channel's object. In C a channel lives until it is cleared, even if nothing refers to its id, and programs rely on
+    /// that: a channel's callbacks may be all that refers to it. The collector does not see this reference, so it takes the
+    /// channel, and everything that the callback refers to, for objects that are referred to from outside Python.
     channel: Option<DeferredDecref<PyAny>>,
 }
 
 impl Callback {
-    /// `user_args`, where given, come second in the call, and the first argument then has CaChannel's names.
+    /// If `user_args` is given, it is the second argument of the call, and the first argument then has CaChannel's names.
     pub fn new(
         function: &Bound<'_, PyAny>,
         user_args: Option<&Bound<'_, PyAny>>,
@@ -85,7 +85,7 @@ impl Callback {
         }))
     }
 
-    /// An optional argument; None means none.
+    /// An optional callback argument; None means none.
     pub fn optional(
         function: Option<&Bound<'_, PyAny>>,
         user_args: Option<&Bound<'_, PyAny>>,
@@ -99,7 +99,7 @@ impl Callback {
         self.clone()
     }
 
-    /// Calls the function, unless it was let go.
+    /// Calls the function, unless it was dropped.
     pub fn call(&self, args: Bound<'_, PyAny>) -> PyResult<()> {
         let py = args.py();
         let (function, user_args) = {
@@ -129,7 +129,7 @@ impl Callback {
         shown.unwrap_or_else(|| "a callback".to_owned())
     }
 
-    /// Holds the channel's object until it is let go; not where that has happened.
+    /// Keeps the channel's object alive until the callback is dropped; not if it was dropped already.
     pub fn hold(&self, channel: &Bound<'_, PyAny>) {
         if self.is_own {
             return;
@@ -146,7 +146,7 @@ impl Callback {
             .for_each(|kept| kept.release(channel.py()));
     }
 
-    /// Holds the channel's object no longer; `true` where it did.
+    /// No longer keeps the channel's object alive; `true` if it did.
     pub fn unhold(&self, py: Python<'_>) -> bool {
         let mut call = self.call.lock().unwrap_or_else(PoisonError::into_inner);
         let held = call.as_mut().and_then(|call| call.channel.take());
@@ -154,7 +154,7 @@ impl Callback {
         held.map(|kept| kept.release(py)).is_some()
     }
 
-    /// Drops the function; a call under way goes on.
+    /// Drops the function; a call in progress goes on.
     pub fn let_go(&self, py: Python<'_>) {
         let call = self
             .call
@@ -169,7 +169,7 @@ impl Callback {
     }
 
     pub fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        // Whoever has the lock now holds the function: then it is in use, which not visiting says too.
+        // The thread that has the lock now refers to the function: the function is in use, which not visiting it says, too.
         if let Ok(call) = self.call.try_lock()
             && let Some(call) = &*call
         {
@@ -180,12 +180,12 @@ impl Callback {
     }
 }
 
-/// The callback behind a handler of the safe layer.
+/// The callback in the client's user data.
 pub fn callback(handler: &UserData) -> Option<Arc<Callback>> {
     handler.clone().downcast::<Callback>().ok()
 }
 
-/// What a channel knows of its Python object: weak, so that only callbacks keep that.
+/// A channel's reference to its Python object: weak, so that only callbacks keep the object alive.
 pub struct Owner(DeferredDecref<PyWeakrefReference>);
 
 impl Owner {

@@ -1,11 +1,11 @@
-//! Calls into Python that can run Python code, and so may not be over when the interpreter ends; and which interpreter that
-//! is.
+//! Calls into Python that can run Python code, and may therefore still be running when the interpreter ends; and which
+//! interpreter that is.
 //!
-//! Up to Python 3.13, a thread that wants the interpreter's lock when the interpreter has ended is ended, too, by unwinding
-//! its stack. PyO3 declares Python's functions as ones that do not unwind, so the process would abort. Here they are called
-//! as what they are, and the thread stays in the call, as newer Pythons have it. (PyO3 itself sees to attaching.) Whatever
-//! can run Python code on an object that is not this package's own is therefore called through this module:
-//! `tests/test_exit_in_python_code.py` holds the files that see Python to that.
+//! Up to Python 3.13, if a thread asks for the interpreter's lock after the interpreter has ended, Python ends the thread by
+//! unwinding its stack. PyO3 declares Python's functions as ones that do not unwind, so the process would abort. This module
+//! declares them as functions that unwind, and the thread stays in the call for good, as it does in newer Pythons. (PyO3 itself
+//! handles attaching.) Whatever can run Python code on an object that is not this package's own is therefore called through
+//! this module: `tests/test_exit_in_python_code.py` checks the files that see Python.
 
 use pyo3::BoundObject;
 use pyo3::exceptions::PyAttributeError;
@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use std::ffi::{c_double, c_int};
 
-/// Where the stack of a thread is unwound down to here, the thread stays, and goes with the process.
+/// If the stack of a thread is unwound down to here, the thread stays here until the process ends.
 struct StayHere;
 
 impl Drop for StayHere {
@@ -25,7 +25,7 @@ impl Drop for StayHere {
     }
 }
 
-/// Runs `work`, which may be unwound from below.
+/// Runs `work`, which Python may unwind.
 #[inline]
 fn guarded<T>(work: impl FnOnce() -> T) -> T {
     let unwound = StayHere;
@@ -34,8 +34,8 @@ fn guarded<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Calls a function of Python's as one that may unwind. The function is not to be seen through: as it is declared, it does
-/// not unwind.
+/// Calls a function of Python as one that may unwind. `black_box` hides the function from the compiler, which would otherwise
+/// use the declaration that it does not unwind.
 macro_rules! call_python {
     ($function:path: fn($($type:ty),*) -> $result:ty, $($argument:expr),*) => {{
         type Exact = unsafe extern "C" fn($($type),*) -> $result;
@@ -51,13 +51,13 @@ macro_rules! call_python {
 
 type Object = *mut PyObject;
 
-/// What a function of Python's has returned.
+/// The result of a function of Python.
 fn taken<'py>(py: Python<'py>, result: Object) -> PyResult<Bound<'py, PyAny>> {
     // SAFETY: a new reference, or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(py, result) }
 }
 
-/// As [`taken`], for functions that give -1 where an exception is set.
+/// As [`taken`], for functions that return -1 if an exception is set.
 fn checked<T: PartialEq>(py: Python<'_>, result: T, bad: T) -> PyResult<T> {
     if result == bad
         && let Some(error) = PyErr::take(py)
@@ -167,7 +167,7 @@ pub fn len(object: &Bound<'_, PyAny>) -> PyResult<usize> {
     Ok(checked(object.py(), length, -1)?.cast_unsigned())
 }
 
-/// A number as a double (`__float__`, `__index__`): unlike `float(object)`, this does not take texts.
+/// A number as a double (`__float__`, `__index__`): unlike `float(object)`, this does not accept texts.
 pub fn double(object: &Bound<'_, PyAny>) -> PyResult<f64> {
     let value = object.as_ptr();
     let number = call_python!(ffi::PyFloat_AsDouble: fn(Object) -> c_double, value);
@@ -243,13 +243,13 @@ impl<'py> Iterator for Iter<'py> {
     }
 }
 
-/// Lets go of an object that may be somebody else's: its `__del__` is called where this was the last reference.
+/// Drops a reference to an object that may be a user's: `__del__` is called if this was the last reference.
 pub fn release<T>(object: Bound<'_, T>) {
     let object = object.into_ptr();
     call_python!(ffi::Py_DecRef: fn(Object) -> (), object);
 }
 
-/// The calling thread is in the process's first interpreter, not in one within it.
+/// Whether the calling thread is in the process's main interpreter, not in a sub-interpreter.
 pub fn in_main_interpreter(_py: Python<'_>) -> bool {
     // SAFETY: the thread is attached, so there is an interpreter, which lives while it is.
     unsafe { ffi::PyInterpreterState_GetID(ffi::PyInterpreterState_Get()) == 0 }

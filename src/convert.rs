@@ -1,4 +1,11 @@
-//! DBR buffers to Python and numpy values, and back. Nothing else knows how a value looks on either side.
+//! DBR structures to Python and numpy values, and back. No other module knows both sides.
+//!
+//! * `incoming` a [`Dbr`](crate::protocol::value::Dbr) to Python: `value` for a read, `fill` for a callback's dict
+//! * `outgoing` a Python value to elements: `target` what it is written to, `numbers`, `strings` and `arrays` the kinds of
+//!   values, [`elements`] one number, `wire` the elements that are sent
+//! * `many` values for many channels; `recorded` a recorder's updates
+//! * [`text`] the text in bytes; [`states`] the names of an enum's states; `names` Python's enums
+//! * `preload` numpy, loaded when the package is imported
 
 #[cfg(feature = "python")]
 mod arrays;

@@ -1,7 +1,7 @@
-//! References to Python objects that any thread may drop, also one that is not attached to the interpreter.
+//! References to Python objects that any thread may drop, even one that is not attached to the interpreter.
 //!
-//! PyO3 would take such a drop into a pool behind a lock. A fork at that moment would leave the lock locked in the child,
-//! which could never attach again. Here they go to a list that each process has for itself.
+//! PyO3 would put such a drop into a pool behind a lock. A fork at that moment would leave the lock locked in the child, which
+//! could never attach again. Here the references go to a list that each process has for itself.
 
 use crate::calls::release;
 use crate::client::fork::PerProcess;
@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What was dropped, until an attached thread comes by.
+/// The objects that were dropped, until an attached thread releases them.
 #[derive(Default)]
 struct Dropped {
     any: AtomicBool,
@@ -31,7 +31,7 @@ impl<T> DeferredDecref<T> {
         DeferredDecref(Some(object.unbind()))
     }
 
-    /// `None` never: only `drop` and `release` take it out.
+    /// Never `None`: only `drop` and `release` take the object out.
     pub fn get(&self) -> Option<&Py<T>> {
         self.0.as_ref()
     }

@@ -1,4 +1,10 @@
-//! Hands events from libca's threads to Python, in libca's order.
+//! Delivers events to Python functions, in the order in which they came.
+//!
+//! * [`handlers`] calls the function that an event is for
+//! * [`log`] logs failures of these functions, and texts for which there is no function
+//!
+//! The way of an event: [`run`] (in the dispatcher thread) or [`pump`] (in a thread of a non-preemptive context that waits)
+//! takes the event from the context's queue; `deliver` calls the function and handles what it raises.
 
 mod handlers;
 mod log;
@@ -23,12 +29,12 @@ use pyo3::prelude::*;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The dispatcher gives way to other threads at least so often while events stream in.
+/// While events stream in, the dispatcher lets other threads run at least this often.
 const TURN: Duration = Duration::from_millis(5);
-/// How often a wait that delivers looks for signals.
+/// How often a wait that delivers events checks signals.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// The dispatcher's life: until the context's queue is stopped.
+/// The dispatcher thread: delivers events until the context's queue is stopped.
 pub fn run(py: Python<'_>, context: &Context) {
     loop {
         release_dropped(py);
@@ -38,7 +44,7 @@ pub fn run(py: Python<'_>, context: &Context) {
             Wake::Events => {
                 let turn_ends = Instant::now() + TURN;
                 while let Some(delivery) = context.queue.pop() {
-                    // Nobody is there to hand an interrupt on to.
+                    // No caller could raise an interrupt here.
                     let delivered = deliver(py, context, delivery, |_, _| false);
                     debug_assert!(delivered.is_ok());
                     if Instant::now() >= turn_ends {
@@ -50,7 +56,8 @@ pub fn run(py: Python<'_>, context: &Context) {
     }
 }
 
-/// The calling thread's waits deliver events: the context is not preemptive, and the thread is its own, and in no callback.
+/// Whether the calling thread delivers events while it waits: the context is not preemptive, the thread has made it, and is not
+/// in a callback.
 pub fn delivers_while_waiting(context: &Context) -> bool {
     !context.is_preemptive() && context.owner() == std::thread::current().id() && !in_callback()
 }
@@ -62,8 +69,8 @@ pub enum Pumped {
     Timeout,
 }
 
-/// Delivers events until all of `pending` are done, or until the deadline; without batches until the deadline. At the
-/// end everything that had come by then is delivered.
+/// Delivers events until all of `pending` are done or the deadline has come; without `pending` until the deadline. Everything
+/// that has come by then is delivered.
 pub fn pump(
     py: Python<'_>,
     context: &Context,
@@ -80,7 +87,7 @@ pub fn pump(
             };
             deliver(py, context, delivery, interrupts)?;
             py.check_signals()?;
-            // pend_event delivers all that was due by the deadline; what came later is for the next wait.
+            // pend_event delivers everything that had come by the deadline; later events are for the next wait.
             if is_over() && (pending.is_some() || context.queue.is_settled(mark)) {
                 break;
             }
@@ -100,12 +107,12 @@ pub fn pump(
     }
 }
 
-/// KeyboardInterrupt, SystemExit and their like: not a callback's failure, but a wish to end whatever is going on.
+/// KeyboardInterrupt, SystemExit and similar: these are not failures of a callback, but requests to end what is running.
 fn interrupts(py: Python<'_>, error: &PyErr) -> bool {
     !error.is_instance_of::<PyException>(py)
 }
 
-/// `sys.exit` in a callback is the main thread's to carry out: `true` where it has been told.
+/// Passes `sys.exit` and Ctrl-C in a callback on to the main thread; `true` if that was possible.
 fn ends_program(py: Python<'_>, error: &PyErr) -> bool {
     if !error.is_instance_of::<PySystemExit>(py) && !error.is_instance_of::<PyKeyboardInterrupt>(py)
     {
@@ -117,7 +124,7 @@ fn ends_program(py: Python<'_>, error: &PyErr) -> bool {
     hand_on.unwrap_or(false)
 }
 
-/// Delivers one event. An error of its callback is reported, unless it is one for which `hand_on` has the caller stop.
+/// Delivers one event. An error of its callback is logged; but an error for which `hand_on` returns true is returned.
 fn deliver(
     py: Python<'_>,
     context: &Context,
@@ -140,13 +147,13 @@ fn deliver(
     if let Event::Reply { request, .. } = &delivery.event
         && let Some(callback) = request.handler.as_ref().and_then(callback)
     {
-        // It was for this one call; libca's thread may drop the request last.
+        // The callback was for this request only; the backend's thread may drop the request last.
         callback.let_go(py);
     }
     called
 }
 
-/// Calls the user's function, if the event is still wanted.
+/// Calls the user's function, unless the channel or subscription was closed.
 fn call(py: Python<'_>, context: &Context, event: &Event) -> PyResult<()> {
     match event {
         Event::Update {
@@ -167,8 +174,8 @@ fn call(py: Python<'_>, context: &Context, event: &Event) -> PyResult<()> {
     }
 }
 
-/// Delivers what has come of a subscription of the package's own, in a callback that needs to know of it: the dispatcher gets
-/// there only when that callback has returned.
+/// Delivers the updates of a subscription of the package's own, in a callback that needs them: the dispatcher would deliver
+/// them only after that callback has returned.
 pub fn deliver_own(py: Python<'_>, subscription: &Arc<Subscription>) -> PyResult<()> {
     while let Some(answer) = subscription.take_next() {
         update(py, subscription, &answer)?;
@@ -176,8 +183,8 @@ pub fn deliver_own(py: Python<'_>, subscription: &Arc<Subscription>) -> PyResult
     Ok(())
 }
 
-/// Tells an access rights handler of the rights in the thread that has just set it. What it raises is reported; what is to
-/// end whatever goes on is returned.
+/// Calls an access rights handler with the rights, in the thread that has just set the handler. Errors are logged; an interrupt
+/// is returned.
 pub fn tell_rights(
     py: Python<'_>,
     channel: &Arc<Channel>,

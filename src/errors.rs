@@ -1,4 +1,4 @@
-//! The one way from the safe layer's errors to Python's.
+//! Errors of the layers below to Python's exceptions.
 
 use crate::calls::{self, call_method, import};
 use crate::convert::names::names;
@@ -33,7 +33,7 @@ impl From<Error> for PyErr {
     }
 }
 
-/// The exception for what was waited for. Of a PV that no server has answered for, it says so, and what to try.
+/// The exception of a wait. If no server has answered for the PV, it says so, and what to try.
 pub fn after_wait(py: Python<'_>, error: Error, seconds: f64) -> PyErr {
     match error.pv {
         Some(pv) if error.kind == ErrorKind::NotFound => {
@@ -47,17 +47,17 @@ pub fn after_wait(py: Python<'_>, error: Error, seconds: f64) -> PyErr {
     }
 }
 
-/// An argument that does not do.
+/// The exception for an invalid argument.
 pub fn bad_argument(detail: impl Into<String>) -> PyErr {
     misuse(ErrorKind::Value, Status::BADCOUNT, None, detail)
 }
 
-/// An argument of the wrong type.
+/// The exception for an argument of the wrong type.
 pub fn bad_type(status: Status, detail: impl Into<String>) -> PyErr {
     misuse(ErrorKind::Type, status, None, detail)
 }
 
-/// An argument that does not do, of a call that concerns the PV.
+/// The exception for an invalid argument of a call that is about a PV.
 pub fn misuse(
     kind: ErrorKind,
     status: Status,
@@ -73,9 +73,9 @@ pub fn misuse(
     .into()
 }
 
-/// What is to be raised where an object raised `error` when it was asked for its value: TypeError, ValueError and
-/// OverflowError say that it does not convert, and are the cause of what `instead` makes. Anything else is the object's own
-/// affair, or Ctrl-C, and comes through as it is.
+/// The exception for an object that raised `error` when it was asked for its value. TypeError, ValueError and OverflowError
+/// mean that the object does not convert: they become the cause of the exception that `instead` makes. Any other error, such as
+/// Ctrl-C, is returned as it is.
 pub fn refused(
     py: Python<'_>,
     error: PyErr,
@@ -104,8 +104,7 @@ pub fn eca(py: Python<'_>, status: Status) -> PyResult<Bound<'_, PyAny>> {
     names(py)?.eca.get(py, status.0.into())
 }
 
-/// What the functions of module `ca` return: the status of what libca did, or an exception for a value that the caller
-/// got wrong, so that it cannot go unnoticed.
+/// The result of a function of module `ca`: a status, or an exception for an invalid value, so that the mistake is noticed.
 pub fn outcome<T>(result: Result<T, Error>) -> PyResult<(Status, Option<T>)> {
     match result {
         Ok(value) => Ok((Status::NORMAL, Some(value))),
@@ -119,12 +118,12 @@ pub fn status<T>(py: Python<'_>, result: Result<T, Error>) -> PyResult<Bound<'_,
     eca(py, outcome(result)?.0)
 }
 
-/// As [`deadline`]; none is for ever, too.
+/// As [`deadline`]; no timeout means for ever, too.
 pub fn optional_deadline(seconds: Option<f64>) -> PyResult<Option<std::time::Instant>> {
     seconds.map_or(Ok(None), deadline)
 }
 
-/// A timeout in seconds; zero means for ever, as for libca.
+/// The deadline for a timeout in seconds; zero means for ever, as for libca.
 pub fn deadline(seconds: f64) -> PyResult<Option<std::time::Instant>> {
     if seconds.is_nan() || seconds < 0.0 {
         return Err(Error {
@@ -139,11 +138,11 @@ pub fn deadline(seconds: f64) -> PyResult<Option<std::time::Instant>> {
         return Ok(None);
     }
     let duration = std::time::Duration::try_from_secs_f64(seconds).ok();
-    // A time that the clock cannot reach is for ever.
+    // A time beyond the clock's range means for ever.
     Ok(duration.and_then(|duration| std::time::Instant::now().checked_add(duration)))
 }
 
-/// For arguments that are taken for true or false as Python does: 1 and 0 too.
+/// For arguments that are true or false as Python defines it: 1 and 0 too.
 pub fn truth(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     calls::truth(object)
 }

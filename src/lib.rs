@@ -1,15 +1,33 @@
-//! The Python module `cachannel._ca`, and the safe Rust over libca that it stands on.
+//! The Python module `cachannel._ca`, and the Channel Access client that it stands on.
 //!
-//! Layers, each calling only those below it:
+//! Layers, each using only those below it:
 //!
-//! * [`py`] the functions and classes that Python sees, a few lines each
-//! * [`dispatch`] delivers events to Python functions ([`callback`])
-//! * [`convert`] DBR buffers to Python and numpy values, and back
-//! * [`ca`] safe Rust over libca: contexts, channels, requests, subscriptions, events; knows no Python
+//! * `py` the functions and classes that Python sees, a few lines each
+//! * `dispatch` delivers events to Python functions (`callback`)
+//! * [`convert`] DBR structures to Python and numpy values, and back
+//! * [`client`] contexts, channels, requests, subscriptions, groups, recorders; knows no Python and no libca
+//! * [`backend`] what the client asks of a way to speak Channel Access: traits, the contract, and the choice;
+//!   [`backend::libca`] is the only one, and the only user of [`ca_sys`]
 //! * [`ca_sys`] libca itself: bindings and loader
 //!
-//! Beside them, for all that see Python: [`errors`], the one way from errors to exceptions, [`deferred_decref`], objects that any thread
-//! may drop, [`states`], what a state without a name is called, and [`thread_state`].
+//! All of them may use [`protocol`], what Channel Access is, and [`sync`], the concurrent building blocks; these use none of
+//! them. Backends call the client's upcalls, which `backend/mod.rs` lists: there the layers are a circle, and
+//! `client/mod.rs` says why.
+//!
+//! For all that see Python: `errors` makes exceptions of errors, `calls` calls Python code, `deferred_decref` has references
+//! that any thread may drop, `states` the texts of enum states without a name, and `thread_state` what the calling thread is
+//! doing. Without the cargo feature `python` these, `py` and `dispatch` are left out.
+//!
+//! # The way of a read, a write and an update
+//!
+//! * `getw` calls `py::read::read_wait`, which sends the request by [`client::channel::Channel::get`], waits in `py::wait`,
+//!   and converts the answer with `convert::value`.
+//! * `putw` calls `py::write::Write::send`, which converts the value with `convert::outgoing` and writes it with
+//!   [`client::channel::Channel::put`].
+//! * An update comes from the backend into the context's [`client::queue::EventQueue`]; `dispatch::run` takes it from there
+//!   and calls the user's function.
+//!
+//! `client/mod.rs` tells what happens within the client.
 
 pub mod backend;
 pub mod ca_sys;

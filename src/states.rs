@@ -1,6 +1,7 @@
-//! The texts of an enum's states that have no name: their numbers.
+//! The texts of enum states that have no name: their numbers.
 //!
-//! A server that is asked for the text of such a state sends an empty one, and no number with it. So it is asked once more.
+//! A server that is asked for the text of such a state sends an empty text, and no number with it. So a second request asks for
+//! the number.
 
 use crate::client::channel::Channel;
 use crate::client::context::Context;
@@ -19,10 +20,10 @@ use pyo3::types::{PyDict, PyString};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A server that does not answer in this time leaves the text empty.
+/// If a server does not answer within this time, the text stays empty.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Whether a value is an empty text: all others are what they are, and need no further look.
+/// Whether a value is an empty text: only these need a second request.
 pub fn is_empty_text(dbr: &Dbr) -> bool {
     dbr.shape == Shape::Scalar
         && dbr.dbr_type.base() == Base::String
@@ -36,7 +37,7 @@ pub fn is_nameless(channel: &Channel, dbr: &Dbr) -> bool {
         && channel.native_type() == Some(Base::Enum)
 }
 
-/// A value, or the dict with one, as the classes give it: with the number of a state that has no name.
+/// A value, or the dict with one, as the classes return it: with the number of a state that has no name.
 pub fn named<'py>(
     py: Python<'py>,
     channel: &Arc<Channel>,
@@ -56,8 +57,8 @@ pub fn named<'py>(
     Ok(value)
 }
 
-/// The states that enums are in now, by their names, or by their numbers where they have none; `None` for those that do not
-/// answer. It works in callbacks, too.
+/// The present states of enums: their names, or their numbers if they have none; `None` for PVs that do not answer. This works
+/// in callbacks, too.
 pub fn texts(
     py: Python<'_>,
     context: &Context,
@@ -70,7 +71,7 @@ pub fn texts(
             .iter()
             .map(|channel| send_request(channel, &pending))
             .collect();
-        // Where that fails, no answer comes.
+        // If the flush fails, no answer comes.
         drop(context.flush());
         let deadline = Some(Instant::now() + PATIENCE);
         context.wait_done(&[pending], deadline, &mut || signals.check());

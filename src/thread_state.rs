@@ -1,4 +1,4 @@
-//! What the calling thread is in the middle of: delivering events, or being left behind as the interpreter ends.
+//! What the calling thread is doing: delivering events, or waiting for the end because the interpreter has ended.
 
 use crate::client::context::Context;
 use pyo3::prelude::*;
@@ -9,9 +9,9 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 thread_local! {
-    /// The context whose callback this thread is in; 0, which no context has for its id, where it is in none.
+    /// The context whose callback this thread is in; 0, which is no context's id, if it is in none.
     static DELIVERING: Cell<u64> = const { Cell::new(0) };
-    /// The waits for callbacks in the present callback, in which none can come.
+    /// The waits for callbacks within the present callback, during which no callback can run.
     static VAIN: Cell<Vain> = const { Cell::new(Vain { count: 0, since: None }) };
 }
 
@@ -22,16 +22,16 @@ struct Vain {
     since: Option<Instant>,
 }
 
-/// A callback that has waited for others so often, and for so long, is in a loop that does not end.
+/// A callback that has waited this often, and for this long, is probably in an endless loop.
 const LOOP: (u32, Duration) = (20, Duration::from_secs(1));
 
-/// Longer than the end of an interpreter takes, all contexts ended.
+/// Longer than the end of an interpreter takes, with the end of all contexts.
 const LEFT_BEHIND: Duration = Duration::from_secs(2);
 
-/// The thread that ends the interpreter, once one does.
+/// The thread that ends the interpreter, if one does.
 static EXITING: OnceLock<ThreadId> = OnceLock::new();
 
-/// The calling thread is in a callback of this context, while it lives.
+/// While this lives, the calling thread is in a callback of the context.
 pub struct Delivering(());
 
 impl Delivering {
@@ -51,18 +51,18 @@ impl Drop for Delivering {
     }
 }
 
-/// The calling thread is in a callback, of whichever context.
+/// Whether the calling thread is in a callback of any context.
 pub fn in_callback() -> bool {
     DELIVERING.get() != 0
 }
 
-/// The calling thread is in a callback of this context.
+/// Whether the calling thread is in a callback of this context.
 pub fn delivers(context: &Context) -> bool {
     DELIVERING.get() == context.id()
 }
 
-/// Counts a wait for callbacks in a callback, where none can come. `true` for the first in this process that is likely to be
-/// one of a loop that waits for another callback.
+/// Counts a wait for callbacks within a callback, during which none can run. Returns `true` once in this process: for the first
+/// callback that is probably in a loop that waits for another callback.
 pub fn waits_in_vain() -> bool {
     static TOLD: AtomicBool = AtomicBool::new(false);
     let vain = VAIN.get();
@@ -81,14 +81,14 @@ pub fn start_exit() {
     EXITING.get_or_init(|| std::thread::current().id());
 }
 
-/// The interpreter is ending.
+/// Whether the interpreter is ending.
 pub fn is_exiting() -> bool {
     EXITING.get().is_some()
 }
 
-/// Only daemon threads are left when the interpreter ends, and what they are in the middle of fails as its context goes.
-/// They are not to complain of that: they wait for the end here, as Python has them wait for its lock. (Not for ever: an
-/// exit handler may wait for such a thread in its turn.) A callback is waited for, so it goes on.
+/// When the interpreter ends, only daemon threads are left, and their calls fail because their contexts end. They must not
+/// report these errors: they wait here for the end, as Python lets them wait for its lock. (Not for ever: an exit handler may
+/// wait for such a thread.) A thread in a callback goes on, because the end waits for callbacks.
 pub fn park_at_exit(py: Python<'_>) {
     let current = std::thread::current().id();
     let left_behind = EXITING.get().is_some_and(|thread| *thread != current);
@@ -97,14 +97,14 @@ pub fn park_at_exit(py: Python<'_>) {
     }
 }
 
-/// Looks for signals while detached; keeps what their handlers raise.
+/// Checks signals while the thread is detached; keeps what their handlers raise.
 #[derive(Default)]
 pub struct Signals {
     pub raised: Option<PyErr>,
 }
 
 impl Signals {
-    /// Something was raised: whatever goes on is to end.
+    /// Returns `true` if a signal's handler has raised: the caller ends what it is doing.
     pub fn check(&mut self) -> bool {
         if self.raised.is_none() {
             self.raised = Python::attach(|py| py.check_signals().err());

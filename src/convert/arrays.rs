@@ -13,12 +13,12 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PySlice, PyString};
 
-/// What an array of numbers comes to.
+/// What an array of numbers is converted to.
 pub(super) enum Numbers<'py> {
     Ready(Outgoing<'py>),
-    /// An integer that no double holds is among them, where that matters.
+    /// One of the elements is an integer that no double holds, and must not be rounded.
     Exact(Given),
-    /// They are no numbers, or none are wanted.
+    /// The elements are not numbers, or the type is not one of numbers.
     None,
 }
 
@@ -71,7 +71,7 @@ pub(super) fn numbers_of<'py>(
     Ok(Numbers::Ready(out))
 }
 
-/// The elements that are sent, as Python's own objects: texts, or numbers that go as text.
+/// The elements that are sent, as Python objects: texts, or numbers that are sent as text.
 pub(super) fn items_of<'py>(
     target: &Target<'_>,
     array: &Bound<'py, PyUntypedArray>,
@@ -92,7 +92,7 @@ fn flat<'py>(
     if array.len() <= target.limit {
         return call_method(array, "reshape", (-1,));
     }
-    // It may be very large, and in no memory at all (numpy.broadcast_to).
+    // The array may be very large, and not in memory at all (numpy.broadcast_to).
     let sent = isize::try_from(target.limit).unwrap_or(isize::MAX);
     get_item(
         &getattr(array, "flat")?,
@@ -118,7 +118,7 @@ fn is_masked(array: &Bound<'_, PyUntypedArray>) -> PyResult<bool> {
     truth(&call_method(&getattr(array, "mask")?, "any", ())?)
 }
 
-/// The kinds of numpy types whose memory is the wire's, given the size.
+/// The kinds of numpy types whose memory is sent as it is, if the size is that of `base`.
 fn wire_kinds(base: Base) -> &'static [u8] {
     match base {
         Base::Char => b"uib",
@@ -145,8 +145,8 @@ pub(super) fn array_element(kind: u8, bytes: &[u8]) -> Option<Given> {
     })
 }
 
-/// The array with contiguous, aligned elements in the host's byte order; half and long floats as doubles. Itself where it
-/// is so already.
+/// The array with contiguous, aligned elements in the host's byte order; half and long floats as doubles. An array that is so
+/// already is returned itself.
 pub(super) fn plain_layout<'py>(array: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUntypedArray>> {
     let py = array.py();
     let dtype = getattr(array, "dtype")?;
@@ -166,7 +166,7 @@ pub(super) fn as_array<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Py
     Ok(array.cast_into::<PyUntypedArray>()?)
 }
 
-/// numpy, imported. Before anything asks the numpy crate for a type: that panics where the import is interrupted.
+/// numpy, imported. Call this before the numpy crate is asked for a type: the crate panics if the import is interrupted.
 pub fn numpy(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static NUMPY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let numpy = NUMPY.get_or_try_init(py, || import(py, "numpy").map(Bound::unbind))?;

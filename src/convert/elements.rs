@@ -1,9 +1,9 @@
-//! Numbers to elements of a DBR type: exactly, or not at all.
+//! Numbers to elements of a DBR type: converted exactly, or refused.
 
 use crate::protocol::dbr::Base;
 use std::fmt;
 
-/// A number as the caller gave it. (128 bits hold every integer of numpy's.)
+/// A number as the caller gave it. (128 bits hold every integer of numpy.)
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Given {
     Int(i128),
@@ -27,7 +27,7 @@ impl fmt::Display for Given {
     }
 }
 
-/// The integers that a type holds. CHAR is read as unsigned, but signed bytes may be written.
+/// The integers that a type holds. A CHAR is read as unsigned, but signed bytes may be written.
 pub fn limits(base: Base) -> Option<(i128, i128)> {
     match base {
         Base::Char => Some((-128, 255)),
@@ -38,7 +38,7 @@ pub fn limits(base: Base) -> Option<(i128, i128)> {
     }
 }
 
-/// Of an integer that libca and EPICS know as one, and a double does not: larger ones no record holds.
+/// Whether a number is an integer that EPICS holds and a double does not. No record holds an integer beyond 64 bits.
 pub fn has_no_double(given: Given) -> bool {
     match given {
         Given::Int(value) => {
@@ -51,7 +51,7 @@ pub fn has_no_double(given: Given) -> bool {
 }
 
 /// The number in a text: a decimal one as in Python, but without underscores, or a hexadecimal integer as EPICS takes it.
-/// `None` for what is no number, and for one that no float holds.
+/// `None` if the text is not a number, or one that no float holds.
 pub fn number_in(text: &str) -> Option<Given> {
     let text = text.trim();
     let (negative, digits) = match text.as_bytes().first()? {
@@ -79,7 +79,7 @@ pub fn number_in(text: &str) -> Option<Given> {
     (!is_too_large).then_some(Given::Float(number))
 }
 
-/// What is wrong with `given`, and what would do.
+/// What is wrong with `given`, and what would be right.
 pub fn explain(misfit: Misfit, given: Given, base: Base) -> String {
     let name = base.name();
     match (misfit, limits(base)) {
@@ -154,7 +154,7 @@ fn whole(given: Given) -> Result<i128, Misfit> {
         Given::Int(value) => Ok(value),
         Given::Float(value) if !value.is_finite() => Err(Misfit::NotFinite),
         Given::Float(value) if value.fract() != 0.0 => Err(Misfit::NotWhole),
-        // A cast of floats saturates, and what saturates is out of every type's range.
+        // A cast from a float saturates, and the limits of i128 are out of every type's range.
         Given::Float(value) => Ok(value as i128),
     }
 }

@@ -17,7 +17,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use pyo3::{IntoPyObjectExt, intern};
 use std::sync::Arc;
 
-/// How a value's dict names its entries.
+/// The names in a value's dict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     /// As module `ca` does: `value`, `stamp`, `upper_disp_limit`, …
@@ -26,27 +26,27 @@ pub enum Style {
     Pv,
 }
 
-/// Keeps a value's memory while a numpy array shows it.
+/// Keeps a value's memory while a numpy array uses it.
 #[pyclass(frozen, module = "cachannel._ca")]
 struct Lender {
     _dbr: Arc<Dbr>,
 }
 
-/// Whose memory a numpy array has.
+/// The memory that a numpy array uses.
 #[derive(Clone, Copy)]
 pub enum Memory<'a> {
-    /// The value's own: it is converted once.
+    /// The value's own memory: the value is converted once.
     Share,
-    /// The value's own, and kept for the next time.
+    /// The value's own memory; the array is kept for the next conversion.
     Once(&'a ArrayCache),
     /// A copy, for a value that is converted again and again.
     Copy,
 }
 
-/// Where the numpy array of a value is kept, so that it is one array however often it is asked for.
+/// The numpy array of a value, so that each conversion gives the same array.
 pub type ArrayCache = PyOnceLock<Py<PyAny>>;
 
-/// The value as `getValue` gives it: itself for plain types, a dict for the others.
+/// The value as `getValue` returns it: plain types as they are, the others as a dict.
 pub fn value<'py>(
     py: Python<'py>,
     dbr: &Arc<Dbr>,
@@ -171,7 +171,7 @@ fn limits(dict: &Bound<'_, PyDict>, limits: &DisplayLimits<'_>, keys: &Keys) -> 
     Ok(())
 }
 
-/// A PV of one element as a scalar, others as a list or array; a text as str.
+/// A value of one element as a scalar, others as a list or array; a text as str.
 fn elements<'py>(
     py: Python<'py>,
     dbr: &Arc<Dbr>,
@@ -252,7 +252,7 @@ fn typed_array<'py, T: Element + Copy>(
         let array = unsafe { PyArray1::borrow_from_array(&shape, lender.into_any()) };
         return Ok(array.into_any());
     }
-    // Few or unaligned elements: a copy costs less than an owner.
+    // For few or unaligned elements, a copy costs less than an owner object.
     let copied: Vec<T> = bytes
         .chunks_exact(size_of::<T>())
         // SAFETY: the chunk has the size of T, and read_unaligned needs no more (see above for its bits).

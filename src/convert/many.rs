@@ -1,4 +1,4 @@
-//! Values for many channels at once: one for all, or one for each.
+//! Values for many channels: one for all, or one for each.
 
 use super::arrays::{array_element, fail_masked, plain_layout};
 use super::elements::{Given, Misfit, append, explain, has_no_double};
@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyInt, PyList};
 use std::sync::Arc;
 
-/// Values that were given for a group.
+/// The values that the caller gave for a group.
 pub enum Values<'py> {
     Numbers(Numbers),
     /// For all.
@@ -25,7 +25,7 @@ pub enum Values<'py> {
     Each(Vec<Bound<'py, PyAny>>),
 }
 
-/// Numbers in memory of our own: they convert without the interpreter's lock.
+/// Numbers in memory of our own: they are converted without the interpreter's lock.
 pub enum Numbers {
     One(Given),
     Each(Vec<Given>),
@@ -37,7 +37,7 @@ pub enum Numbers {
     },
 }
 
-/// The values for so many channels; raises where there are more or fewer.
+/// The values for `number` channels; raises if there are more or fewer.
 pub fn values<'py>(given: &Bound<'py, PyAny>, number: usize) -> PyResult<Values<'py>> {
     if let Some(scalar) = plain_number(given) {
         return Ok(Values::Numbers(Numbers::One(scalar)));
@@ -62,7 +62,7 @@ pub fn values<'py>(given: &Bound<'py, PyAny>, number: usize) -> PyResult<Values<
             return Ok(Values::Numbers(Numbers::Each(numbers)));
         }
     }
-    // No more than that: it may have no end.
+    // No more than that: the sequence may have no end.
     let items: Vec<_> = iter(given)?.take(number + 1).collect::<PyResult<_>>()?;
     if items.len() != number {
         return Err(bad_argument("the values changed while they were looked at"));
@@ -119,8 +119,8 @@ impl Numbers {
         }
     }
 
-    /// What to write to the channels. `None` where one of them takes text: how a number looks as text is for Python, and an
-    /// integer that no double holds may have to go as text.
+    /// The values to write to the channels. `None` if Python has to convert them: if one of the channels takes text, or an
+    /// integer that no double holds may have to be sent as text.
     pub fn items(&self, channels: &[Arc<Channel>]) -> Option<Result<Items, Error>> {
         let mut items = Items::for_channels(channels.len());
         for (index, channel) in channels.iter().enumerate() {
@@ -154,8 +154,8 @@ fn refused(misfit: Misfit, given: Given, base: Base, pv: &str) -> Error {
     }
 }
 
-/// What to write to the channels, of values of any kind; `states` gives the names of an enum's states. Channels that are
-/// not connected get nothing.
+/// The values to write to the channels, from Python objects of any type; `states` gives the names of an enum's states. Channels
+/// that are not connected get nothing.
 pub fn items<'py>(
     channels: &[Arc<Channel>],
     value: impl Fn(usize) -> Bound<'py, PyAny>,

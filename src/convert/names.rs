@@ -7,7 +7,7 @@ use pyo3::types::PyDict;
 
 /// Members of one enum by their numbers.
 pub struct Members {
-    /// From `lowest` on; `None` where a number has no member.
+    /// From `lowest` on; `None` if a number has no member.
     members: Vec<Option<Py<PyAny>>>,
     lowest: i64,
 }
@@ -30,7 +30,7 @@ impl Members {
         Ok(Members { members, lowest })
     }
 
-    /// The member with this number, or the number itself where there is none.
+    /// The member with this number, or the number itself if there is none.
     pub fn get<'py>(&self, py: Python<'py>, number: i64) -> PyResult<Bound<'py, PyAny>> {
         let place = usize::try_from(number - self.lowest).ok();
         match place.and_then(|place| self.members.get(place)) {

@@ -1,4 +1,4 @@
-//! What number a Python object stands for.
+//! The number that a Python object stands for.
 
 use super::elements::{Given, number_in};
 use super::strings::{is_text, text_of};
@@ -12,7 +12,7 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyInt};
 
-/// The number that an item stands for, which is to be an element of `base`.
+/// The number that an item stands for, to be converted to an element of `base`.
 pub(super) fn given(
     target: &Target<'_>,
     base: Base,
@@ -34,7 +34,7 @@ pub(super) fn given(
     if hasattr(item, "__index__")? {
         match index(item) {
             Ok(number) => return integer(target, base, &number, place),
-            // A numpy array of one element has both, and takes its float.
+            // A numpy array of one element has both `__index__` and `__float__`; its float is taken.
             Err(error) if error.is_instance_of::<PyTypeError>(item.py()) => {}
             Err(error) => return Err(target.unfit(item, &place(), error)),
         }

@@ -14,7 +14,7 @@ use numpy::{PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 
-/// After so many items Ctrl-C is looked for: their conversion may run no Python code that would.
+/// After this many items, signals are checked: the conversion may run no Python code that would check them.
 const SIGNALS_EACH: usize = 1 << 16;
 
 /// Converts `value` for a put.
@@ -48,7 +48,7 @@ pub fn outgoing<'py>(value: &Bound<'py, PyAny>, to: &To<'_>) -> PyResult<Outgoin
     }
     let is_view = value.is_instance_of::<PyMemoryView>();
     if is_view && target.base() == Base::String {
-        // Its bytes may be those of a text, or numbers.
+        // The bytes of a memoryview may be a text, or numbers.
         return Err(target.wrong_type(value, "")?);
     }
     if is_view || hasattr(value, "__array_interface__")? || is_array_array(value)? {
@@ -61,13 +61,13 @@ pub fn outgoing<'py>(value: &Bound<'py, PyAny>, to: &To<'_>) -> PyResult<Outgoin
     }
 }
 
-/// `given` elements, of which `items` are those that are sent.
+/// Of `given` elements, `items` are those that are sent.
 fn from_sequence<'py>(
     mut target: Target<'_>,
     items: &[Bound<'py, PyAny>],
     given: usize,
 ) -> PyResult<Outgoing<'py>> {
-    // Names of states, like a single one, are for the server to look up.
+    // The server looks up names of states, as it does for a single name.
     if target.dbr_type == DbrType::ENUM
         && !target.is_one_char()
         && !items.is_empty()
@@ -96,11 +96,11 @@ fn items<'py>(
     }
     let collect = || {
         let length = len(value)?;
-        // It may have more than it says, without an end.
+        // The sequence may have more items than its length, without an end.
         let items: Vec<_> = iter(value)?
             .take(length.min(limit))
             .collect::<PyResult<_>>()?;
-        // It may have fewer.
+        // The sequence may have fewer items than its length.
         let given = if items.len() < length.min(limit) {
             items.len()
         } else {
@@ -152,7 +152,8 @@ fn from_items<'py>(
         })?;
     }
     let out = match (target.base(), base) {
-        // As text a server takes what is right for signed and unsigned ones; what only one of them takes goes as it is.
+        // As text, a server accepts numbers that are valid for signed and unsigned CHARs. A number that is valid for one of
+        // them only is sent as CHAR.
         (Base::String, Base::Char) if bytes.len() == 1 && bytes[0] < 128 => {
             Outgoing::string(&bytes[0].to_string())
         }
@@ -162,7 +163,7 @@ fn from_items<'py>(
     Ok(out.with_cut(cut))
 }
 
-/// An integer that no double holds, for a PV that looks like one of doubles, and may be one of integers.
+/// An integer that no double holds, for a PV that appears as one of doubles, and may be one of integers.
 fn as_text<'py>(
     target: &Target<'_>,
     number: &Given,
@@ -186,7 +187,7 @@ fn char_array<'py>(target: &Target<'_>, value: &Bound<'_, PyAny>) -> PyResult<Ou
         .iter()
         .rposition(|byte| *byte != 0)
         .map_or(0, |i| i + 1);
-    // bytes may well be numbers, and a NUL among them one of them; in a text it would hide the rest.
+    // In bytes, a NUL may be a number among others; in a text it would hide the rest.
     if is_str && text[..end].contains(&0) {
         let detail = format!(
             "{} contains NUL, which ends a string: send bytes",
@@ -201,7 +202,7 @@ fn char_array<'py>(target: &Target<'_>, value: &Bound<'_, PyAny>) -> PyResult<Ou
     Ok(out.with_cut(cut))
 }
 
-/// A sequence that came as a numpy array: its items, as Python's own objects.
+/// An array: its memory if it can be sent as it is, or else its items as Python objects.
 fn from_array<'py>(
     target: Target<'_>,
     array: &Bound<'py, PyUntypedArray>,

@@ -1,7 +1,7 @@
-//! numpy and its C interface, as the package is imported.
+//! numpy and its C interface, loaded when the package is imported.
 //!
-//! The crate `numpy` looks for the C interface when that is first used, by running Python code, and panics where that fails: by
-//! Ctrl-C, say, or in a daemon thread that the end of the interpreter meets. So all that is used later is looked up now.
+//! The crate `numpy` looks up the C interface when that is first used, by running Python code, and panics if that fails:
+//! because of Ctrl-C, or in a daemon thread while the interpreter ends. So everything that is used later is looked up now.
 
 use super::recorded::recorded_updates;
 use crate::calls::import;

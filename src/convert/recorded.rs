@@ -1,4 +1,4 @@
-//! What a recorder has recorded, to numpy.
+//! Recorded updates to numpy.
 
 use crate::client::recorder::update_buffer::RecordedUpdate;
 use numpy::{Element, PyArray1, PyArrayDescr, PyArrayDescrMethods};
@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use std::mem::{offset_of, size_of};
 
-/// The array's fields, in order and without gaps, as they lie in a row.
+/// The array's fields, in order and without gaps, as they are in an update.
 const FIELDS: [(&str, &str); 5] = [
     ("channel", "i8"),
     ("time", "M8[ns]"),
@@ -32,7 +32,8 @@ fn dtype(py: Python<'_>) -> PyResult<&Bound<'_, PyArrayDescr>> {
     Ok(dtype.bind(py))
 }
 
-// SAFETY: a row is five numbers without gaps, and the dtype describes them where they lie (see the assertions above).
+// SAFETY: an update is five numbers without gaps, and the dtype describes them as they are in memory (see the assertions
+// above).
 unsafe impl Element for RecordedUpdate {
     const IS_COPY: bool = true;
 
@@ -48,12 +49,12 @@ unsafe impl Element for RecordedUpdate {
     }
 }
 
-/// A structured array over the rows' own memory.
+/// A structured array over the updates' own memory.
 pub fn recorded_updates(
     py: Python<'_>,
     updates: Vec<RecordedUpdate>,
 ) -> PyResult<Bound<'_, PyArray1<RecordedUpdate>>> {
-    // Where that fails, as an exception.
+    // A failure is an exception here; in `get_dtype` it would be a panic.
     dtype(py)?;
     Ok(PyArray1::from_vec(py, updates))
 }

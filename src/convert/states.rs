@@ -1,14 +1,14 @@
-//! The names of an enum's states: a server gives, and takes, them in bytes of its own.
+//! The names of an enum's states: a server sends them, and expects them, in its own bytes.
 
 use super::text::{STATE, STRING, decoded};
 
-/// The server's bytes of a state may be others than the text's UTF-8: Latin-1, or those of a name that was cut in the middle
-/// of its last character.
+/// Whether the server's bytes of a state may be others than the text's UTF-8: Latin-1, or those of a name that was cut within
+/// its last character.
 pub fn may_differ(text: &str) -> bool {
     !text.is_ascii() || (STATE - 3..STATE).contains(&text.len())
 }
 
-/// Whether a state with these bytes is read as this text: among the states, or as the value in a STRING.
+/// Whether a state with these bytes is shown as this text: in the list of states, or as a value in a STRING.
 pub fn reads_as(state: &[u8], text: &str) -> bool {
     decoded(state, STATE) == text || decoded(state, STRING) == text
 }

@@ -17,7 +17,7 @@ pub(super) fn is_text(value: &Bound<'_, PyAny>) -> bool {
         || value.is_instance_of::<PyByteArray>()
 }
 
-/// The bytes of what [`is_text`]: a str's UTF-8.
+/// The bytes of a value that [`is_text`]; of a str its UTF-8.
 pub(super) fn text_of(
     target: &Target<'_>,
     value: &Bound<'_, PyAny>,

@@ -1,4 +1,4 @@
-//! What a value is written to, and the errors of values that do not convert to that.
+//! What a value is written to, and the errors of values that do not convert.
 
 use crate::calls::{repr, str};
 use crate::errors::refused;
@@ -12,24 +12,24 @@ use pyo3::prelude::*;
 pub struct To<'a> {
     pub pv: &'a str,
     pub native: Base,
-    /// Elements that the PV holds.
+    /// Elements that the PV can hold.
     pub held: usize,
     /// The caller's request type.
     pub requested: Option<DbrType>,
-    /// The caller's count: elements that are sent at most.
+    /// The caller's count: the most elements that are sent.
     pub count: Option<usize>,
-    /// More elements than the PV holds are cut, as in 3.x, not refused.
+    /// More elements than the PV holds are cut off, as in 3.x, instead of refused.
     pub cuts: bool,
-    /// The names of an enum's states, in the bytes in which the server gives them.
+    /// The names of an enum's states, in the bytes that the server sends.
     pub states: &'a dyn Fn() -> PyResult<Vec<Vec<u8>>>,
 }
 
-/// What a value is for, for conversion and for messages.
+/// The type and the number of elements that a value is converted to.
 pub(super) struct Target<'a> {
     pub to: &'a To<'a>,
-    /// The type that travels.
+    /// The type that is sent.
     pub dbr_type: DbrType,
-    /// Elements that are sent at most.
+    /// The most elements that are sent.
     pub limit: usize,
 }
 
@@ -38,12 +38,12 @@ impl Target<'_> {
         self.dbr_type.base()
     }
 
-    /// A CHAR of one element is a number, whatever type is asked for.
+    /// A CHAR of one element is a number, whatever type the caller asked for.
     pub fn is_one_char(&self) -> bool {
         self.to.native == Base::Char && self.to.held <= 1
     }
 
-    /// Integers that no double holds are not to be rounded: nobody has asked for doubles.
+    /// Integers that no double holds must not be rounded, because the caller did not ask for doubles.
     pub fn is_exact(&self) -> bool {
         self.to.requested.is_none() && self.to.native == Base::Double
     }
@@ -58,7 +58,7 @@ impl Target<'_> {
         .into()
     }
 
-    /// An item of a type that does not convert.
+    /// The error of an item whose type does not convert.
     pub fn wrong_type(&self, item: &Bound<'_, PyAny>, place: &str) -> PyResult<PyErr> {
         let detail = format!(
             "{place}{} of type {} does not convert to {}: give a number, str, bytes, a sequence or a numpy array of them",
@@ -69,7 +69,7 @@ impl Target<'_> {
         Ok(self.fail(ErrorKind::Type, Status::NOCONVERT, detail))
     }
 
-    /// What is to be raised where an item raised `error` when it was asked for its value.
+    /// The error of an item that raised `error` when it was asked for its value.
     pub fn unfit(&self, item: &Bound<'_, PyAny>, place: &str, error: PyErr) -> PyErr {
         let py = item.py();
         refused(py, error, |error| {
@@ -86,8 +86,8 @@ impl Target<'_> {
         })
     }
 
-    /// What becomes of `given` elements, where the PV holds fewer: how many there were, or an error. A caller who gives
-    /// a count below what the PV holds has asked for just that.
+    /// How many elements were given, if they have to be cut to those that the PV holds; an error if cutting is not allowed. A
+    /// caller who gives a count below what the PV holds has asked for the cut.
     pub fn cut(&self, given: usize, what: &str) -> PyResult<Option<usize>> {
         let held = self.to.held;
         if given <= held || self.to.count.is_some_and(|count| count < held) {
@@ -101,11 +101,11 @@ impl Target<'_> {
     }
 }
 
-/// The value in a message: its repr, not too long.
+/// The value in a message: its repr, shortened.
 pub fn shown(value: &Bound<'_, PyAny>) -> PyResult<String> {
     let text = match repr(value) {
         Ok(repr) => repr.to_string_lossy().into_owned(),
-        // A repr that fails is not what the message is about.
+        // A repr that fails is not the subject of the message.
         Err(error) if is_ordinary(value.py(), &error) => "the value".to_owned(),
         Err(error) => return Err(error),
     };
@@ -125,7 +125,7 @@ fn type_name(value: &Bound<'_, PyAny>) -> String {
     name.unwrap_or_else(|_| "unknown".to_owned())
 }
 
-/// An exception, such as what stands in the place of a value that could not be read: its status is no value.
+/// An exception, such as the one that stands for a value that could not be read: its status must not be taken for a number.
 pub(super) fn is_exception(item: &Bound<'_, PyAny>) -> bool {
     item.is_instance_of::<PyBaseException>()
 }

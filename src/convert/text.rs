@@ -1,7 +1,6 @@
-//! What the bytes of a text spell.
+//! The text in bytes.
 //!
-//! Channel Access says nothing of it. Servers send UTF-8 and Latin-1, and cut a text that is too long wherever its last byte
-//! happens to fall.
+//! Channel Access does not define an encoding. Servers send UTF-8 and Latin-1, and cut a text that is too long at any byte.
 
 use crate::protocol::dbr::{Base, MAX_ENUM_STRING_SIZE, MAX_STRING_SIZE, MAX_UNITS_SIZE};
 use crate::protocol::validate::Shape;
@@ -15,8 +14,8 @@ pub const UNITS: usize = MAX_UNITS_SIZE - 1;
 pub const STATE: usize = MAX_ENUM_STRING_SIZE - 1;
 pub const STRING: usize = MAX_STRING_SIZE - 1;
 
-/// A text in a field that carries `room` bytes: UTF-8 or, where it is none, Latin-1. A character that the end of the field has
-/// cut is dropped.
+/// A text in a field that carries `room` bytes: UTF-8 or, if the bytes are not valid UTF-8, Latin-1. A character that was cut
+/// at the end of the field is dropped.
 #[inline]
 pub fn decoded(bytes: &[u8], room: usize) -> Cow<'_, str> {
     spelled(bytes, bytes.len() >= room)
@@ -32,7 +31,7 @@ pub fn in_elements(elements: &[u8]) -> Cow<'_, str> {
     )
 }
 
-/// The text that a value is: of a STRING, or in the elements of a CHAR array.
+/// The text of a value: of a STRING, or in the elements of a CHAR array.
 pub fn of(dbr: &Dbr) -> Cow<'_, str> {
     let view = dbr.view();
     match dbr.shape {

@@ -4,11 +4,11 @@ use crate::protocol::dbr::{DbrType, MAX_STRING_SIZE};
 use numpy::{PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
-/// What goes over the wire: `count` elements of `dbr_type`. None at all where there was none in the value.
+/// The elements that are sent: `count` of type `dbr_type`; none if the value had none.
 pub struct Outgoing<'py> {
     pub dbr_type: DbrType,
     pub count: usize,
-    /// How many elements were given, where the PV holds fewer and they were cut.
+    /// How many elements were given, if they were cut to those that the PV holds.
     pub cut: Option<usize>,
     data: Data<'py>,
 }
@@ -16,7 +16,7 @@ pub struct Outgoing<'py> {
 enum Data<'py> {
     /// Words, so that every element type is aligned.
     Owned(Vec<u64>, usize),
-    /// A numpy array that has the wire's type: sent from where it lies.
+    /// A numpy array whose type is the one that is sent: its memory is sent as it is.
     Array(Bound<'py, PyUntypedArray>, usize),
 }
 
@@ -28,9 +28,9 @@ impl<'py> Outgoing<'py> {
                 std::slice::from_raw_parts(words.as_ptr().cast(), *len)
             },
             Data::Array(_, 0) => &[],
-            // SAFETY: `numbers_of` has seen to it that the array is contiguous and holds `len` bytes, and we hold a
-            // reference, so numpy keeps its memory. A program that writes into an array in one thread while another
-            // puts it gets some mixture of old and new on the wire, as with any function that takes an array.
+            // SAFETY: `numbers_of` has checked that the array is contiguous and holds `len` bytes, and the reference keeps
+            // numpy's memory alive. If a program writes into the array in one thread while another thread puts it, the server
+            // gets a mixture of old and new elements, as with any function that takes an array.
             Data::Array(array, len) => unsafe {
                 std::slice::from_raw_parts((*array.as_array_ptr()).fields.data.cast::<u8>(), *len)
             },
@@ -54,7 +54,7 @@ impl<'py> Outgoing<'py> {
         }
     }
 
-    /// The array must be contiguous, and hold so many elements of the wire's type.
+    /// The array must be contiguous, and hold `count` elements of the type that is sent.
     pub(super) fn array(
         dbr_type: DbrType,
         count: usize,
@@ -69,7 +69,7 @@ impl<'py> Outgoing<'py> {
         }
     }
 
-    /// The same, of a value of which so many elements were given, where the PV holds fewer.
+    /// The same elements, of a value that was cut.
     pub(super) fn with_cut(self, cut: Option<usize>) -> Outgoing<'py> {
         Outgoing { cut, ..self }
     }

@@ -37,7 +37,7 @@ pub(super) fn update(
     let Some(args) = value_args(py, &channel, dbr_type, 0, answer, &callback)? else {
         return Ok(());
     };
-    // Making the arguments may have run other Python code, which may have cleared it.
+    // Making the arguments may have run other Python code, which may have cleared the subscription.
     if subscription.is_closed() || channel.is_closed() {
         return Ok(());
     }
@@ -63,7 +63,7 @@ pub(super) fn reply(py: Python<'_>, request: &Arc<Request>, answer: &Answer) -> 
     }
 }
 
-/// chid, type, count, status: what every answer tells. `None` where the channel's object is gone.
+/// chid, type, count, status: the arguments of every reply. `None` if the channel's object no longer exists.
 fn base_args<'py>(
     py: Python<'py>,
     channel: &Channel,

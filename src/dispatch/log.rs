@@ -1,4 +1,4 @@
-//! What is written to Python's logging: failures of callbacks, and texts that nobody waits for.
+//! Messages to Python's logging: failures of callbacks, and texts for which there is no callback.
 
 use crate::callback::callback;
 use crate::calls::{call, call_method, getattr, import};
@@ -7,7 +7,7 @@ use crate::client::request::Op;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-/// An exception in a callback is logged, and the next callback runs.
+/// Logs an exception in a callback; the next callback runs.
 pub(super) fn report(py: Python<'_>, event: &Event, error: PyErr) {
     let (pv, kind, handler) = match event {
         Event::Update { subscription, .. } => (
@@ -53,7 +53,7 @@ pub(super) fn report(py: Python<'_>, event: &Event, error: PyErr) {
     }
 }
 
-/// Logs through Python's logging.
+/// Logs through Python's `logging`.
 pub fn log(
     py: Python<'_>,
     logger: &str,

@@ -42,7 +42,7 @@ pub fn pv_names(names: &Bound<'_, PyAny>) -> PyResult<Arc<[String]>> {
     }
 }
 
-/// A request type: None for the native one, `Err` for what is no type.
+/// A request type: None for the native one; the inner error if there is no such type.
 pub fn request_type(
     pv: &str,
     chtype: Option<&Bound<'_, PyAny>>,
@@ -83,7 +83,7 @@ pub fn element_count(pv: &str, count: Option<&Bound<'_, PyAny>>) -> PyResult<Opt
             let detail = format!("an element count is 0 or more, not {number}");
             bad(ErrorKind::Value, detail)
         }),
-        // 4 / 2 is a float in Python 3, and a count all the same.
+        // In Python 3, 4 / 2 is a float, and still a valid count.
         Err(error) if error.is_instance_of::<PyTypeError>(py) => match double(count) {
             Ok(number) if number >= 0.0 && number.fract() == 0.0 => Ok(Some(number as usize)),
             Ok(_) => Err(no_number()?),
@@ -96,7 +96,7 @@ pub fn element_count(pv: &str, count: Option<&Bound<'_, PyAny>>) -> PyResult<Opt
     }
 }
 
-/// A subscription's mask: `Err` for a number that has no event in it.
+/// A subscription's mask; the inner error if the number has no event in it.
 pub fn event_mask(pv: &str, mask: &Bound<'_, PyAny>) -> PyResult<Result<u32, Error>> {
     let known = DEFAULT_MASK | constants::DBE_LOG | constants::DBE_PROPERTY;
     let bad = || {

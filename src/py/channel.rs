@@ -1,4 +1,4 @@
-//! What class `CaChannel` does in loops, without a Python frame.
+//! The methods of class `CaChannel` that programs call in loops, without a Python frame.
 
 use super::chid::Chid;
 use super::read::{DBRValue, Read};
@@ -13,14 +13,14 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-/// The part of `CaChannel` that is here.
+/// The part of `CaChannel` that is written in Rust.
 ///
-/// It has no memory of its own (its state is in `_chid` and `_dbrvalue`), so that a class can derive from `CaChannel` and
-/// from any other at the same time.
+/// It has no fields of its own (its state is in `_chid` and `_dbrvalue`), so that a class can derive from `CaChannel` and from
+/// any other class at the same time.
 #[pyclass(frozen, subclass, module = "cachannel._ca")]
 pub struct ChannelIo;
 
-/// Whether numpy is asked for: the keyword `use_numpy`, or the package's USE_NUMPY.
+/// Whether numpy arrays are wanted: the keyword `use_numpy`, or the package's USE_NUMPY.
 fn use_numpy(py: Python<'_>, keywords: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
     static PACKAGE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let Some(keywords) = keywords else {
@@ -41,7 +41,7 @@ fn use_numpy(py: Python<'_>, keywords: Option<&Bound<'_, PyDict>>) -> PyResult<b
     }
 }
 
-/// The channel's id; raises where it was not searched for.
+/// The channel's id; raises if there was no search.
 fn chid<'py>(this: &Bound<'py, ChannelIo>) -> PyResult<Bound<'py, Chid>> {
     let chid = getattr(this, intern!(this.py(), "_chid"))?;
     chid.cast_into::<Chid>().map_err(|_| {
@@ -124,7 +124,7 @@ impl ChannelIo {
             Ok(true) => Ok(()),
             Err(error) => Err(error),
         };
-        // An older value must not be taken for what was asked for now.
+        // An older value must not be taken for the answer to this request.
         sent.inspect_err(|_| drop(setattr(slf, place, py.None())))
     }
 

@@ -1,4 +1,4 @@
-//! The channels of a `ChannelGroup`: what it does with all of them, without a Python frame for each.
+//! The channels of a `ChannelGroup`: operations on all of them, without a Python frame for each.
 
 use super::arguments::seconds;
 use super::chid::Chid;
@@ -24,19 +24,19 @@ use pyo3::types::{PyList, PyString};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Alarm of what was not read: INVALID, COMM.
+/// The alarm of a PV that was not read: INVALID, COMM.
 const NO_ALARM_KNOWN: (i16, i16) = (3, 9);
 
 type Array<'py, T> = Bound<'py, PyArray1<T>>;
 
-/// Channels that are asked together. All its methods take a timeout in seconds, 0 for ever, and return the status of each
-/// channel (ECA) with what came of it.
+/// Channels that are read and written together. All methods take a timeout in seconds, 0 for ever, and return the status of
+/// each channel (ECA) with its value.
 #[pyclass(frozen, module = "cachannel._ca")]
 pub struct ChannelGroupCore {
     group: Arc<channels::GroupChannels>,
 }
 
-/// Waits for the connections of a group no more when it is dropped.
+/// While this lives, the group waits for its channels' connections.
 struct Search<'m> {
     group: &'m channels::GroupChannels,
     pending: Arc<PendingIo>,
@@ -49,7 +49,7 @@ impl Drop for Search<'_> {
 }
 
 impl ChannelGroupCore {
-    /// Has a job done by all channels; `None` where their context is gone.
+    /// Does a job with all channels; `None` if their context is gone.
     fn run(
         &self,
         py: Python<'_>,
@@ -132,7 +132,7 @@ impl ChannelGroupCore {
         Ok(ChannelGroupCore { group })
     }
 
-    /// Whether each is connected.
+    /// Whether each channel is connected.
     fn connected<'py>(&self, py: Python<'py>) -> Array<'py, bool> {
         let channels = self.group.channels().iter();
         let connected =
@@ -140,13 +140,13 @@ impl ChannelGroupCore {
         PyArray1::from_vec(py, connected.collect())
     }
 
-    /// The element count of each, 0 where it is not connected.
+    /// The element count of each channel, 0 if it is not connected.
     fn element_counts(&self) -> Vec<usize> {
         let channels = self.group.channels().iter();
         channels.map(|channel| channel.element_count()).collect()
     }
 
-    /// Waits until all are connected.
+    /// Waits until all channels are connected.
     fn connect<'py>(
         &self,
         py: Python<'py>,
@@ -156,7 +156,7 @@ impl ChannelGroupCore {
         let (group, context) = (&*self.group, self.group.context());
         if context.is_alive() {
             let search = py.detach(|| {
-                // The searches may still wait to be sent.
+                // The searches may still wait for a flush.
                 drop(context.flush());
                 Search {
                     group,
@@ -179,7 +179,7 @@ impl ChannelGroupCore {
         Ok(PyArray1::from_vec(py, statuses.collect()))
     }
 
-    /// The values as doubles, NaN where there is none.
+    /// The values as doubles, NaN if there is none.
     fn get<'py>(
         &self,
         py: Python<'py>,
@@ -247,7 +247,7 @@ impl ChannelGroupCore {
         ))
     }
 
-    /// The values as texts, empty where there is none.
+    /// The values as texts, empty if there is none.
     fn get_text<'py>(
         &self,
         py: Python<'py>,
@@ -282,8 +282,8 @@ impl ChannelGroupCore {
         Ok((PyArray1::from_vec(py, statuses), PyList::new(py, texts)?))
     }
 
-    /// Writes `values`, one for all or one each; with `wait` until the processing is complete. Raises, and sends nothing,
-    /// where one of them does not convert.
+    /// Writes `values`, one for all or one each; with `wait` until the processing is complete. Raises, and sends nothing, if
+    /// one of the values does not convert.
     fn put<'py>(
         &self,
         py: Python<'py>,

@@ -48,7 +48,8 @@ impl Chid {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A callback that was put into its place holds the channel, unless that has been closed meanwhile, or it itself let go.
+    /// A callback that was set keeps the channel's object alive, unless the channel was closed meanwhile, or dropped the
+    /// callback itself.
     fn hold(this: &Bound<'_, Chid>, callback: &Callback) {
         callback.hold(this.as_any());
         let chid = this.get();
@@ -57,7 +58,7 @@ impl Chid {
         }
     }
 
-    /// Puts a handler into its place, and lets the one before go.
+    /// Sets a handler, and drops the one before.
     fn replace(
         this: &Bound<'_, Chid>,
         handler: Option<Arc<Callback>>,
@@ -92,7 +93,7 @@ impl Chid {
         ]
     }
 
-    /// Lets go of all callbacks, so that what they refer to is free.
+    /// Drops all callbacks, and with them their references.
     pub fn let_go(&self, py: Python<'_>) {
         let callbacks = std::mem::take(&mut *self.callbacks());
         callbacks.all().for_each(|callback| callback.let_go(py));
@@ -104,7 +105,7 @@ impl Drop for Chid {
         if let Some(channel) = self.channel.get() {
             channel.dispose();
         }
-        // Now, while attached: whoever lets go of the last event may not be.
+        // The callbacks are dropped now, while the thread is attached: the thread that drops the last event may not be.
         Python::attach(|py| self.let_go(py));
     }
 }
@@ -122,7 +123,7 @@ impl Chid {
         ))
     }
 
-    /// Pickled, and copied with what it is in, it is its name: a channel belongs to its process.
+    /// In a pickle, and in a copy of a containing object, a channel becomes its name: a channel belongs to its process.
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyType>, (String,))> {
         let name = self.channel()?.name().to_owned();
         Ok((py.get_type::<PyString>(), (name,)))
@@ -204,7 +205,7 @@ fn search<'py>(
         Ok(context) => context,
         Err(error) => return Ok(Err(error)),
     };
-    // The object comes first, because the channel's first event may come before `create` returns.
+    // The object is made first, because the channel's first event may come before `create` returns.
     let chid = Bound::new(
         py,
         Chid {
@@ -221,7 +222,7 @@ fn search<'py>(
     let priority = u32::try_from(priority).unwrap_or(u32::MAX);
     let object = chid.get();
     let announce = |channel: &Arc<Channel>| {
-        // Nobody else sets it: the object is new.
+        // Nobody else sets the channel: the object is new.
         object.channel.set(channel.clone()).ok();
     };
     let made = py.detach(|| Channel::create(&context, &name, priority, owner, handler, announce));

@@ -1,4 +1,4 @@
-//! Contexts for Python's threads: which one a thread is in, and their dispatchers.
+//! Contexts for Python's threads: which context a thread is in, and the contexts' dispatchers.
 
 use super::arguments::whole;
 use super::thread::Thread;
@@ -19,7 +19,7 @@ use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long the end of a dispatcher, and of a context, may take where a program asks for the end and waits for it.
+/// How long the end of a dispatcher, and of a context, may take if a program asks for the end and waits for it.
 pub(super) const DESTROY_PATIENCE: Duration = Duration::from_secs(5);
 
 thread_local! {
@@ -29,7 +29,7 @@ thread_local! {
 
 #[derive(Default)]
 struct Contexts {
-    /// The one that threads join by themselves.
+    /// The context that threads join by themselves.
     shared: Option<Arc<Context>>,
     dispatchers: Vec<Dispatcher>,
 }
@@ -41,7 +41,7 @@ pub(super) struct Dispatcher {
 }
 
 static CONTEXTS: PerProcess<Mutex<Contexts>> = PerProcess::new();
-/// What the package sees to before a context is made.
+/// The package's function that is called before a context is made.
 static PREPARE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// A context of libca, opaque.
@@ -82,10 +82,10 @@ impl PyContext {
     }
 }
 
-/// Has `function` called before each context is made.
+/// Sets the function that is called before each context is made.
 #[pyfunction]
 pub fn prepare_with(py: Python<'_>, function: Py<PyAny>) -> PyResult<()> {
-    // They are wanted soon; and in a thread that the interpreter's end meets they could not be looked up any more.
+    // The names are needed soon; and a thread that the end of the interpreter stops could no longer look them up.
     names(py)?;
     PREPARE.get_or_init(py, || function);
     Ok(())
@@ -100,7 +100,7 @@ fn set_thread_context(context: Option<Arc<Context>>) {
     drop(old);
 }
 
-/// The calling thread's context. A thread that is in none joins the process's, which is made where there is none yet.
+/// The calling thread's context. A thread that is in none joins the process's context, which is made if there is none yet.
 pub fn current(py: Python<'_>) -> PyResult<Result<Arc<Context>>> {
     release_dropped(py);
     if let Some(context) = thread_context() {
@@ -128,7 +128,7 @@ fn create(py: Python<'_>, preemptive: bool, share: bool) -> PyResult<Result<Arc<
         return Ok(Ok(shared));
     }
     if let Some(prepare) = PREPARE.get(py) {
-        // Without the lock: it runs Python code, which may come here again.
+        // Without the lock: the function runs Python code, which may call this function again.
         call(prepare.bind(py), &PyTuple::empty(py), None)?;
     }
     let mut contexts = contexts();
@@ -155,7 +155,7 @@ fn create(py: Python<'_>, preemptive: bool, share: bool) -> PyResult<Result<Arc<
         let thread = match start_dispatcher(&context) {
             Ok(thread) => thread,
             Err(error) => {
-                // A context whose events nobody delivers is of no use.
+                // Without a dispatcher, the context's events would not be delivered.
                 py.detach(|| context.destroy(DESTROY_PATIENCE, &mut || false));
                 return Ok(Err(error));
             }
@@ -186,8 +186,8 @@ fn start_dispatcher(context: &Arc<Context>) -> Result<Thread> {
     })
 }
 
-/// Takes the calling thread out of its context, and the context out of the list of contexts: its dispatcher, for the caller
-/// to end. `None` where the thread is in no context, or another thread has taken the dispatcher.
+/// Takes the calling thread out of its context, and removes the context from the list of contexts. Returns its dispatcher,
+/// which the caller ends; `None` if the thread is in no context, or another thread has removed the context.
 pub(super) fn take_thread_context(py: Python<'_>) -> Option<Dispatcher> {
     let context = thread_context()?;
     set_thread_context(None);
@@ -202,7 +202,7 @@ pub(super) fn take_thread_context(py: Python<'_>) -> Option<Dispatcher> {
     Some(contexts.dispatchers.swap_remove(place))
 }
 
-/// Takes all contexts out of the list of contexts: their dispatchers, for the caller to end.
+/// Removes all contexts from the list of contexts. Returns their dispatchers, which the caller ends.
 pub(super) fn take_all(py: Python<'_>) -> Vec<Dispatcher> {
     let contexts = CONTEXTS.get().lock_py_attached(py);
     let mut contexts = contexts.unwrap_or_else(PoisonError::into_inner);
@@ -224,7 +224,7 @@ pub fn create_context(
     #[pyo3(from_py_with = truth)] preemptive_callback: bool,
 ) -> PyResult<Bound<'_, PyAny>> {
     if let Some(context) = thread_context() {
-        // As libca: the thread's context serves, unless it lacks what is asked for.
+        // As with libca: the thread's context is kept, unless it lacks what is asked for.
         let lacks = preemptive_callback && !context.is_preemptive();
         return eca(
             py,
@@ -286,12 +286,12 @@ pub fn show_context(
         Some(context) => context.get().context.clone(),
         None => current(py)??,
     };
-    // What Python has written so far comes out first.
+    // What Python has written so far has to come out first.
     call_method(&getattr(&import(py, "sys")?, "stdout")?, "flush", ())?;
     Ok(py.detach(|| context.show(level))?)
 }
 
-/// A handler of the whole context; the context keeps it until it is replaced.
+/// A handler of the whole context, which keeps it until the next one is set.
 fn context_handler(
     callback: Option<&Bound<'_, PyAny>>,
     user_args: Option<&Bound<'_, PyAny>>,

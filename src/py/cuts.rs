@@ -1,4 +1,4 @@
-//! The warnings of writes that were cut to what the PV holds.
+//! Warnings about writes that were cut to the elements that the PV holds.
 
 use crate::client::fork::PerProcess;
 use crate::client::repeats::Repeats;
@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 #[derive(Default)]
 struct State {
     repeats: Repeats,
-    /// There is a thread that logs what has gathered.
+    /// There is a thread that logs the counted warnings.
     attended: bool,
-    /// The program ends: the thread is to end, too, and to leave what there is.
+    /// The program ends: the thread ends, too, and leaves the rest of the warnings.
     ended: bool,
 }
 
@@ -29,7 +29,7 @@ impl Cuts {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The thread: logs what has gathered, and ends when nothing does any more.
+    /// The thread: logs the counted warnings, and ends when there are none left.
     fn attend(&self) {
         let mut state = self.lock();
         while let Some(next) = state.repeats.next().filter(|_| !state.ended) {
@@ -50,7 +50,7 @@ impl Cuts {
     }
 }
 
-/// Logs where nobody is there to catch what a handler raises.
+/// Logs texts; no caller could catch what a handler raises.
 fn tell_all(py: Python<'_>, texts: &[String]) {
     for text in texts {
         if let Err(error) = tell(py, text) {
@@ -63,8 +63,8 @@ fn tell(py: Python<'_>, text: &str) -> PyResult<()> {
     log(py, "cachannel", "warning", text, None)
 }
 
-/// Warns that of `given` elements only those were written that the PV holds. The same again within a second is counted, and
-/// logged as one line when the second is over.
+/// Warns that of `given` elements only the first `held` were written. Equal warnings within a second are counted, and logged as
+/// one line at the end of the second.
 pub fn warn(py: Python<'_>, pv: &str, given: usize, held: usize) -> PyResult<()> {
     let text = format!(
         "{pv}: {given} elements were given, and the PV holds {held}: those after the first {held} were not written"
@@ -81,19 +81,19 @@ pub fn warn(py: Python<'_>, pv: &str, given: usize, held: usize) -> PyResult<()>
             texts = state.repeats.due(None);
         }
     }
-    // A handler may write, too.
+    // A handler of the log may write, too.
     drop(state);
     texts.iter().try_for_each(|text| tell(py, text))
 }
 
-/// At exit: logs what has gathered; what comes from now on is logged at once.
+/// At exit: logs the counted warnings. Later warnings are logged at once.
 pub fn finish(py: Python<'_>, patience: Duration) {
     let texts = py.detach(|| {
         let cuts = CUTS.get();
         let mut state = cuts.lock();
         state.ended = true;
         cuts.changed.notify_all();
-        // The thread may be in the middle of a handler.
+        // The thread may be in a handler of the log.
         let waited = cuts
             .changed
             .wait_timeout_while(state, patience, |state| state.attended);

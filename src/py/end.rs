@@ -1,4 +1,4 @@
-//! The end of contexts: of one that the program destroys, and of all at exit.
+//! The end of contexts: of one that the program destroys, and of all contexts at exit.
 
 use super::chid::Chid;
 use super::context::{DESTROY_PATIENCE, Dispatcher, take_all, take_thread_context};
@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 /// How long the end of a dispatcher, and of a context, may take at exit.
 const EXIT_PATIENCE: Duration = Duration::from_millis(800);
 
-/// Stops the delivery of contexts' events, then ends the contexts; each in bounded time, all at once. Ctrl-C shortens the
-/// waits, not the end, and is returned. `stopped` gets the channels when nothing is delivered any more.
+/// Stops the delivery of the contexts' events, then ends the contexts: all at once, each in bounded time. Ctrl-C shortens the
+/// waits, not the end, and is returned. `stopped` gets the channels when events are no longer delivered.
 fn finish(
     py: Python<'_>,
     dispatchers: &[Dispatcher],
@@ -44,7 +44,7 @@ fn finish(
             end.wait(&mut || signals.check());
         }
     });
-    // Nothing comes for them any more: their callbacks may go, and their objects with these.
+    // No event of these channels is delivered any more: their callbacks are dropped, and with them the channels' objects.
     for channel in channels {
         if let Some(object) = chid_of(py, &channel)
             && let Ok(chid) = object.cast::<Chid>()
@@ -56,8 +56,8 @@ fn finish(
     signals.raised
 }
 
-/// Ends all contexts, at exit, each step in bounded time. Afterwards every call gives ECA_NOCACTX. Returns, where
-/// `look_for_forgotten`, the names of the channels that only their callbacks have kept, with what these are.
+/// Ends all contexts, at exit, each step in bounded time. Afterwards every call returns ECA_NOCACTX. If `look_for_forgotten`,
+/// returns the names of the channels that only their callbacks have kept alive, and what these callbacks are.
 #[pyfunction]
 pub fn shutdown(py: Python<'_>, look_for_forgotten: bool) -> PyResult<Vec<String>> {
     start_exit();

@@ -1,4 +1,4 @@
-//! Channels that nothing in the program refers to any more but their own callbacks.
+//! Channels that nothing in the program refers to except their own callbacks.
 
 use super::chid::Chid;
 use crate::callback::{Callback, callback, chid_of};
@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyWeakrefMethods, PyWeakrefReference};
 use std::sync::Arc;
 
-/// One for each kind of callback, and for several of them.
+/// Texts for each kind of callback: for one, and for several.
 const KINDS: [(&str, &str); 4] = [
     ("a connection callback", ""),
     ("an access rights callback", ""),
@@ -16,7 +16,7 @@ const KINDS: [(&str, &str); 4] = [
     ("a request with a callback", "requests with a callback"),
 ];
 
-/// What a channel's callbacks are, in words, and the channel's object, which they hold no more; `None` where none did.
+/// What a channel's callbacks are, in words, and the channel's object, which they no longer keep alive; `None` if none did.
 fn freed<'py>(
     py: Python<'py>,
     channel: &Channel,
@@ -43,15 +43,15 @@ fn freed<'py>(
     Ok(Some((text, PyWeakrefReference::new(&object)?)))
 }
 
-/// The channels that only their callbacks have kept, each with what these are. It is for the end, when no callback is called
-/// any more: afterwards they hold nothing.
+/// The names of the channels that only their callbacks have kept alive, and what these callbacks are. Call this at the end,
+/// when callbacks are no longer called: afterwards they keep no channel alive.
 pub fn forgotten(py: Python<'_>, channels: &[Arc<Channel>]) -> PyResult<Vec<String>> {
     let mut suspects = Vec::new();
     for channel in channels {
         suspects.extend(freed(py, channel)?);
     }
     if !suspects.is_empty() {
-        // A callback may refer to its channel in turn.
+        // A callback may refer to its channel, too.
         call_method(&import(py, "gc")?, "collect", ())?;
     }
     let gone = |(text, object): (String, Bound<'_, PyWeakrefReference>)| {

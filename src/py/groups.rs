@@ -15,7 +15,7 @@ use crate::protocol::status::Status;
 use pyo3::prelude::*;
 use std::sync::Arc;
 
-/// A group and the context that it is in.
+/// A group and its context.
 type Group = (Arc<Context>, Arc<PendingIo>);
 
 fn group(py: Python<'_>, gid: u32) -> PyResult<Result<Group, Error>> {
@@ -65,7 +65,7 @@ pub fn sg_test(
 ) -> PyResult<Bound<'_, PyAny>> {
     let status = match group(py, gid)? {
         Ok((_, pending)) if pending.is_done() => {
-            // That round is over: what failed in it is not the next one's.
+            // The round is over: its failure does not belong to the next one.
             pending.take_failure();
             Status::IODONE
         }

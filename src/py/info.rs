@@ -1,4 +1,4 @@
-//! What is known of channels, and of libca itself.
+//! Information about channels, and about libca itself.
 
 use super::chid::Chid;
 use crate::backend;

@@ -20,18 +20,18 @@ use pyo3::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A numpy array from this size on is given out once, over the value's own memory; smaller ones are copied each time.
+/// A numpy array of at least this size is made once, over the value's own memory; smaller ones are copied each time.
 const SHARED_FROM: usize = 1 << 20;
 
-/// The value that a get will have brought once `pend_io` has succeeded.
+/// The value of a get, once `pend_io` has succeeded.
 #[pyclass(frozen, module = "cachannel.ca")]
 pub struct DBRValue {
-    /// None while it is being used again.
+    /// `None` while the request is being used again.
     request: Mutex<Option<Arc<Request>>>,
     use_numpy: AtomicBool,
     style: Style,
     array: ArrayCache,
-    /// What came of waiting for the answer, where it did not come.
+    /// The error of the wait, if the answer did not come.
     missing: Option<Box<Error>>,
 }
 
@@ -46,7 +46,7 @@ impl DBRValue {
         }
     }
 
-    /// Asks; `pend_io` waits for it.
+    /// Sends a read, which `pend_io` waits for.
     pub fn send(read: &Read<'_, '_>) -> PyResult<DBRValue> {
         let request = read.send(None)?;
         Ok(DBRValue::new(request, read.use_numpy, read.style))
@@ -56,7 +56,7 @@ impl DBRValue {
         self.request.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why there is no value: the answer's status, or `None` where there is no answer.
+    /// Why there is no value: the answer's status, or `None` if there is no answer.
     fn failure(&self, status: Option<Status>) -> Error {
         let request = self.request();
         let request = request.as_ref();
@@ -71,8 +71,8 @@ impl DBRValue {
         }
     }
 
-    /// Asks again, in the same memory, for loops over the same channels; `false` where it cannot be used again. It is
-    /// for whoever alone refers to the value.
+    /// Sends a read again, in the same memory, for loops over the same channels; `false` if the memory cannot be used again.
+    /// The caller must have the only reference to the value.
     pub fn send_again(&self, py: Python<'_>, read: &Read<'_, '_>) -> PyResult<bool> {
         if self.missing.is_some() || self.array.get(py).is_some() {
             return Ok(false);
@@ -91,7 +91,7 @@ impl DBRValue {
     /// it was received.
     pub fn get<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         if let Some(missing) = &self.missing {
-            // Whatever has come since.
+            // Even if the answer has come since.
             return Err(missing.as_ref().clone().into());
         }
         let answer = self.request().as_ref().and_then(|request| request.answer());
@@ -130,7 +130,7 @@ impl DBRValue {
     }
 }
 
-/// A read, as its caller asks for it.
+/// The arguments of a read.
 pub struct Read<'a, 'py> {
     pub chid: Option<&'a Bound<'py, Chid>>,
     pub chtype: Option<&'a Bound<'py, PyAny>>,
@@ -148,7 +148,7 @@ impl<'py> Read<'_, 'py> {
         Ok(self.begin(channel, None, recycled, guard)??)
     }
 
-    /// Sends the request; `guard` gives what counts it as outstanding.
+    /// Sends the request; `guard` gives the guard that counts it as outstanding.
     pub fn start(
         &self,
         py: Python<'py>,
@@ -190,7 +190,7 @@ impl<'py> Read<'_, 'py> {
             let spec = self
                 .style
                 .spec(requested?, native, count, channel.element_count());
-            // Attached all the while: libca only queues it, and there is room.
+            // The thread stays attached: the backend only queues the request, and there is room.
             match guard(channel) {
                 Some(guard) if handler.is_none() => channel.get_later(spec, guard, recycled),
                 guard => channel.get(spec, handler, guard),
@@ -200,8 +200,8 @@ impl<'py> Read<'_, 'py> {
 }
 
 impl Style {
-    /// What libca is asked for. The classes give a text where an array of CHAR is asked for as STRING; in module `ca` that
-    /// is what the server makes of it, as in C.
+    /// The request to the server. For an array of CHAR that is asked for as STRING, the classes return the text in it; module
+    /// `ca` returns what the server makes of it, as in C.
     fn spec(
         self,
         requested: Option<DbrType>,

@@ -18,8 +18,8 @@ use pyo3::types::PyTuple;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Between two reads of a fast stream so much time goes by, unless there is much to read; and in a loop, which is for those
-/// who want all of it in large pieces.
+/// Between two reads of a fast stream at least this time passes, unless there is much to read. A loop reads less often, in
+/// larger pieces.
 const READ_PAUSE: Duration = Duration::from_millis(1);
 const LOOP_PAUSE: Duration = Duration::from_millis(20);
 
@@ -53,7 +53,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// In a child after fork it is the parent's, down to its locks.
+    /// In a forked child the recorder belongs to the parent, with its locks.
     fn own(&self) -> Result<(), Error> {
         if self.generation == fork::generation() {
             return Ok(());
@@ -95,7 +95,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Ends this recording, or whichever there is.
+    /// Ends this session, or any session if `one` is `None`.
     fn end(&self, one: Option<&Arc<RecorderSession>>) {
         let ended = {
             let mut session = self.session();
@@ -112,7 +112,7 @@ impl Recorder {
         }
     }
 
-    /// Where its context is destroyed, nothing comes any more.
+    /// If the context was destroyed, no more updates come, and the session ends.
     fn end_with_context(&self) {
         let gone = |session: &Arc<RecorderSession>| !session.context().is_alive();
         if self.session().as_ref().is_some_and(gone) {
@@ -126,7 +126,7 @@ impl Recorder {
         read: impl FnOnce(&UpdateBuffer, Check<'_>) -> Option<Vec<RecordedUpdate>> + Send,
     ) -> PyResult<Vec<RecordedUpdate>> {
         self.own()?;
-        // Also where there is always something to read; and before it is read.
+        // Signals are checked before updates are read, and even if there are always some.
         py.check_signals()?;
         let mut signals = Signals::default();
         let read = py.detach(|| {
@@ -152,7 +152,7 @@ impl Drop for Recorder {
     }
 }
 
-/// A timeout in seconds; none is for ever, 0 is at once.
+/// The deadline for a timeout in seconds; none means for ever, 0 means at once.
 fn until(seconds: Option<f64>) -> PyResult<Option<Instant>> {
     match seconds {
         None => Ok(None),
@@ -233,7 +233,7 @@ impl Recorder {
                 return Ok(());
             }
             *place = Some(session.clone());
-            // With this lock, so that whoever stops it stops the buffer, too.
+            // Under this lock, so that a thread that stops the session stops the buffer, too.
             self.buffer.start();
         }
         self.begin(py, &session, timeout, throw).inspect_err(|_| {

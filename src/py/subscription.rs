@@ -82,7 +82,7 @@ pub fn create_subscription<'py>(
     };
     let started = requested.and_then(|requested| {
         let dbr_type = match requested {
-            // With a type of its own, a subscription may be made before the PV is found.
+            // A subscription that names its type may be made before the PV is found.
             Some(dbr_type) if !native => match callback.style {
                 Style::Pv => WantedType::Text(dbr_type),
                 Style::Plain => WantedType::Fixed(dbr_type),

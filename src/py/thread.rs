@@ -1,5 +1,5 @@
-//! Threads of the package's own. They are the system's, and so are waits for them, whatever the modules `threading` and
-//! `_thread` have become: under gevent and eventlet these make coroutines, which run only while somebody lets them.
+//! The package's own threads. They are threads of the system, and so are the waits for them, even if the modules `threading`
+//! and `_thread` were replaced: gevent and eventlet replace them by coroutines, which run only when others yield.
 
 use crate::calls::{call, call_method, import};
 use crate::sync::wait_queue::{INTERRUPT_CHECK, remaining};
@@ -20,7 +20,7 @@ struct Over {
     told: Condvar,
 }
 
-/// Tells that its thread is over.
+/// Reports that its thread has ended.
 struct Tells(Arc<Over>);
 
 impl Drop for Tells {
@@ -51,7 +51,7 @@ impl Thread {
         Ok(Thread { is_over })
     }
 
-    /// Waits until it is over; `false` where it was not by the deadline, or a signal's handler has raised.
+    /// Waits until the thread has ended; `false` if it had not by the deadline, or a signal's handler has raised.
     pub fn join(&self, py: Python<'_>, deadline: Instant, signals: &mut Signals) -> bool {
         py.detach(|| {
             loop {
@@ -71,8 +71,8 @@ impl Thread {
     }
 }
 
-/// What Python is to know of a thread. Any code may run here, a tracer's too: it may fail, but not keep the thread from its
-/// work.
+/// Registers a thread with `threading`. Any Python code may run here, a tracer's too: an error is reported, and the thread goes
+/// on.
 fn introduce<'py>(py: Python<'py>, function: &str, args: impl IntoPyObject<'py, Target = PyTuple>) {
     let module = import(py, "cachannel._threads");
     let done = module.and_then(|module| call_method(&module, function, args));
@@ -108,7 +108,7 @@ pub fn thread_ident(py: Python<'_>) -> PyResult<usize> {
     call_method(&import(py, "threading")?, "get_ident", ())?.extract()
 }
 
-/// A number that goes up, and that a thread can wait for.
+/// A counter that threads can wait for.
 #[pyclass(frozen, module = "cachannel._ca")]
 pub struct News {
     count: Mutex<u64>,

@@ -17,12 +17,13 @@ use pyo3::prelude::*;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A wait for callbacks goes on while they return; if none does for so long, one is stuck, maybe on what this very wait
-/// holds.
+/// A wait for callbacks goes on while callbacks return. If none returns for this long, one is stuck, maybe on a lock that the
+/// waiting thread holds.
 const STUCK: Duration = Duration::from_secs(5);
 
-/// Waits for `pending`, interruptibly, without the interpreter's lock. With `deliver`, the thread of a non-preemptive context
-/// delivers events meanwhile, unless it is in a callback. What has waited in vain, and has not left this process, is withdrawn.
+/// Waits for `pending`, without the interpreter's lock, until Ctrl-C at the latest. With `deliver`, the thread of a
+/// non-preemptive context delivers events meanwhile, unless it is in a callback. If the wait ends early, commands that have not
+/// left the process are withdrawn.
 pub fn wait_for(
     py: Python<'_>,
     context: &Context,
@@ -46,8 +47,8 @@ pub fn wait_for(
     waited.map(|_| Err(error))
 }
 
-/// Waits for `pending`, whatever comes of them, interruptibly and without the interpreter's lock. Nothing is delivered
-/// meanwhile: it works in callbacks, too.
+/// Waits until all of `pending` are done, whether they succeed or fail, without the interpreter's lock; Ctrl-C ends the wait.
+/// No events are delivered meanwhile, so this works in callbacks, too.
 pub fn wait_done(
     py: Python<'_>,
     context: &Context,
@@ -59,21 +60,21 @@ pub fn wait_done(
     signals.raised.map_or(Ok(waited), Err)
 }
 
-/// Waits until more may be asked of the channel's server, or written to it: it takes nothing, and very much waits for it
-/// already.
+/// Waits until there is room for more requests to the channel's server: the server does not read, and its backlog has reached
+/// the limit.
 pub fn make_room(
     py: Python<'_>,
     channel: &Channel,
     deadline: Option<Instant>,
 ) -> PyResult<Result<(), Error>> {
     if channel.is_closed() {
-        // What comes next says so.
+        // The next call reports that.
         return Ok(Ok(()));
     }
     while channel.context().has_backlog()
         && let Some(unsent) = channel.backlog()
     {
-        // Whatever comes of what is there: where the connection is gone, so is the crowd.
+        // Failures do not matter here: if the connection is gone, so is the backlog.
         match wait_for(py, channel.context(), &[unsent], deadline, false)? {
             Err(error) if error.status == Status::TIMEOUT => {
                 let pv = Some(channel.name().to_owned());
@@ -85,11 +86,11 @@ pub fn make_room(
     Ok(Ok(()))
 }
 
-/// How long a wait for a connection waits for callbacks that come before it, after the last that has returned.
+/// How long a wait for a connection waits for the callbacks that come before it, after the last one has returned.
 const RIGHTS_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Has the access rights handlers called that are due, as they are of a channel that has just connected: libca tells them
-/// before whoever waits for the connection goes on.
+/// Waits until the access rights handlers that are due have run, as those of a channel that has just connected: libca calls
+/// them before a wait for the connection ends.
 fn settle_rights(py: Python<'_>, context: &Context) -> PyResult<()> {
     let Some(mark) = context.queue.rights_due().filter(|_| !in_callback()) else {
         return Ok(());
@@ -105,7 +106,7 @@ fn settle_rights(py: Python<'_>, context: &Context) -> PyResult<()> {
     signals.raised.map_or(Ok(()), Err)
 }
 
-/// Flushes and waits for what is outstanding; afterwards nothing is, whatever the outcome.
+/// Flushes and waits for what is outstanding. Afterwards nothing is outstanding, even if the wait fails.
 fn pend_outstanding(
     py: Python<'_>,
     context: &Context,
@@ -165,8 +166,8 @@ pub fn wait_io(
     pend_outstanding(py, &context, timeout, true)?.map_err(|error| after_wait(py, error, timeout))
 }
 
-/// Flushes, and waits for what this thread alone asked for, `own` foremost; as `getw` and `searchw` do. What is still
-/// missing of the rest is not waited for again; what failed of it is the next `pend_io`'s to tell.
+/// Flushes, and waits for this thread's own requests and for `own`; as `getw` and `searchw` do. After a timeout, what is
+/// missing is not waited for again. Failures of this thread's other requests are left for the next `pend_io`.
 pub fn wait_own(
     py: Python<'_>,
     context: &Context,
@@ -198,7 +199,7 @@ pub fn wait_own(
     }
 }
 
-/// Waits until all that this thread asked for is answered; how, is for the caller to look at each. Raises ECA_TIMEOUT.
+/// Waits until all of this thread's requests are answered, with success or not: the caller looks at each. Raises ECA_TIMEOUT.
 #[pyfunction]
 pub fn wait_answers(
     py: Python<'_>,
@@ -213,7 +214,7 @@ pub fn wait_answers(
     Ok(waited?)
 }
 
-/// Waits until this thread's searches are done, that of `chid` foremost: raises only where that is not connected.
+/// Waits until this thread's searches are done; raises only if `chid` is not connected then.
 #[pyfunction]
 pub fn wait_connected(
     py: Python<'_>,
@@ -254,7 +255,7 @@ fn run_events(
         return Ok(Err(error));
     }
     if in_callback() {
-        // No other callback comes before this one has returned: there is nothing to wait for.
+        // No other callback runs before this one has returned, so there is nothing to wait for.
         if waits_in_vain() {
             warn_of_loop(py)?;
         }
@@ -266,7 +267,7 @@ fn run_events(
     }
     sleep(py, deadline)?;
     if !context.is_preemptive() {
-        // The context's own thread delivers, when it polls.
+        // The context's own thread delivers the events when it polls.
         return Ok(Ok(()));
     }
     let mark = context.queue.mark();
@@ -298,7 +299,7 @@ pub fn pend_event(
     pend_until(py, deadline)
 }
 
-/// Tells where a callback is that waits for others, in all likelihood in a loop.
+/// Logs the stack of a callback that waits for others, probably in a loop.
 fn warn_of_loop(py: Python<'_>) -> PyResult<()> {
     let text = "pend_event and poll do not wait in a callback, where they return ECA_EVDISALLOW: a loop in a callback that waits \
                 for another callback does not end, as that runs only when this one has returned";
@@ -325,8 +326,8 @@ pub fn poll(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     pend_until(py, Some(Instant::now()))
 }
 
-/// In the thread of a non-preemptive context, and not in a callback: runs the callbacks that are due. Elsewhere they run by
-/// themselves, and it does nothing.
+/// In the thread of a non-preemptive context, and not in a callback: runs the callbacks that are due. In other threads
+/// callbacks run by themselves, and this does nothing.
 #[pyfunction]
 pub fn deliver_due(py: Python<'_>, chid: &Bound<'_, Chid>) -> PyResult<()> {
     let context = chid.get().channel()?.context();
@@ -350,7 +351,7 @@ pub fn pend(
     }
 }
 
-/// Sends what has gathered (ca_flush_io).
+/// Sends the commands that wait for a flush (ca_flush_io).
 #[pyfunction]
 pub fn flush_io(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let result = match current(py)? {

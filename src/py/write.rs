@@ -18,34 +18,34 @@ use pyo3::prelude::*;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Bytes from which on libca takes a value without the interpreter's lock.
+/// A value of at least this size is passed to the backend without the interpreter's lock.
 const DETACH_FROM: usize = 4_096;
 
-/// How long the states of an enum are waited for where the caller gives no time.
+/// How long the states of an enum are waited for if the caller gives no timeout.
 const STATES_WITHIN: Duration = Duration::from_secs(3);
 
-/// What becomes of a count beyond what the PV holds.
+/// What happens to a count beyond the elements that the PV holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beyond {
-    /// Module `ca`: the count is the PV's, as in 3.2.0. Elements that are cut off are told of.
+    /// Module `ca`: the count becomes the PV's, as in 3.2.0. Elements that are cut off are reported in the log.
     Capped,
     Refused,
 }
 
-/// A write, as its caller asks for it.
+/// The arguments of a write.
 pub struct Write<'a, 'py> {
     pub chid: Option<&'a Bound<'py, Chid>>,
     pub value: &'a Bound<'py, PyAny>,
     pub chtype: Option<&'a Bound<'py, PyAny>>,
     pub count: Option<&'a Bound<'py, PyAny>>,
-    /// What becomes of a count beyond the PV's.
+    /// What happens to a count beyond the PV's.
     pub beyond: Beyond,
-    /// Until when it may wait for the server to take what was sent before.
+    /// Until when the write may wait for the server to read what was sent before.
     pub deadline: Option<Instant>,
 }
 
 impl<'py> Write<'_, 'py> {
-    /// Converts the value and hands it to `send`, which must not wait.
+    /// Converts the value and passes it to `send`, which must not wait.
     pub fn send(
         &self,
         py: Python<'py>,
@@ -102,7 +102,7 @@ impl<'py> Write<'_, 'py> {
             return Ok(Err(error));
         }
         let (dbr_type, count, bytes) = (out.dbr_type, out.count, out.bytes());
-        // libca only queues it, and there is room; but a large value takes its time to copy.
+        // The backend only queues the value, and there is room; but copying a large value takes time.
         let sent = if bytes.len() < DETACH_FROM {
             send(channel, dbr_type, count, bytes)
         } else {
@@ -120,7 +120,7 @@ impl<'py> Write<'_, 'py> {
     }
 }
 
-/// The names of an enum's states, in the server's bytes; none where it does not tell.
+/// The names of an enum's states, in the server's bytes; none if the server does not send them.
 pub fn enum_states(
     py: Python<'_>,
     channel: &Arc<Channel>,
@@ -212,9 +212,8 @@ pub fn put<'py>(
     status(py, sent)
 }
 
-/// Writes, and where the server may refuse what was written (a state that an enum does not have), waits for its verdict:
-/// a server answers in order, so a read sent behind the write comes back after any complaint about it. Raises what it
-/// came to.
+/// Writes; and if the server may reject the value (a state that an enum does not have), waits for the result. A server answers
+/// in order, so a read that is sent after the write is answered after an error about the write. Raises the error.
 #[pyfunction]
 #[pyo3(signature = (chid, value, chtype, timeout))]
 pub fn put_checked<'py>(
@@ -242,7 +241,7 @@ pub fn put_checked<'py>(
         return Ok(());
     };
     let failed = |status| Err(Error::new(status, channel.name()).into());
-    // One at a time, so that nobody hears of another's refusal.
+    // One watch at a time, so that no caller gets another caller's error.
     let watch = loop {
         if let Some(watch) = channel.write_errors.watch() {
             break watch;
@@ -254,7 +253,7 @@ pub fn put_checked<'py>(
         py.check_signals()?;
     };
     if channel.write_errors.take_unconfirmed() {
-        // Complaints about earlier writes come first.
+        // Errors about earlier writes come first.
         let verdict = round_trip(py, channel, channel.context().pending_io(), deadline)?;
         if matches!(verdict, Status::TIMEOUT | Status::DISCONN) {
             return failed(verdict);
@@ -277,7 +276,7 @@ pub fn put_checked<'py>(
     }
 }
 
-/// Reads something, to hear what the server has to say of what was sent before; NORMAL where the channel cannot be read.
+/// Reads, so that everything that the server has to say about earlier writes has come; NORMAL if the channel cannot be read.
 fn round_trip(
     py: Python<'_>,
     channel: &Arc<Channel>,
@@ -292,7 +291,7 @@ fn round_trip(
     match sent {
         Ok(()) => {}
         Err(error) if error.status == Status::ALLOCMEM => return Ok(error.status),
-        // It goes without saying: a complaint is the exception handler's then.
+        // The read could not be sent, but the write was: if the server rejects it, the exception handler is called.
         Err(_) => return Ok(Status::NORMAL),
     }
     let answered = wait_for(py, channel.context(), &[pending], deadline, false)?;
