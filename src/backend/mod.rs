@@ -191,6 +191,8 @@ pub struct ConnectionInfo {
     pub native_type: i32,
     /// Elements that the PV can hold.
     pub element_count: usize,
+    pub may_be_read: bool,
+    pub may_be_written: bool,
 }
 
 /// Bytes that may wait for one server before those who read and write wait, too.

@@ -55,6 +55,8 @@ pub struct PendingIo {
     /// How many answers the backend had dropped before the first of these requests.
     dropped_before: AtomicU64,
     failure: Mutex<Option<Error>>,
+    /// A mark in the context's queue: what is before it is delivered before whoever waits goes on, within limits. 0 if nothing is.
+    deliver_first: AtomicU64,
 }
 
 impl PendingIo {
@@ -66,6 +68,7 @@ impl PendingIo {
             ended: AtomicBool::new(false),
             dropped_before: AtomicU64::new(0),
             failure: Mutex::new(None),
+            deliver_first: AtomicU64::new(0),
         })
     }
 
@@ -79,6 +82,13 @@ impl PendingIo {
         PendingGuard {
             pending: self.clone(),
         }
+    }
+
+    /// What is before this mark in the context's queue is to be delivered before whoever has waited goes on.
+    pub fn take_deliver_first(&self) -> Option<u64> {
+        // Whoever has seen that nothing is outstanding sees what was set before.
+        let mark = self.deliver_first.swap(0, Ordering::Relaxed);
+        (mark > 0).then_some(mark)
     }
 
     pub fn is_done(&self) -> bool {
@@ -119,6 +129,13 @@ pub struct PendingGuard {
 }
 
 impl PendingGuard {
+    /// Whoever waits for this request has what is before the mark delivered first.
+    pub(crate) fn deliver_first(&self, mark: u64) {
+        self.pending
+            .deliver_first
+            .fetch_max(mark, Ordering::Relaxed);
+    }
+
     pub fn belongs_to(&self, pending: &Arc<PendingIo>) -> bool {
         Arc::ptr_eq(&self.pending, pending)
     }

@@ -7,7 +7,6 @@ use crate::protocol::value::Answer;
 use crate::sync::lock;
 use crate::sync::wait_queue::Wakeable;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,8 +21,6 @@ pub struct EventQueue {
     arrived: Condvar,
     outbox: Mutex<Outbox>,
     delivered: Condvar,
-    /// A mark after the last change of access rights; 0 if all changes are delivered.
-    rights: AtomicU64,
 }
 
 #[derive(Default)]
@@ -104,11 +101,7 @@ impl EventQueue {
                 answer,
             } => self.push_update(&subscription, answer),
             other => {
-                let is_rights = matches!(other, Event::AccessRights { .. });
-                let number = self.push_entry(EntryKind::Event(Box::new(other)), 0);
-                if is_rights {
-                    self.rights.fetch_max(number + 1, Ordering::AcqRel);
-                }
+                self.push_entry(EntryKind::Event(Box::new(other)), 0);
             }
         }
     }
@@ -256,21 +249,6 @@ impl EventQueue {
     /// Everything before `mark` has been delivered: its callbacks have returned.
     pub fn is_settled(&self, mark: u64) -> bool {
         lock(&self.outbox).settled() >= mark
-    }
-
-    /// A mark after the changes of access rights that are not delivered yet; `None` if all are.
-    pub fn rights_due(&self) -> Option<u64> {
-        let mark = self.rights.load(Ordering::Acquire);
-        if mark == 0 {
-            return None;
-        }
-        if !self.is_settled(mark) {
-            return Some(mark);
-        }
-        // Not if another change has come since.
-        let set = (Ordering::AcqRel, Ordering::Relaxed);
-        self.rights.compare_exchange(mark, 0, set.0, set.1).ok();
-        None
     }
 
     /// Waits until everything before `mark` has been delivered, and then returns `true`. Returns `false` if no callback has

@@ -3,7 +3,7 @@
 //! A camera's frame is tens of megabytes: memory fresh from the system costs a page fault for each 4 KiB, which takes longer
 //! than the copy. The pool keeps the memory that Python has released, for the next frame of that size.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, handle_alloc_error};
 use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::sync::{Mutex, TryLockError};
@@ -12,6 +12,8 @@ use std::sync::{Mutex, TryLockError};
 pub const INLINE: usize = 48;
 /// Buffers of at least this size come from the pool.
 const POOLED: usize = 64 * 1024;
+/// Zeros from which on they are taken from the system, which has them ready, instead of being written.
+const FAR: usize = 16 * 1024 * 1024;
 /// The most memory that the pool keeps while nobody uses it.
 const POOL_LIMIT: usize = 256 * 1024 * 1024;
 /// Aligned for every element type, and to a cache line.
@@ -29,6 +31,9 @@ pub enum Bytes {
 impl Bytes {
     /// `len` bytes, of which the first `copied` are copied from `source` and the others are zero. `None` if the system has no
     /// memory for them.
+    ///
+    /// # Safety
+    /// `source` must be readable for `copied` bytes, which are no more than `len`.
     pub unsafe fn copy_from(source: *const u8, copied: usize, len: usize) -> Option<Bytes> {
         debug_assert!(copied <= len);
         if len <= INLINE {
@@ -86,9 +91,18 @@ unsafe impl Sync for Block {}
 
 impl Block {
     fn new(size: usize) -> Option<Block> {
+        Block::allocated(size, alloc)
+    }
+
+    /// A block of zeros, for which the system takes memory only where it is written to.
+    fn zeroed(size: usize) -> Option<Block> {
+        Block::allocated(size, alloc_zeroed)
+    }
+
+    fn allocated(size: usize, allocate: unsafe fn(Layout) -> *mut u8) -> Option<Block> {
         let layout = Layout::from_size_align(size, ALIGN).ok()?;
         // SAFETY: size is never zero (`Buffer::copy_from` rounds it up).
-        let start = NonNull::new(unsafe { alloc(layout) })?;
+        let start = NonNull::new(unsafe { allocate(layout) })?;
         Some(Block { start, size })
     }
 }
@@ -107,6 +121,17 @@ impl Buffer {
     /// # Safety
     /// As for [`Bytes::copy_from`].
     unsafe fn copy_from(source: *const u8, copied: usize, len: usize) -> Option<Buffer> {
+        let missing = len - copied;
+        if missing >= FAR {
+            // A server may claim what it never sends: that costs no memory.
+            let block = Block::zeroed(len.checked_next_multiple_of(POOLED)?)?;
+            // SAFETY: as below.
+            unsafe { std::ptr::copy_nonoverlapping(source, block.start.as_ptr(), copied) };
+            return Some(Buffer {
+                block: Some(block),
+                len,
+            });
+        }
         let block = if len >= POOLED {
             take(len.checked_next_multiple_of(POOLED)?)?
         } else {
@@ -116,7 +141,7 @@ impl Buffer {
         // `source`.
         unsafe {
             std::ptr::copy_nonoverlapping(source, block.start.as_ptr(), copied);
-            std::ptr::write_bytes(block.start.as_ptr().add(copied), 0, len - copied);
+            std::ptr::write_bytes(block.start.as_ptr().add(copied), 0, missing);
         }
         Some(Buffer {
             block: Some(block),

@@ -19,6 +19,9 @@ pub struct Dbr {
 
 impl Dbr {
     /// Copies what a backend lends. `None` if there is nothing, or no memory for it.
+    ///
+    /// # Safety
+    /// `source` must be null or point to a structure of type `dbr_type` with as many elements as `came`.
     pub unsafe fn copy_from(
         dbr_type: DbrType,
         extent: Extent,
@@ -40,6 +43,9 @@ impl Dbr {
     }
 
     /// As [`copy_from`](Dbr::copy_from), into the memory of `spare`, if nobody else refers to that.
+    ///
+    /// # Safety
+    /// As for `copy_from`.
     pub unsafe fn renew(
         spare: Option<Arc<Dbr>>,
         dbr_type: DbrType,

@@ -31,6 +31,19 @@ pub fn wait_for(
     deadline: Option<Instant>,
     deliver: bool,
 ) -> PyResult<Result<(), Error>> {
+    wait_for_own(py, context, pending, pending.len(), deadline, deliver)
+}
+
+/// As [`wait_for`], where only the first `own` of `pending` are the caller's: other threads may still wait for the rest, so that
+/// the rest is not withdrawn.
+fn wait_for_own(
+    py: Python<'_>,
+    context: &Context,
+    pending: &[Arc<PendingIo>],
+    own: usize,
+    deadline: Option<Instant>,
+    deliver: bool,
+) -> PyResult<Result<(), Error>> {
     let waited = if deliver && delivers_while_waiting(context) {
         pump(py, context, Some(pending), deadline).map(|pumped| match pumped {
             Pumped::Done => Waited::Done,
@@ -43,7 +56,7 @@ pub fn wait_for(
         return Ok(context.first_failure(pending));
     }
     let error = context.timeout_error(pending);
-    py.detach(|| context.withdraw(pending));
+    py.detach(|| context.withdraw(&pending[..own]));
     waited.map(|_| Err(error))
 }
 
@@ -86,13 +99,19 @@ pub fn make_room(
     Ok(Ok(()))
 }
 
-/// How long a wait for a connection waits for the callbacks that come before it, after the last one has returned.
+/// How long a wait that is over goes on for the access rights handlers.
 const RIGHTS_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Waits until the access rights handlers that are due have run, as those of a channel that has just connected: libca calls
-/// them before a wait for the connection ends.
-fn settle_rights(py: Python<'_>, context: &Context) -> PyResult<()> {
-    let Some(mark) = context.queue.rights_due().filter(|_| !in_callback()) else {
+/// Has the access rights handlers called of channels that have connected in this wait: libca tells them before whoever waits for
+/// the connection goes on. That takes no longer than the caller's deadline, and than `RIGHTS_PATIENCE`.
+fn settle_rights(
+    py: Python<'_>,
+    context: &Context,
+    pending: &[Arc<PendingIo>],
+    deadline: Option<Instant>,
+) -> PyResult<()> {
+    let marks = pending.iter().filter_map(|one| one.take_deliver_first());
+    let Some(mark) = marks.max().filter(|_| !in_callback()) else {
         return Ok(());
     };
     if delivers_while_waiting(context) {
@@ -100,8 +119,10 @@ fn settle_rights(py: Python<'_>, context: &Context) -> PyResult<()> {
     }
     let mut signals = Signals::default();
     if context.is_preemptive() {
-        let queue = &context.queue;
-        py.detach(|| queue.settle(mark, RIGHTS_PATIENCE, &mut || signals.check()));
+        let patience = Instant::now() + RIGHTS_PATIENCE;
+        let until = deadline.map_or(patience, |deadline| deadline.min(patience));
+        let mut check = || signals.check() || Instant::now() >= until;
+        py.detach(|| context.queue.settle(mark, RIGHTS_PATIENCE, &mut check));
     }
     signals.raised.map_or(Ok(()), Err)
 }
@@ -118,10 +139,11 @@ fn pend_outstanding(
     if let Err(error) = py.detach(|| context.flush()) {
         return Ok(Err(error));
     }
-    let waited = wait_for(py, context, &pending, deadline, deliver);
+    // The calling thread's comes first.
+    let waited = wait_for_own(py, context, &pending, 1, deadline, deliver);
     let answered = matches!(&waited, Ok(Ok(()))) || pending.iter().all(|pending| pending.is_done());
     if answered {
-        settle_rights(py, context)?;
+        settle_rights(py, context, &pending, deadline)?;
     } else {
         context.forget(&pending);
     }
@@ -223,13 +245,14 @@ pub fn wait_connected(
 ) -> PyResult<()> {
     let deadline = deadline(timeout)?;
     let channel = chid.get().channel()?;
+    let own = channel.context().thread_pending();
     match wait_own(py, channel.context(), None, deadline)? {
         Err(error) if error.status == Status::TIMEOUT && channel.native_type().is_none() => {
-            let own = Error::not_found(channel.name(), error.detail);
-            Err(after_wait(py, own, timeout))
+            let missing = Error::not_found(channel.name(), error.detail);
+            Err(after_wait(py, missing, timeout))
         }
         Err(error) if channel.native_type().is_none() => Err(error.into()),
-        _ => settle_rights(py, channel.context()),
+        _ => settle_rights(py, channel.context(), &[own], deadline),
     }
 }
 

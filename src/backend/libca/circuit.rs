@@ -204,7 +204,7 @@ impl Circuit {
             withdrawn
         };
         for (work, guard) in withdrawn {
-            self.window.take_back(work.counted());
+            // Its bytes stay counted as sent: an answer to what was counted later confirms them as well.
             work.withdraw();
             drop(guard);
         }

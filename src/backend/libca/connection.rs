@@ -22,20 +22,20 @@ pub(super) unsafe fn changed(channel: &Arc<Channel>, api: &LibCa, id: ca_sys::ch
         return;
     }
     // SAFETY: the caller's promise.
-    let (info, server, read, write) = unsafe {
+    let (info, server) = unsafe {
         let info = ConnectionInfo {
             native_type: i32::from(api.ca_field_type(id)),
             element_count: usize::try_from(api.ca_element_count(id)).unwrap_or(0),
+            may_be_read: api.ca_read_access(id) != 0,
+            may_be_written: api.ca_write_access(id) != 0,
         };
-        let (read, write) = (api.ca_read_access(id) != 0, api.ca_write_access(id) != 0);
-        (info, host_name(api, id), read, write)
+        (info, host_name(api, id))
     };
     let circuit = find_circuit(channel.context().libca(), channel, server);
     io.set_circuit(Some(circuit));
     channel.connected(info);
     // Before any update of the new connection: updates come in this thread.
     subscription::look_at_all(channel);
-    channel.access_at_connection(read, write);
 }
 
 /// The circuit to a server. libca names a server by its address until it has found the name, so that a circuit may be

@@ -253,8 +253,9 @@ impl Server {
         channel.connected(ConnectionInfo {
             native_type: DbrType::plain(pv.native).number(),
             element_count: pv.values.len(),
+            may_be_read: true,
+            may_be_written: true,
         });
-        channel.access_at_connection(true, true);
         for subscription in channel.all_subscriptions() {
             let Some(spec) = subscription.spec_for(Some(pv.native), pv.values.len()) else {
                 continue;

@@ -82,11 +82,15 @@ impl Channel {
     /// As [`access_changed`](Channel::access_changed), called when the channel has connected. The backend has reported the
     /// rights just before, with two exceptions: a server that answers again after it was unresponsive, and a handler that was
     /// set after the report.
-    pub(crate) fn access_at_connection(self: &Arc<Channel>, read: bool, write: bool) {
+    pub(super) fn access_at_connection(self: &Arc<Channel>, read: bool, write: bool) {
         let told = lock(&self.access).told;
         if !told || (read, write) != (self.may_be_read(), self.may_be_written()) {
             self.access_changed(read, write);
         }
+    }
+
+    pub(super) fn has_access_handler(&self) -> bool {
+        lock(&self.access).handler.is_some()
     }
 
     /// As far as it is known.

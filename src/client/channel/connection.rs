@@ -74,6 +74,14 @@ impl Channel {
         self.native_type.store(info.native_type, Ordering::Release);
         self.was_connected.store(true, Ordering::Release);
         self.connection_changed(true);
+        self.access_at_connection(info.may_be_read, info.may_be_written);
+        // Last, so that whoever waits for the connection knows up to where the handlers of access rights are to be called first.
+        let guards = lock(&self.connection).take_guards();
+        if self.has_access_handler() {
+            let mark = self.context.queue.mark();
+            guards.iter().for_each(|guard| guard.deliver_first(mark));
+        }
+        drop(guards);
     }
 
     /// Upcall: the channel is no longer connected.
@@ -98,13 +106,7 @@ impl Channel {
         self.recorded_pvs()
             .iter()
             .for_each(|recorded| self.tell_recorded(recorded));
-        let (guards, handled) = {
-            let mut connection = lock(&self.connection);
-            let guards = up.then(|| connection.take_guards());
-            (guards, connection.handler.is_some())
-        };
-        drop(guards);
-        if handled {
+        if lock(&self.connection).handler.is_some() {
             let channel = self.clone();
             self.context.queue.push(Event::Connection { channel, up });
         }
