@@ -173,7 +173,7 @@ fn as_text<'py>(
         return Ok(Outgoing::string(&number.to_string()));
     }
     let detail = format!(
-        "{}{number} is no double, and an array of DOUBLE travels as doubles: with float() or ca.DBR_DOUBLE it is rounded",
+        "{}{number} is no double, and an array of DOUBLE is sent as doubles: with float() or ca.DBR_DOUBLE it is rounded",
         place()
     );
     Err(target.fail(ErrorKind::Value, Status::NOCONVERT, detail))

@@ -63,12 +63,12 @@ impl ChannelIo {
 
     /// Writes; sent with the next flush. See ca_array_put.
     ///
-    /// :param value: a number, str, bytes, a sequence, or a numpy array of any dtype and shape (sent flat, in C order).
-    ///     It is sent exactly or not at all; only floats are rounded to the precision of the type. A sequence is cut to
-    ///     the PV's element count, with a warning in the log; an empty one empties an array. A str to an ENUM goes as the
-    ///     name of its state, to a CHAR array as its bytes with a trailing 0.
-    /// :param req_type: request type (``ca.DBR_XXXX``); the native type where None.
-    /// :param count: elements to write at most, no more than the PV holds; all where None.
+    /// :param value: a number, str, bytes, a sequence, or a numpy array of any dtype and shape (sent flat, in C order). It is
+    ///     sent exactly or not at all; only floats are rounded to the precision of the type. A sequence is cut to the PV's
+    ///     element count, with a warning in the log; an empty one empties an array. A str is sent to an ENUM as the name of its
+    ///     state, and to a CHAR array as its bytes with a trailing 0.
+    /// :param req_type: request type (``ca.DBR_XXXX``); the native type if None.
+    /// :param count: elements to write at most, no more than the PV holds; all if None.
     #[pyo3(signature = (value, req_type=None, count=None))]
     fn array_put<'py>(
         slf: &Bound<'py, ChannelIo>,
@@ -90,12 +90,12 @@ impl ChannelIo {
         })??)
     }
 
-    /// Asks for the value: :meth:`getValue` has it once :meth:`pend_io` has succeeded. See ca_array_get.
+    /// Requests the value: :meth:`getValue` returns it once :meth:`pend_io` has succeeded. See ca_array_get.
     ///
-    /// :param req_type: request type (``ca.DBR_XXXX``); the native type where None. An array of CHAR asked for as
-    ///     ``DBR_STRING``, ``DBR_TIME_STRING``, … comes as the text in it, up to its NUL.
-    /// :param count: elements to read at most; where None the PV's element count, with zeros for those that it does not
-    ///     hold now; where 0 as many as it holds.
+    /// :param req_type: request type (``ca.DBR_XXXX``); the native type if None. An array of CHAR asked for as ``DBR_STRING``,
+    ///     ``DBR_TIME_STRING``, … gives the text in it, up to its NUL.
+    /// :param count: elements to read at most; if None the PV's element count, with zeros for those that the PV does not hold
+    ///     now; if 0 as many as the PV holds.
     /// :param use_numpy: whether an array comes as a numpy array; the package's ``USE_NUMPY`` by default.
     #[pyo3(signature = (req_type=None, count=None, **keywords))]
     fn array_get<'py>(
@@ -128,13 +128,13 @@ impl ChannelIo {
         sent.inspect_err(|_| drop(setattr(slf, place, py.None())))
     }
 
-    /// The value that the last :meth:`array_get` brought; None where there was none.
+    /// The value of the last :meth:`array_get`; None if there was none.
     ///
-    /// A plain type gives the value itself, the others a dict as for :meth:`array_get_callback`. The value is an int, float or
-    /// str; of a PV that can hold more than one element a list or numpy array, unless ``count=1`` was asked for.
+    /// A plain type gives the value itself, the others give a dict as for :meth:`array_get_callback`. The value is an int,
+    /// float or str; for a PV that can hold more than one element it is a list or numpy array, unless ``count`` was 1.
     ///
-    /// :raises CaChannelException: where it has not arrived (ECA_IOINPROGRESS), has not arrived in time (ECA_TIMEOUT, also
-    ///     when it has come since), or the server could not read it.
+    /// :raises CaChannelException: if the value has not arrived (ECA_IOINPROGRESS), has not arrived in time (ECA_TIMEOUT, even
+    ///     if it has arrived since), or could not be read by the server.
     #[pyo3(name = "getValue")]
     fn get_value<'py>(slf: &Bound<'py, ChannelIo>) -> PyResult<Bound<'py, PyAny>> {
         let value = getattr(slf, intern!(slf.py(), "_dbrvalue"))?;

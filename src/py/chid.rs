@@ -155,10 +155,10 @@ const NEVER_SEARCH: i64 = 4;
 /// `name`: str, or bytes in UTF-8, at most 500 bytes. `callback`: called with a dict `chid`, `op` (CA_OP.CONN_UP or
 /// CONN_DOWN) whenever the connection changes; without one, `pend_io` waits for the first connection. `priority`: 0 to 99.
 ///
-/// Returns `(ECA, chid)`; the chid is None where the status is not NORMAL: BADSTR for an empty name or one with NUL,
-/// STRTOBIG for a longer one, BADPRIORITY. The channel is cleared when the last reference to the chid goes. A callback
-/// of it, a subscription's, a handler's or a request's, holds one: until `clear_channel`, `clear_subscription`, None in the
-/// handler's place, the answer.
+/// Returns `(ECA, chid)`; the chid is None if the status is not NORMAL: BADSTR for an empty name or one with NUL, STRTOBIG for
+/// a longer one, BADPRIORITY. The channel is cleared when the last reference to the chid is dropped. A callback keeps a
+/// reference: until `clear_channel`; that of a subscription until `clear_subscription`, that of a handler until it is replaced,
+/// that of a request until the answer.
 #[pyfunction]
 #[pyo3(signature = (name, callback=None, priority=0, *, user_args=None))]
 pub fn create_channel<'py>(
@@ -236,8 +236,8 @@ fn search<'py>(
 
 /// Closes a channel and ends its subscriptions (ca_clear_channel).
 ///
-/// No callback of it starts after this returns; what is in flight gets no answer. Returns BADCHID for a channel that was
-/// cleared before.
+/// No callback of the channel starts after this returns; requests in flight get no answer. Returns BADCHID for a channel that
+/// was cleared before.
 #[pyfunction]
 pub fn clear_channel<'py>(
     py: Python<'py>,
@@ -264,7 +264,7 @@ pub fn clear_channel<'py>(
 
 /// Replaces a channel's connection callback; None removes it (ca_change_connection_event).
 ///
-/// See `create_channel` for what it is called with. It is not called for a connection that is up already.
+/// See `create_channel` for the callback's arguments. It is not called for a connection that is up already.
 #[pyfunction]
 #[pyo3(signature = (chid, callback=None, *, user_args=None))]
 pub fn change_connection_event<'py>(
@@ -288,8 +288,8 @@ pub fn change_connection_event<'py>(
 
 /// Replaces a channel's access rights callback; None removes it (ca_replace_access_rights_event).
 ///
-/// It is called with a dict `chid`, `read_access`, `write_access` (bool): where the channel is connected, by this thread before
-/// this returns; then whenever it connects, disconnects (False, False), and whenever the rights change.
+/// The callback is called with a dict `chid`, `read_access`, `write_access` (bool): if the channel is connected, by this thread
+/// before this returns; then whenever it connects, disconnects (False, False), and whenever the rights change.
 #[pyfunction]
 #[pyo3(signature = (chid, callback=None, *, user_args=None))]
 pub fn replace_access_rights_event<'py>(

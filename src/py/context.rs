@@ -178,7 +178,7 @@ fn start_dispatcher(context: &Arc<Context>) -> Result<Thread> {
         set_thread_context(None);
     });
     started.map_err(|error| {
-        let detail = format!("no thread can be had for callbacks: {error}");
+        let detail = format!("no thread could be started for callbacks: {error}");
         Error {
             detail,
             ..Error::from(Status::ALLOCMEM)
@@ -212,11 +212,11 @@ pub(super) fn take_all(py: Python<'_>) -> Vec<Dispatcher> {
 
 /// Makes a context for the calling thread (ca_context_create).
 ///
-/// A preemptive one (the default) has a dispatcher thread that runs its callbacks. In a non-preemptive one callbacks run in
-/// the calling thread, while that is in `pend_event`, `poll`, `pend_io` or `sg_block`, and other threads cannot attach.
+/// A preemptive one (the default) has a dispatcher thread that runs its callbacks. In a non-preemptive one, callbacks run in
+/// the calling thread while it is in `pend_event`, `poll`, `pend_io` or `sg_block`, and other threads cannot attach.
 ///
-/// A thread that is in a context keeps it, as with libca: NORMAL, or NOTTHREADED where that one is not preemptive and a
-/// preemptive one was asked for. The first preemptive context is the one that threads without one join by themselves.
+/// A thread that is in a context keeps it, as with libca: the result is NORMAL, or NOTTHREADED if the context is not preemptive
+/// and a preemptive one was asked for. Threads without a context join the first preemptive one by themselves.
 #[pyfunction]
 #[pyo3(signature = (preemptive_callback=true))]
 pub fn create_context(
@@ -241,7 +241,7 @@ pub fn create_context(
 
 /// Puts the calling thread into a context (ca_attach_context).
 ///
-/// Returns ISATTACHED where the thread is in one, NOTTHREADED for a non-preemptive context, NOCACTX for one that was
+/// Returns ISATTACHED if the thread is in a context, NOTTHREADED for a non-preemptive context, NOCACTX for one that was
 /// destroyed.
 #[pyfunction]
 pub fn attach_context<'py>(
@@ -262,19 +262,19 @@ pub fn attach_context<'py>(
     eca(py, status)
 }
 
-/// Takes the calling thread out of its context (ca_detach_context); its next call joins the process's.
+/// Takes the calling thread out of its context (ca_detach_context); the thread's next call joins the process's context.
 #[pyfunction]
 pub fn detach_context() {
     set_thread_context(None);
 }
 
-/// The calling thread's context, or None where it is in none yet (ca_current_context).
+/// The calling thread's context, or None if it is in none yet (ca_current_context).
 #[pyfunction]
 pub fn current_context() -> Option<PyContext> {
     thread_context().map(PyContext::new)
 }
 
-/// Has libca print what it knows of a context on stdout (ca_context_status); more at a higher `level`.
+/// Prints what libca knows of a context on stdout (ca_context_status); more at a higher `level`.
 #[pyfunction]
 #[pyo3(signature = (context=None, level=0))]
 pub fn show_context(
@@ -300,11 +300,11 @@ fn context_handler(
     Ok(callback.as_ref().map(Callback::handler))
 }
 
-/// Replaces the context's exception callback; None has exceptions logged (ca_add_exception_event).
+/// Replaces the context's exception callback; with None, exceptions are logged (ca_add_exception_event).
 ///
-/// It is called for errors that belong to no other callback, such as a write that the server refuses, with a dict `chid` (or
-/// None), `type`, `count`, `state` (ECA), `op` (CA_OP), `ctx`, `file`, `lineNo`. Without one they go to the logger
-/// `cachannel.libca`.
+/// The callback is called for errors that belong to no other callback, such as a write that the server rejects, with a dict
+/// `chid` (or None), `type`, `count`, `state` (ECA), `op` (CA_OP), `ctx`, `file`, `lineNo`. Without a callback they go to the
+/// logger `cachannel.libca`.
 #[pyfunction]
 #[pyo3(signature = (callback=None, *, user_args=None))]
 pub fn add_exception_event<'py>(
@@ -318,9 +318,9 @@ pub fn add_exception_event<'py>(
     status(py, set)
 }
 
-/// Replaces what is called with libca's diagnostics, a str each (ca_replace_printf_handler).
+/// Replaces the function that is called with libca's diagnostics, each a str (ca_replace_printf_handler).
 ///
-/// None has them logged by the logger `cachannel.libca`.
+/// With None, they go to the logger `cachannel.libca`.
 #[pyfunction]
 #[pyo3(signature = (callback=None, *, user_args=None))]
 pub fn replace_printf_handler<'py>(

@@ -77,8 +77,8 @@ pub fn shutdown(py: Python<'_>, look_for_forgotten: bool) -> PyResult<Vec<String
 
 /// Ends the calling thread's context, with every channel in it (ca_context_destroy).
 ///
-/// Handles of its channels give ECA_BADCHID from then on. It waits at most some seconds for circuits that hang, and with
-/// Ctrl-C not even those.
+/// Handles of its channels give ECA_BADCHID from then on. This waits a few seconds at most for circuits that hang; Ctrl-C ends
+/// the wait.
 #[pyfunction]
 pub fn destroy_context(py: Python<'_>) -> PyResult<()> {
     let dispatcher = take_thread_context(py);

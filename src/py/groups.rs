@@ -37,7 +37,7 @@ pub fn sg_create(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Option<u32>)> {
     }
 }
 
-/// Deletes a synchronous group (ca_sg_delete); BADSYNCGRP where there is none.
+/// Deletes a synchronous group (ca_sg_delete); BADSYNCGRP if there is none.
 #[pyfunction]
 pub fn sg_delete(
     py: Python<'_>,
@@ -95,7 +95,7 @@ pub fn sg_block(
     status(py, result)
 }
 
-/// Asks for a value as part of a group; as `get` without callback (ca_sg_array_get).
+/// Requests a value as part of a group; as `get` without callback (ca_sg_array_get).
 #[pyfunction]
 #[pyo3(signature = (gid, chid, chtype=None, count=None, use_numpy=false))]
 pub fn sg_get<'py>(

@@ -44,7 +44,7 @@ pub fn name(chid: &Bound<'_, Chid>) -> PyResult<String> {
     Ok(open(chid)?.name().to_owned())
 }
 
-/// Name and port of a channel's server (ca_host_name); `<disconnected>` where there is none.
+/// Name and port of a channel's server (ca_host_name); `<disconnected>` if there is none.
 #[pyfunction]
 pub fn host_name(py: Python<'_>, chid: &Bound<'_, Chid>) -> PyResult<String> {
     let channel = open(chid)?;

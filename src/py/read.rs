@@ -87,8 +87,8 @@ impl DBRValue {
 
 #[pymethods]
 impl DBRValue {
-    /// The value: new each time, but that a numpy array of 1 MiB or more is one and the same, over the memory into which
-    /// it was received.
+    /// The value: a new object each time; but a numpy array of 1 MiB or more is the same object each time, over the memory into
+    /// which it was received.
     pub fn get<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         if let Some(missing) = &self.missing {
             // Even if the answer has come since.
@@ -225,15 +225,15 @@ fn style_of(user_args: Option<&Bound<'_, PyAny>>) -> Style {
     }
 }
 
-/// Asks for a PV's value (ca_array_get, ca_array_get_callback).
+/// Requests a PV's value (ca_array_get, ca_array_get_callback).
 ///
-/// `chtype`: request type; the native one where None. `count`: elements at most; where None the PV's element count, with zeros
-/// for those that it does not hold now; where 0 as many as it holds. `use_numpy`: arrays come as numpy arrays, not as lists. One
-/// element is a scalar where the PV has no more, or `count` is 1.
+/// `chtype`: request type; the native one if None. `count`: elements at most; if None the PV's element count, with zeros for
+/// those that the PV does not hold now; if 0 as many as the PV holds. `use_numpy`: arrays are numpy arrays, not lists. One
+/// element is a scalar if the PV has no more, or `count` is 1.
 ///
 /// Without a callback returns `(ECA, DBRValue)`, whose `get()` has the value once `pend_io` has succeeded. With one returns
-/// `(ECA, None)`, and the callback gets a dict `chid`, `type` (DBR), `count`, `status` (ECA), `value` (None where the read
-/// failed). Status: BADCHID, DISCONN, BADTYPE, NORDACCESS where nothing was asked.
+/// `(ECA, None)`, and the callback gets a dict `chid`, `type` (DBR), `count`, `status` (ECA), `value` (None if the read
+/// failed). Status: BADCHID, DISCONN, BADTYPE, NORDACCESS if nothing was sent.
 #[pyfunction]
 #[pyo3(signature = (chid, chtype=None, count=None, callback=None, use_numpy=false, *, user_args=None))]
 pub fn get<'py>(
@@ -259,8 +259,8 @@ pub fn get<'py>(
     })
 }
 
-/// Asks for a value and waits until it has come, at most `timeout` seconds; what this thread asked for before is waited for
-/// too, as a `pend_io` would (see `wait_own`). Where it has not come, `get()` of what is returned raises ECA_TIMEOUT.
+/// Requests a value and waits for it, at most `timeout` seconds. This thread's earlier requests are waited for, too, as by
+/// `pend_io` (see `wait_own`). If the value has not come, `get()` of the result raises ECA_TIMEOUT.
 #[pyfunction]
 #[pyo3(signature = (chid, chtype, count, use_numpy, timeout))]
 pub fn read_wait<'py>(

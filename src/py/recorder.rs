@@ -25,8 +25,8 @@ const LOOP_PAUSE: Duration = Duration::from_millis(20);
 
 /// Records the updates of many scalar PVs into memory, with no Python per update. See ca_create_subscription.
 ///
-/// As a context manager it starts on entry and stops at the end. In a loop it gives what has gathered, some 50 times a
-/// second at most, until it is stopped and all is read:
+/// As a context manager it starts on entry and stops at the end. A loop over it gets the updates since the last round, at most
+/// 50 times a second, until it is stopped and all updates are read:
 ///
 /// >>> import cachannel
 /// >>> with cachannel.Recorder(["catest", "calong"]) as recorder:
@@ -34,14 +34,14 @@ const LOOP_PAUSE: Duration = Duration::from_millis(20);
 /// >>> updates.dtype.names
 /// ('channel', 'time', 'value', 'severity', 'status')
 ///
-/// The first updates are the values that the PVs have at the start. After a reconnect it goes on by itself.
+/// The first updates are the values that the PVs have at the start. After a reconnect, recording goes on.
 ///
 /// :param names: names of PVs. Each must be a number: a scalar of any type but STRING; of an ENUM the number is recorded.
-/// :param mask: which changes are updates: ``ca.DBE_VALUE``, ``DBE_ALARM``, ``DBE_LOG``, ``DBE_PROPERTY``, or-ed;
-///     ``DBE_VALUE | DBE_ALARM`` where None.
-/// :param capacity: updates that it holds at most, of 32 bytes each. The memory is taken as it is needed. Where more come
-///     than are read, the oldest are overwritten, and counted: :attr:`dropped`.
-/// :raises CaChannelValueError: for no names, or a capacity that is not 1 or more.
+/// :param mask: which changes are updates: ``ca.DBE_VALUE``, ``DBE_ALARM``, ``DBE_LOG``, ``DBE_PROPERTY``, or-ed; ``DBE_VALUE |
+///     DBE_ALARM`` if None.
+/// :param capacity: the most updates that it holds, of 32 bytes each. Memory is allocated when it is needed. If more updates
+///     come than are read, the oldest are overwritten, and counted: :attr:`dropped`.
+/// :raises CaChannelValueError: if there are no names, or the capacity is less than 1.
 /// :raises CaChannelException: ECA_BADMASK.
 #[pyclass(frozen, weakref, module = "cachannel")]
 pub struct Recorder {
@@ -192,17 +192,17 @@ impl Recorder {
         })
     }
 
-    /// Connects to all PVs and begins to record. See ca_create_channel, ca_create_subscription.
+    /// Connects to all PVs and starts to record. See ca_create_channel, ca_create_subscription.
     ///
-    /// Nothing happens where it records already. After :meth:`stop` it can be started anew.
+    /// Does nothing if the recorder is recording. After :meth:`stop` it can be started again.
     ///
-    /// :param timeout: seconds for all PVs to connect; :attr:`CaChannel.ca_timeout` where None. Recording begins at once,
-    ///     with whichever PVs are there.
-    /// :param throw: False: PVs that do not connect in time raise nothing, and are recorded when they connect; those that
-    ///     are no number are left out, with a warning of the logger ``cachannel``.
-    /// :raises CaChannelException: and then nothing is recorded: ECA_BADTYPE for a PV that is a STRING, ECA_BADCOUNT for
-    ///     one with more than one element, ECA_TIMEOUT for one that does not connect. It is one exception for all such
-    ///     PVs: `pvname` is the first, the text has the others.
+    /// :param timeout: seconds for all PVs to connect; :attr:`CaChannel.ca_timeout` if None. Recording starts at once, with the
+    ///     PVs that are connected.
+    /// :param throw: if False, PVs that do not connect in time raise no exception, and are recorded when they connect; those
+    ///     that are not numbers are left out, with a warning of the logger ``cachannel``.
+    /// :raises CaChannelException: nothing is recorded then. ECA_BADTYPE for a PV that is a STRING, ECA_BADCOUNT for one with
+    ///     more than one element, ECA_TIMEOUT for one that does not connect. One exception is raised for all such PVs: `pvname`
+    ///     is the first, the text has the others.
     #[pyo3(signature = (timeout=None, throw=true))]
     fn start(
         &self,
@@ -248,16 +248,17 @@ impl Recorder {
 
     /// Ends the recording. What was recorded can still be read. See ca_clear_channel.
     ///
-    /// Whoever waits in :meth:`read` gets what is there; loops end with the last of it. It waits for no server.
+    /// A thread that waits in :meth:`read` gets the updates that there are; loops end after the last one. This waits for no
+    /// server.
     fn stop(&self, py: Python<'_>) {
         if self.own().is_ok() {
             py.detach(|| self.end(None));
         }
     }
 
-    /// All updates since the last read, in order of arrival; waits until there are some.
+    /// Returns all updates since the last read, in order of arrival; waits until there are some.
     ///
-    /// Returns a structured array over the very memory into which they were recorded, with the fields
+    /// The result is a structured array over the memory into which they were recorded, with the fields
     ///
     /// * ``channel``, int64: the PV, as index into :attr:`names`
     /// * ``time``, datetime64[ns]: the server's time stamp, UTC. NaT for a record that was never processed.
@@ -265,17 +266,17 @@ impl Recorder {
     /// * ``severity``, int32: 0 to 3 (``ca.AlarmSeverity``)
     /// * ``status``, int32: the alarm's condition, 0 to 21 (``ca.AlarmCondition``)
     ///
-    /// Where a connection is lost there is a row with the value NaN, severity 3, status :attr:`DISCONNECTED` (192, above
-    /// all conditions) and the time of this computer. A value that the server may not or cannot send is such a row, too,
-    /// with the ECA status that says why.
+    /// A lost connection is a row with the value NaN, severity 3, status :attr:`DISCONNECTED` (192, above all conditions) and
+    /// the time of this computer. A value that the server must not or cannot send is such a row, too, with the ECA status that
+    /// says why.
     ///
-    /// :param timeout: seconds; for ever where None, not at all where 0. Afterwards what is there is returned, an empty
-    ///     array where that is nothing.
-    /// :param min_updates: updates to wait for, at most the capacity. Where the recorder is stopped, or not started,
-    ///     nothing is waited for.
+    /// :param timeout: seconds to wait; for ever if None, not at all if 0. Afterwards the updates that there are are returned,
+    ///     which may be an empty array.
+    /// :param min_updates: updates to wait for, at most the capacity. If the recorder is stopped, or not started, this does not
+    ///     wait.
     ///
-    /// Several threads may read; each update goes to one of them. Ctrl-C ends the wait, and nothing is lost. (Only after
-    /// updates were dropped is the memory put in order first.)
+    /// Several threads may read; each update goes to one of them. Ctrl-C ends the wait, and no update is lost. (If updates were
+    /// dropped, the memory is put in order first.)
     #[pyo3(signature = (timeout=None, min_updates=1))]
     fn read<'py>(
         &self,
@@ -296,13 +297,13 @@ impl Recorder {
         recorded_updates(py, read)
     }
 
-    /// The PVs: what ``channel`` is an index into.
+    /// The PVs: ``channel`` is an index into them.
     #[getter]
     fn names<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, self.names.iter())
     }
 
-    /// Updates that it holds at most.
+    /// The most updates that the recorder holds.
     #[getter]
     fn capacity(&self) -> usize {
         self.buffer.capacity()

@@ -38,14 +38,15 @@ impl Evid {
     }
 }
 
-/// Has a callback told of a PV's value now and at every change (ca_create_subscription).
+/// Calls a callback with a PV's value, now and at every change (ca_create_subscription).
 ///
-/// `chtype`, `count`, `use_numpy`: as for `get`. `mask`: DBE_VALUE | DBE_ALARM where None. The callback gets a dict as for
-/// `get`. A channel that is not connected takes a subscription that names its type. Updates that the callback does not keep
-/// up with are dropped, the oldest first (`dropped`).
+/// `chtype`, `count`, `use_numpy`: as for `get`. `mask`: DBE_VALUE | DBE_ALARM if None. The callback gets a dict as for `get`.
+/// A channel that is not connected accepts a subscription that names its type. If the callback is too slow, updates are
+/// dropped, the oldest first (`dropped`).
 ///
-/// It goes on after a reconnect. Where the PV has another type or element count then, so have the updates, as far as None was
-/// given for them. (`native`: also where a type was given, of which only the form counts: plain, STS, TIME, GR or CTRL.)
+/// The subscription goes on after a reconnect. If the PV then has another type or element count, the updates have it, too,
+/// unless `chtype` or `count` was given. (`native`: also if a type was given, of which only the form counts: plain, STS, TIME,
+/// GR or CTRL.)
 ///
 /// Returns `(ECA, evid)`. The subscription lives until `clear_subscription`, or as long as its channel.
 #[pyfunction]

@@ -150,11 +150,11 @@ fn pend_outstanding(
     waited
 }
 
-/// Flushes, and waits until searches without callback and gets without callback are answered (ca_pend_io).
+/// Flushes, and waits until searches and gets that have no callback are answered (ca_pend_io).
 ///
-/// It waits for the calling thread's requests and for those of threads that wait for nothing themselves. `timeout`: seconds,
-/// 0 for ever. Returns NORMAL; TIMEOUT, and what has not come is not waited for again; or the status of the first get that
-/// failed. Ctrl-C ends it.
+/// It waits for the calling thread's requests and for those of threads that wait for nothing themselves. `timeout`: seconds, 0
+/// for ever. Returns NORMAL; TIMEOUT, after which the missing answers are not waited for again; or the status of the first get
+/// that failed. Ctrl-C ends the wait.
 #[pyfunction]
 pub fn pend_io(
     py: Python<'_>,
@@ -176,7 +176,7 @@ fn context_of(py: Python<'_>, chid: Option<&Bound<'_, Chid>>) -> PyResult<Arc<Co
     }
 }
 
-/// As `pend_io` in the channel's context, but raises, with the PVs that did not answer.
+/// As `pend_io` in the channel's context, but raises an exception that names the PVs that did not answer.
 #[pyfunction]
 #[pyo3(signature = (timeout, chid=None))]
 pub fn wait_io(

@@ -143,7 +143,8 @@ pub fn enum_states(
     };
     match wait_for(py, context, &[pending], deadline, false)? {
         Err(error) if matches!(error.status, Status::TIMEOUT | Status::DISCONN) => {
-            let detail = "the names of its states, in whose bytes the text goes, did not come";
+            let detail =
+                "the names of its states, which the server compares with the text, did not come";
             return Err(Error::with_detail(error.status, channel.name(), detail).into());
         }
         _ => {}
@@ -161,17 +162,17 @@ pub fn enum_states(
 
 /// Writes a value (ca_array_put, ca_array_put_callback).
 ///
-/// `value`: number, str, bytes, sequence, numpy array of any dtype and shape. It is sent exactly or not at all; only floats
-/// are rounded to the type's precision. A sequence is cut to the PV's element count, with a warning in the log, and to
-/// `count` (one beyond the PV's is the PV's); an empty one empties an array. A str to an ENUM goes as DBR_STRING, to a CHAR
-/// array as its bytes with a trailing 0.
+/// `value`: number, str, bytes, sequence, numpy array of any dtype and shape. It is sent exactly or not at all; only floats are
+/// rounded to the type's precision. A sequence is cut to the PV's element count, with a warning in the log, and to `count` (a
+/// count beyond the PV's becomes the PV's); an empty one empties an array. A str is sent to an ENUM as DBR_STRING, and to a
+/// CHAR array as its bytes with a trailing 0.
 ///
-/// It does not wait, but where the server has stopped to take what is sent and 8 MiB wait for it already: then at most
-/// `timeout` seconds, until the server is given up where None.
+/// This does not wait, unless the server has stopped reading and 8 MiB wait for it already. Then it waits at most `timeout`
+/// seconds; if None, until the connection to the server ends.
 ///
-/// With a callback, that is called when the processing is complete, with a dict `chid`, `type`, `count`, `status`.
-/// Returns ECA: BADCHID, DISCONN, BADTYPE, BADCOUNT (nothing to write), NOWTACCESS, TIMEOUT where nothing was sent. Raises
-/// CaChannelValueError or CaChannelTypeError, and sends nothing, for what does not convert or fit.
+/// A callback is called when the processing is complete, with a dict `chid`, `type`, `count`, `status`. Returns ECA: BADCHID,
+/// DISCONN, BADTYPE, BADCOUNT (nothing to write), NOWTACCESS, TIMEOUT if nothing was sent. Raises CaChannelValueError or
+/// CaChannelTypeError, and sends nothing, for a value that does not convert or fit.
 #[pyfunction]
 #[pyo3(signature = (chid, value, chtype=None, count=None, callback=None, *, user_args=None, timeout=None))]
 #[allow(clippy::too_many_arguments)] // ca_array_put_callback has them
@@ -303,7 +304,7 @@ fn round_trip(
 
 /// Writes and waits until the processing that it started is complete (ca_array_put_callback).
 ///
-/// `timeout`: seconds, 0 for ever. Raises where nothing was sent. Returns what the write came to: NORMAL, TIMEOUT, PUTFAIL,
+/// `timeout`: seconds, 0 for ever. Raises if nothing was sent. Returns the result of the write: NORMAL, TIMEOUT, PUTFAIL,
 /// DISCONN.
 #[pyfunction]
 #[pyo3(signature = (chid, value, chtype=None, count=None, *, timeout))]

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_is_answered_once() {
+    fn a_reply_is_answered_once() {
         let (reply, mut bytes) = (GroupReply::new(0), Vec::new());
         let view = Some(double(2.5, &mut bytes));
         assert_eq!(reply.answer(Status::NORMAL, view), Change::NONE);
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_that_was_left_keeps_no_answer() {
+    fn a_reply_that_was_left_keeps_no_answer() {
         let (reply, mut bytes) = (GroupReply::new(0), Vec::new());
         reply.begin();
         let left = reply.leave();

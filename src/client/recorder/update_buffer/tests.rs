@@ -89,7 +89,7 @@ fn a_capacity_beyond_all_memory_is_as_much_as_there_is() {
 }
 
 #[test]
-fn a_stopped_tape_takes_nothing_and_keeps_what_it_has() {
+fn a_stopped_buffer_takes_nothing_and_keeps_what_it_has() {
     let buffer = UpdateBuffer::new(1, 10);
     buffer.push(update(0, 1.0));
     assert!(buffer.is_empty());
