@@ -14,8 +14,9 @@
 //!    the server's circuit is stuck, upcalls may still come, and the client drops them because the channel or subscription is
 //!    closed. The backend keeps what it has pointers to until it calls `released`. That no callback of the user starts after a
 //!    clear is the client's own promise. Neither is called from an upcall.
-//! 2. Upcalls of one channel come in order, `connected` first. At a disconnect, requests complete with ECA_DISCONN before
-//!    `disconnected`; the access rights follow.
+//! 2. Upcalls of one channel come in order. `connected` comes before all others of a connection but `access_changed`, which may come
+//!    just before `connected`. At a disconnect, requests complete with ECA_DISCONN before `disconnected`, and `access_changed`
+//!    follows.
 //! 3. An update may come from any thread, also from two at once for one subscription: the newest value is never the one that is
 //!    lost.
 //! 4. Each read and each write with notification that was accepted is completed exactly once, also by a disconnect, a close or the

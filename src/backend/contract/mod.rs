@@ -140,7 +140,9 @@ impl Client {
             count: WantedCount::Native,
             mask: DBE_VALUE | DBE_ALARM,
         };
-        self.channel.subscribe(spec, Arc::new(())).unwrap()
+        let subscription = self.channel.subscribe(spec, Arc::new(())).unwrap();
+        self.context.flush().unwrap();
+        subscription
     }
 
     /// A read whose answer is an event.

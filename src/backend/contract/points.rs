@@ -50,14 +50,23 @@ pub fn point_02_upcalls_of_a_channel_come_in_order(rig: &impl Rig) {
     rig.serve(Pv::double(1.0));
     client.hear(|heard| *heard == Heard::Connection(true));
     client.hear(|heard| *heard == Heard::Rights(true, true));
+    assert_eq!(
+        client.heard.len(),
+        2,
+        "each is told once: {:?}",
+        client.heard
+    );
     rig.hang();
     client.heard.clear();
     let request = client.read();
     rig.stop();
     client.hear(|heard| *heard == Heard::Rights(false, false));
     let address = Arc::as_ptr(&request) as usize;
+    // A backend may also report the loss of the server, which belongs to no channel.
+    let is_channels = |heard: &&Heard| !matches!(heard, Heard::Exception(_));
+    let of_channel: Vec<Heard> = client.heard.iter().filter(is_channels).cloned().collect();
     assert_eq!(
-        client.heard,
+        of_channel,
         [
             Heard::Reply(address, Status::DISCONN),
             Heard::Connection(false),
@@ -99,7 +108,7 @@ pub fn point_04_requests_are_completed_by_a_disconnect(rig: &impl Rig) {
     rig.stop();
     client.hear(|heard| *heard == Heard::Connection(false));
     rig.serve(Pv::double(1.0));
-    client.hear(|heard| *heard == Heard::Connection(true));
+    until("the PV is back", || client.channel.access().0);
     client.value();
     for request in &requests {
         assert_eq!(client.replies(request), [Status::DISCONN]);
