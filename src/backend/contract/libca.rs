@@ -1,7 +1,8 @@
 //! The contract, held by libca with an IOC.
 //!
 //! libca reads its environment once and belongs to a whole process. So [`libca_keeps_the_contract`] runs the tests of this file,
-//! which are ignored otherwise, in a process of their own: one at a time, with an IOC on a free port of the loopback interface.
+//! which are ignored otherwise, in a process of their own: a few at once, as libca waits for 10 s before it looks for a PV whose
+//! server has gone. Each has an IOC of its own, on a port of the loopback interface that was free.
 
 use super::{Rig, contract};
 use crate::backend::scripted::value::Pv;
@@ -13,10 +14,14 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 /// Seconds after which the process of these tests, and each IOC, ends by itself.
 const LIMIT: u32 = 150;
+
+/// Tests that run at once.
+const AT_ONCE: usize = 4;
 
 /// The variables that tell the process of these tests what to use.
 const LIBCA: &str = "CACHANNEL_CONTRACT_LIBCA";
@@ -28,7 +33,10 @@ fn libca_keeps_the_contract() {
         Ok(found) => found,
         Err(why) => return eprintln!("skipped: {why}"),
     };
-    let (server, repeater) = (free_port(), free_port());
+    let ports = free_ports(AT_ONCE + 1);
+    let (repeater, servers) = ports.split_last().unwrap();
+    let servers = servers.iter().map(|port| format!("127.0.0.1:{port}"));
+    let servers: Vec<String> = servers.collect();
     let mut process = Command::new(std::env::current_exe().unwrap());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("EPICS_") {
@@ -37,15 +45,14 @@ fn libca_keeps_the_contract() {
     }
     let tests = module_path!().split_once("::").unwrap().1;
     process
-        .args([tests, "--ignored", "--test-threads=1"])
+        .args([tests, "--ignored"])
+        .arg(format!("--test-threads={AT_ONCE}"))
         .stdin(Stdio::null())
         .env(LIBCA, libca)
         .env(PYTHON, python)
-        .env("EPICS_CA_ADDR_LIST", format!("127.0.0.1:{server}"))
+        .env("EPICS_CA_ADDR_LIST", servers.join(" "))
         .env("EPICS_CA_AUTO_ADDR_LIST", "NO")
-        .env("EPICS_CA_SERVER_PORT", server.to_string())
         .env("EPICS_CA_REPEATER_PORT", repeater.to_string())
-        .env("EPICS_CAS_SERVER_PORT", server.to_string())
         .env("EPICS_CAS_INTF_ADDR_LIST", "127.0.0.1")
         .env("EPICS_CAS_BEACON_ADDR_LIST", "127.0.0.1")
         .env("EPICS_CAS_AUTO_BEACON_ADDR_LIST", "NO");
@@ -96,14 +103,30 @@ fn subfolders(folder: &Path) -> Vec<PathBuf> {
     entries.flatten().map(|entry| entry.path()).collect()
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
+/// Ports that nobody listens at.
+fn free_ports(number: usize) -> Vec<u16> {
+    let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let listeners: Vec<TcpListener> = (0..number).map(bind).collect();
+    let ports = listeners.iter().map(|l| l.local_addr().unwrap().port());
+    ports.collect()
+}
+
+/// The ports that libca asks, and no test uses now.
+fn unused_ports() -> &'static Mutex<Vec<u16>> {
+    static PORTS: OnceLock<Mutex<Vec<u16>>> = OnceLock::new();
+    PORTS.get_or_init(|| {
+        let addresses = std::env::var("EPICS_CA_ADDR_LIST").unwrap();
+        let port = |address: &str| address.rsplit_once(':').unwrap().1.parse().unwrap();
+        Mutex::new(addresses.split(' ').map(port).collect())
+    })
 }
 
 /// libca, and an IOC that is started and ended as the test says.
 struct LibcaRig {
     python: PathBuf,
+    port: u16,
+    /// The PV's name.
+    name: String,
     database: PathBuf,
     ioc: Mutex<Option<Child>>,
 }
@@ -125,10 +148,16 @@ impl LibcaRig {
             UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port.parse().unwrap())).unwrap()
         });
         crate::backend::load(vec![("the test".to_owned(), libca.into())]).unwrap();
-        let database = format!("cachannel-contract-{}.db", std::process::id());
+        let port = unused_ports().lock().unwrap().pop().unwrap();
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("contract:{}:{number}", std::process::id());
+        let database = format!("cachannel-{}.db", name.replace(':', "-"));
         Some(LibcaRig {
             python: python.into(),
+            port,
             database: std::env::temp_dir().join(database),
+            name,
             ioc: Mutex::default(),
         })
     }
@@ -154,7 +183,7 @@ impl Rig for LibcaRig {
     }
 
     fn name(&self) -> &str {
-        "cachannel:contract"
+        &self.name
     }
 
     fn serve(&self, pv: Pv) {
@@ -185,6 +214,7 @@ impl Rig for LibcaRig {
             .arg("--database")
             .arg(&self.database)
             .arg("")
+            .env("EPICS_CAS_SERVER_PORT", self.port.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -212,6 +242,7 @@ impl Rig for LibcaRig {
 impl Drop for LibcaRig {
     fn drop(&mut self) {
         self.stop();
+        unused_ports().lock().unwrap().push(self.port);
         fs::remove_file(&self.database).ok();
     }
 }

@@ -136,7 +136,8 @@ pub fn point_04_requests_are_completed_by_the_end_of_the_context(rig: &impl Rig)
     rig.hang();
     let pending = client.context.pending_io();
     let request = client.read_awaited(&pending);
-    client.context.destroy(PATIENCE, &mut || false);
+    // Where the server hangs, the end may take longer; nobody waits for an answer any more all the same.
+    client.context.destroy(AT_ONCE, &mut || false);
     assert!(pending.is_done());
     rig.go_on();
     assert_eq!(request.answer().unwrap().status, Status::CHANDESTROY);
