@@ -57,33 +57,7 @@ while True:
     time.sleep(0.01)
 """
 
-_PREAMBLE = """
-import logging, os, signal, sys, threading, time
-signal.alarm(60)
-import cachannel
-from cachannel import CaChannel, CaChannelException, ca
-from server_process import wait_for
-P = os.environ["TEST_PREFIX"]
-IOC_PID = int(os.environ["IOC_PID"])
-
-def connect(name):
-    status, chid = ca.create_channel(P + name)
-    assert status == ca.ECA_NORMAL, status
-    assert ca.pend_io(10) == ca.ECA_NORMAL
-    return chid
-
-def read(chid, *args, **kwargs):
-    status, value = ca.get(chid, *args, **kwargs)
-    assert status == ca.ECA_NORMAL, status
-    assert ca.pend_io(10) == ca.ECA_NORMAL
-    return value.get()
-
-def stop_server(chid):
-    # In its tracks, until the script ends; chid is one of its channels.
-    os.kill(IOC_PID, signal.SIGSTOP)
-    # It stops a moment later.
-    wait_for(lambda: ca.get(chid)[0] == ca.ECA_NORMAL and ca.pend_io(0.05) == ca.ECA_TIMEOUT)
-"""
+_PREAMBLE = "from in_script import *\n"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -177,8 +151,8 @@ def make_channel(prefix: str) -> Iterator[MakeChannel]:
 def run_script(prefix: str, ioc: Ioc, tmp_path_factory: pytest.TempPathFactory) -> RunScript:
     """Gives a function that runs Python code in a process of its own, with a limit on its time.
 
-    The code finds the names of the preamble above.  A code that is not over in time fails the test; what it has said
-    until then is in the message.
+    The code finds the names of `in_script`. A code that is not over in time fails the test; its output until then is in
+    the message.
     """
     folder = tmp_path_factory.mktemp("scripts")
     numbers = iter(range(1_000_000))
