@@ -1,4 +1,4 @@
-"""A server that is stopped in its tracks takes nothing any more: calls end all the same, and all goes on with it."""
+"""A server that is stopped in its tracks reads nothing any more: calls end all the same, and go on when it goes on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ioc import BUNCHES, Ioc
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="stops a process")
 
 
-def test_calls_end_while_the_server_takes_nothing(run_script: RunScript) -> None:
+def test_calls_end_while_the_server_does_not_read(run_script: RunScript) -> None:
     result = run_script(
         """
         big, other, watched = CaChannel(P + "big"), CaChannel(P + "calong"), CaChannel(P + "fast")
@@ -69,46 +69,13 @@ def test_all_of_a_long_run_of_puts_arrive(run_script: RunScript) -> None:
     assert_quiet(result, f"1999 1999.0 {1999 * 7 % 3000 + 1}\n")
 
 
-# So large that a limit on memory can be lower, without being in anybody else's way.
+# As in `without_threads`, which can be imported on Unix alone.
 STACK = {"RUST_MIN_STACK": str(256 << 20)}
 
 NO_THREAD = """
-    import contextlib, gc, pathlib, re, resource, tempfile
+    import gc
     from cachannel import ChannelGroup
-
-    def has_thread():
-        names = pathlib.Path("/proc/self/task").glob("*/comm")
-        try:
-            return any(b"circu" in name.read_bytes() for name in names)
-        except OSError:  # it ends at this moment
-            return True
-
-    @contextlib.contextmanager
-    def no_threads():
-        wait_for(lambda: not has_thread())
-        # Stacks of threads that have ended would be used again.
-        threading.stack_size(256 << 20)
-        for _ in range(4):
-            threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
-        in_use = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-        limits = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (in_use + (128 << 20), limits[1]))
-        try:
-            yield
-        finally:
-            resource.setrlimit(resource.RLIMIT_AS, limits)
-
-    def libca_has():
-        \"\"\"How many channels, and requests and subscriptions, libca knows.\"\"\"
-        with tempfile.TemporaryFile() as file:
-            sys.stdout.flush()
-            standard = os.dup(1)
-            os.dup2(file.fileno(), 1)
-            ca.show_context(level=4)
-            os.dup2(standard, 1)
-            os.close(standard)
-            file.seek(0)
-            return [int(number) for number in re.findall(rb"(\\d+) items of type \\d+(?:nciu|baseNMIU) ", file.read())]
+    from without_threads import has_thread, libca_has, no_threads
 """
 
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc for threads and the memory in use")
