@@ -1,6 +1,6 @@
 //! A user's function, which events refer to, and which Python's garbage collector sees.
 
-use crate::calls::{call, repr};
+use crate::calls::{Released, call, discard, repr};
 use crate::client::channel::Channel;
 use crate::client::event::UserData;
 use crate::convert::Style;
@@ -101,6 +101,7 @@ impl Callback {
 
     /// Calls the function, unless it was dropped.
     pub fn call(&self, args: Bound<'_, PyAny>) -> PyResult<()> {
+        let args = Released::new(args);
         let py = args.py();
         let (function, user_args) = {
             let call = self.call.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,11 +113,11 @@ impl Callback {
             return Ok(());
         };
         let args = match user_args {
-            Some(user_args) => PyTuple::new(py, [args, user_args])?,
-            None => PyTuple::new(py, [args])?,
+            Some(user_args) => PyTuple::new(py, [&*args, &*user_args])?,
+            None => PyTuple::new(py, [&*args])?,
         };
-        call(&function, &args, None)?;
-        Ok(())
+        let args = Released::new(args);
+        call(&function, &args, None).map(|result| drop(Released::new(result)))
     }
 
     /// The function, for messages.
@@ -124,9 +125,14 @@ impl Callback {
         let call = self.call.lock().unwrap_or_else(PoisonError::into_inner);
         let function = call.as_ref().and_then(|call| call.function.bound(py));
         drop(call);
-        let shown = function.and_then(|function| repr(&function).ok());
-        let shown = shown.map(|text| text.to_string_lossy().into_owned());
-        shown.unwrap_or_else(|| "a callback".to_owned())
+        match function.map(|function| repr(&function)) {
+            Some(Ok(text)) => Released::new(text).to_string_lossy().into_owned(),
+            unknown => {
+                let error = unknown.and_then(Result::err);
+                error.into_iter().for_each(|error| discard(py, error));
+                "a callback".to_owned()
+            }
+        }
     }
 
     /// Keeps the channel's object alive until the callback is dropped; not if it was dropped already.
@@ -196,11 +202,7 @@ impl Owner {
 }
 
 /// The Python object of a channel, while it lives.
-pub fn chid_of<'py>(py: Python<'py>, channel: &Channel) -> Option<Bound<'py, PyAny>> {
-    channel
-        .user()
-        .downcast_ref::<Owner>()?
-        .0
-        .bound(py)?
-        .upgrade()
+pub fn chid_of<'py>(py: Python<'py>, channel: &Channel) -> Option<Released<'py>> {
+    let owner = channel.user().downcast_ref::<Owner>()?;
+    owner.0.bound(py)?.upgrade().map(Released::new)
 }

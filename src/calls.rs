@@ -13,6 +13,8 @@ use pyo3::ffi::{self, Py_ssize_t, PyObject};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use std::ffi::{c_double, c_int};
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
 
 /// If the stack of a thread is unwound down to here, the thread stays here until the process ends.
 struct StayHere;
@@ -247,6 +249,42 @@ impl<'py> Iterator for Iter<'py> {
 pub fn release<T>(object: Bound<'_, T>) {
     let object = object.into_ptr();
     call_python!(ffi::Py_DecRef: fn(Object) -> (), object);
+}
+
+/// An object that may be somebody else's, and goes by [`release`].
+pub struct Released<'py, T = PyAny>(ManuallyDrop<Bound<'py, T>>);
+
+impl<'py, T> Released<'py, T> {
+    pub fn new(object: Bound<'py, T>) -> Released<'py, T> {
+        Released(ManuallyDrop::new(object))
+    }
+}
+
+impl<'py, T> Deref for Released<'py, T> {
+    type Target = Bound<'py, T>;
+
+    fn deref(&self) -> &Bound<'py, T> {
+        &self.0
+    }
+}
+
+impl<T> Drop for Released<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: only this takes the object, and only once.
+        release(unsafe { ManuallyDrop::take(&mut self.0) });
+    }
+}
+
+/// Lets go of an exception: with its traceback go the variables of the functions that it came through.
+pub fn discard(py: Python<'_>, error: PyErr) {
+    release(error.into_value(py).into_bound(py));
+}
+
+/// Reports an exception that nobody is there to catch, and lets go of it (`sys.unraisablehook`).
+pub fn report_unraisable(py: Python<'_>, error: PyErr) {
+    error.restore(py);
+    let nothing = std::ptr::null_mut();
+    call_python!(ffi::PyErr_WriteUnraisable: fn(Object) -> (), nothing);
 }
 
 /// Whether the calling thread is in the process's main interpreter, not in a sub-interpreter.

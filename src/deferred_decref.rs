@@ -3,7 +3,7 @@
 //! PyO3 would put such a drop into a pool behind a lock. A fork at that moment would leave the lock locked in the child, which
 //! could never attach again. Here the references go to a list that each process has for itself.
 
-use crate::calls::release;
+use crate::calls::{Released, release};
 use crate::client::fork::PerProcess;
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,8 +36,9 @@ impl<T> DeferredDecref<T> {
         self.0.as_ref()
     }
 
-    pub fn bound<'py>(&self, py: Python<'py>) -> Option<Bound<'py, T>> {
-        self.get().map(|object| object.bind(py).clone())
+    pub fn bound<'py>(&self, py: Python<'py>) -> Option<Released<'py, T>> {
+        let object = self.get()?.bind(py);
+        Some(Released::new(object.clone()))
     }
 
     /// Drops the reference now.

@@ -12,7 +12,7 @@ mod log;
 pub use log::log;
 
 use crate::callback::callback;
-use crate::calls::{call_method, import};
+use crate::calls::{call_method, discard, import};
 use crate::client::channel::Channel;
 use crate::client::context::Context;
 use crate::client::event::{Event, UserData};
@@ -121,7 +121,10 @@ fn ends_program(py: Python<'_>, error: &PyErr) -> bool {
     let hand_on = import(py, "cachannel._exit")
         .and_then(|module| call_method(&module, "hand_on", (error.value(py),)))
         .and_then(|told| told.extract());
-    hand_on.unwrap_or(false)
+    hand_on.unwrap_or_else(|error| {
+        discard(py, error);
+        false
+    })
 }
 
 /// Delivers one event. An error of its callback is logged; but an error for which `hand_on` returns true is returned.
@@ -136,13 +139,15 @@ fn deliver(
     drop(delivering);
     let called = match called {
         Err(error) if hand_on(py, &error) => Err(error),
-        Err(error) if !is_exiting() => {
-            if !ends_program(py, &error) {
+        Err(error) => {
+            if is_exiting() || ends_program(py, &error) {
+                discard(py, error);
+            } else {
                 report(py, &delivery.event, error);
             }
             Ok(())
         }
-        _ => Ok(()),
+        Ok(()) => Ok(()),
     };
     if let Event::Reply { request, .. } = &delivery.event
         && let Some(callback) = request.handler.as_ref().and_then(callback)

@@ -14,7 +14,7 @@ from helpers import RunScript, assert_quiet
 pytestmark = pytest.mark.timeout(100)
 
 PREPARE = textwrap.dedent("""
-    from cachannel import ChannelGroup, Recorder
+    from cachannel import ChannelGroup, Recorder, _ca
     entered = threading.Event()
     def stay(*args):
         entered.set()
@@ -28,6 +28,10 @@ PREPARE = textwrap.dedent("""
         __bool__ = stay
     class StayingOffspring(CaChannel):
         _chid = property(stay, stay)
+    class Last:
+        __del__ = stay
+        def __call__(self, args):
+            pass
     class StayingArray:
         __array__ = stay
         __array_interface__ = property(stay)
@@ -67,13 +71,50 @@ WAYS = {
     "a number for an array": "array.array_put(Staying())",
     "values of a group": "group.put([Staying()])",
     "the last reference to a callback": """
-        class Last:
-            __del__ = stay
-            def __call__(self, args):
-                pass
         evid = ca.create_subscription(chid, Last())[1]
         ca.clear_subscription(evid)
     """,
+    "a callback that ends its own subscription": """
+        def make():
+            def called(args):
+                ca.clear_subscription(evids.pop())
+            called.last = Last()
+            return called
+        evids = []
+        evids.append(ca.create_subscription(chid, make())[1])
+        ca.flush_io()
+    """,
+    "the user's argument of a callback that ends its own subscription": """
+        channel.add_masked_array_event(None, None, None, lambda args, last: channel.clear_event(), Last())
+        channel.flush_io()
+    """,
+    "what a callback returns": """
+        ca.get(chid, callback=lambda args: Last())
+        ca.flush_io()
+    """,
+    "what a callback leaves in its argument": """
+        ca.get(chid, callback=lambda args: args.update(last=Last()))
+        ca.flush_io()
+    """,
+    "a variable of a callback that raises": """
+        logging.disable()
+        def called(args):
+            last = Last()
+            raise ValueError
+        ca.get(chid, callback=called)
+        ca.flush_io()
+    """,
+    "a hook for what a log's handler raises": """
+        class Handler(logging.Handler):
+            def emit(self, record):
+                raise ValueError
+        logging.getLogger("cachannel").addHandler(Handler())
+        sys.unraisablehook = stay
+        ca.get(chid, callback=lambda args: 1 / 0)
+        ca.flush_io()
+    """,
+    "a function that a thread has called": "_ca.start_thread(lambda last=Last(): None)",
+    "what a function returns that a thread has called": "_ca.start_thread(Last)",
 }
 
 
@@ -104,9 +145,12 @@ def test_a_thread_that_imports_numpy_stays_there(run_script: RunScript) -> None:
 
 UNGUARDED = re.compile(
     r"\.call[01]?\(|\.call_method|\.(get|set|has)attr\(|\.is_truthy\(|\.str\(\)|\.repr\(\)|\.try_iter\(|py\.import\("
-    r"|PyModule::import|\.is_instance\(|\.rich_compare|\.extract::<f\d"
+    r"|PyModule::import|\.is_instance\(|\.rich_compare|\.extract::<f\d|\.write_unraisable"
 )
 """PyO3's ways to run Python code. (An int is extracted without, and `index` gives one.)"""
+
+DROPPED = re.compile(r"\.bind\(py\)\.clone\(|^\s*(call|call_method)\(.*\)\?;|\.upgrade\(\)(?!\.map\(Released::new\))")
+"""How a reference to what the user gave would go plainly, and with it the user's `__del__` be called."""
 
 OWN = re.compile(r"\b(callback\.call|visit\.call)\b|all\.call_method1\(\"remove\"")
 """What looks like them: a method of this package's own, and what is done as the module is made."""
@@ -126,7 +170,9 @@ def test_rust_calls_python_through_calls_rs() -> None:
         paths = list(source.glob(f"{name}.rs"))
         assert paths, name
         for path in paths:
+            delivers = name.startswith(("callback", "dispatch"))
             for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-                if UNGUARDED.search(OWN.sub("", line)) and not line.lstrip().startswith("//"):
+                unguarded = UNGUARDED.search(OWN.sub("", line)) or (delivers and DROPPED.search(line))
+                if unguarded and not line.lstrip().startswith("//"):
                     found.append(f"{path.relative_to(source)}:{number}: {line.strip()}")
     assert not found, "not by way of src/calls.rs:\n" + "\n".join(found)

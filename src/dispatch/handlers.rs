@@ -76,7 +76,7 @@ fn base_args<'py>(
     };
     let names = names(py)?;
     let args = PyDict::new(py);
-    args.set_item(intern!(py, "chid"), chid)?;
+    args.set_item(intern!(py, "chid"), &*chid)?;
     args.set_item(
         intern!(py, "type"),
         names.dbr.get(py, dbr_type.number().into())?,
@@ -126,10 +126,10 @@ pub(super) fn connection(py: Python<'_>, channel: &Arc<Channel>, up: bool) -> Py
     };
     let op = names(py)?.op.get(py, number.into())?;
     if callback.style == Style::Pv {
-        return callback.call((chid, op).into_pyobject(py)?.into_any());
+        return callback.call((&*chid, op).into_pyobject(py)?.into_any());
     }
     let args = PyDict::new(py);
-    args.set_item(intern!(py, "chid"), chid)?;
+    args.set_item(intern!(py, "chid"), &*chid)?;
     args.set_item(intern!(py, "op"), op)?;
     callback.call(args.into_any())
 }
@@ -148,7 +148,7 @@ pub(super) fn access_rights(
         return Ok(());
     };
     let args = PyDict::new(py);
-    args.set_item(intern!(py, "chid"), chid)?;
+    args.set_item(intern!(py, "chid"), &*chid)?;
     args.set_item(intern!(py, "read_access"), read)?;
     args.set_item(intern!(py, "write_access"), write)?;
     callback.call(args.into_any())
@@ -177,7 +177,7 @@ pub(super) fn exception(py: Python<'_>, context: &Context, exception: &Exception
         .channel
         .as_ref()
         .and_then(|channel| chid_of(py, channel));
-    args.set_item("chid", chid)?;
+    args.set_item("chid", chid.as_deref())?;
     args.set_item("type", names.dbr.get(py, exception.dbr_type)?)?;
     args.set_item("count", exception.count)?;
     args.set_item("state", names.eca.get(py, exception.status.0.into())?)?;

@@ -1,7 +1,7 @@
 //! Messages to Python's logging: failures of callbacks, and texts for which there is no callback.
 
 use crate::callback::callback;
-use crate::calls::{call, call_method, getattr, import};
+use crate::calls::{call, call_method, discard, getattr, import, report_unraisable};
 use crate::client::event::Event;
 use crate::client::request::Op;
 use pyo3::prelude::*;
@@ -47,9 +47,12 @@ pub(super) fn report(py: Python<'_>, event: &Event, error: PyErr) {
         text.push_str(&format!(": {}", callback.describe(py)));
     }
     let logged = log(py, "cachannel", "error", &text, Some(&error));
-    if let Err(failed) = logged {
-        error.write_unraisable(py, None);
-        failed.write_unraisable(py, None);
+    match logged {
+        Ok(()) => discard(py, error),
+        Err(failed) => {
+            report_unraisable(py, error);
+            report_unraisable(py, failed);
+        }
     }
 }
 

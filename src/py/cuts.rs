@@ -1,5 +1,6 @@
 //! Warnings about writes that were cut to the elements that the PV holds.
 
+use crate::calls::report_unraisable;
 use crate::client::fork::PerProcess;
 use crate::client::repeats::Repeats;
 use crate::dispatch::log;
@@ -54,7 +55,7 @@ impl Cuts {
 fn tell_all(py: Python<'_>, texts: &[String]) {
     for text in texts {
         if let Err(error) = tell(py, text) {
-            error.write_unraisable(py, None);
+            report_unraisable(py, error);
         }
     }
 }

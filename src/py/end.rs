@@ -5,6 +5,7 @@ use super::context::{DESTROY_PATIENCE, Dispatcher, take_all, take_thread_context
 use super::cuts;
 use super::forgotten::forgotten;
 use crate::callback::chid_of;
+use crate::calls::report_unraisable;
 use crate::client::channel::Channel;
 use crate::client::context::End;
 use crate::deferred_decref::release_dropped;
@@ -70,7 +71,7 @@ pub fn shutdown(py: Python<'_>, look_for_forgotten: bool) -> PyResult<Vec<String
         }
     });
     if let Some(error) = raised {
-        error.write_unraisable(py, None);
+        report_unraisable(py, error);
     }
     found
 }

@@ -1,7 +1,8 @@
 //! The package's own threads. They are threads of the system, and so are the waits for them, even if the modules `threading`
 //! and `_thread` were replaced: gevent and eventlet replace them by coroutines, which run only when others yield.
 
-use crate::calls::{call, call_method, import};
+use crate::calls::{Released, call, call_method, import, report_unraisable};
+use crate::deferred_decref::DeferredDecref;
 use crate::sync::wait_queue::{INTERRUPT_CHECK, remaining};
 use crate::thread_state::Signals;
 use pyo3::prelude::*;
@@ -77,17 +78,23 @@ fn introduce<'py>(py: Python<'py>, function: &str, args: impl IntoPyObject<'py, 
     let module = import(py, "cachannel._threads");
     let done = module.and_then(|module| call_method(&module, function, args));
     if let Err(error) = done {
-        error.write_unraisable(py, None);
+        report_unraisable(py, error);
     }
 }
 
 /// Calls a function in a thread of its own; what it raises is written to standard error.
 #[pyfunction]
-pub fn start_thread(function: Py<PyAny>) -> PyResult<()> {
+pub fn start_thread(function: &Bound<'_, PyAny>) -> PyResult<()> {
+    let function = DeferredDecref::new(function.clone());
     Thread::start("cachannel helper", move |py| {
-        let called = call(function.bind(py), &PyTuple::empty(py), None);
-        if let Err(error) = called {
-            error.write_unraisable(py, None);
+        let called = function
+            .bound(py)
+            .map(|function| call(&function, &PyTuple::empty(py), None));
+        function.release(py);
+        match called {
+            Some(Err(error)) => report_unraisable(py, error),
+            Some(Ok(result)) => drop(Released::new(result)),
+            None => {}
         }
     })?;
     Ok(())
