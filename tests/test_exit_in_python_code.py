@@ -62,6 +62,13 @@ WAYS = {
     "a text for a message about a callback": "ca.create_subscription(chid, StayingText())",
     "a text for a message about a name": "ca.create_channel(StayingText())",
     "a recorder's names": "Recorder(names())",
+    "a status for its text": "ca.message(Staying())",
+    "an exception's status for its text": """
+        class Slow(CaChannelException):
+            __index__ = stay
+        ca.message(Slow(ca.ECA_TIMEOUT))
+    """,
+    "a type for its size": "ca.dbr_size_n(Staying(), 1)",
     "a timeout of a wait": "ca.pend_io(Staying())",
     "a timeout of a recorder": "Recorder([P + 'fast0']).read(Staying())",
     "a recorder's capacity": "Recorder([P + 'fast0'], capacity=Staying())",
@@ -176,3 +183,20 @@ def test_rust_calls_python_through_calls_rs() -> None:
                 if unguarded and not line.lstrip().startswith("//"):
                     found.append(f"{path.relative_to(source)}:{number}: {line.strip()}")
     assert not found, "not by way of src/calls.rs:\n" + "\n".join(found)
+
+
+def test_rust_takes_numbers_by_way_of_calls_rs() -> None:
+    # PyO3 calls __index__ and __float__ for an argument that is a number.
+    source = Path(__file__).parents[1] / "src" / "py"
+    if not source.exists():
+        pytest.skip("installed without the sources")
+    functions = re.compile(
+        r"#\[pyfunction\]\s*(?:#\[[^\n]*\]\s*)*pub fn (\w+)(?:<[^(]*>)?\((.*?)\)\s*(?:->|\{)", re.DOTALL
+    )
+    number = re.compile(r"(\w+): (?:Option<)?(?:[iu](?:8|16|32|64|size)|f(?:32|64))\b")
+    found = []
+    for path in source.glob("*.rs"):
+        for name, arguments in functions.findall(path.read_text(encoding="utf-8")):
+            guarded = re.sub(r"#\[pyo3\([^]]*\)\]\s*\w+(?:#\w+)?: [^,]+", "", arguments)
+            found += [f"{path.name}: {name}: {argument}" for argument in number.findall(guarded)]
+    assert not found, found

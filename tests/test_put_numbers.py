@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -359,3 +360,49 @@ def test_a_disabled_record_says_so(make_channel: MakeChannel, prefix: str) -> No
             disable.putw(0)
         assert disable.getw() == 0
         caput(prefix + name, 1, wait=True)
+
+
+class _Floating:
+    def __float__(self) -> float:
+        return 2.5
+
+
+class _Indexed:
+    def __index__(self) -> int:
+        return 7
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (_Floating(), "2.5"),
+        (_Indexed(), "7"),
+        (ca.AlarmSeverity.Invalid, "3"),
+        (ca.ECA.NORMAL, "1"),
+        (Fraction(5, 2), "2.5"),
+        (Decimal("0.10"), "0.10"),
+        (np.float32(0.5), "0.5"),
+        (np.bool_(True), "True"),
+        (np.int8(-3), "-3"),
+        (2.5, "2.5"),
+        (12, "12"),
+    ],
+)
+def test_a_number_to_a_string_goes_as_its_text(make_channel: MakeChannel, value: Any, text: str) -> None:
+    channel = make_channel("castr")
+    channel.putw(value)
+    assert channel.getw() == text
+    channel.putw([value])
+    assert channel.getw() == text
+
+
+def test_what_a_number_raises_for_a_string_comes_through(make_channel: MakeChannel) -> None:
+    class Broken:
+        def __float__(self) -> float:
+            raise MemoryError("no more")
+
+    channel = make_channel("castr")
+    channel.putw("before")
+    with pytest.raises(MemoryError, match="no more"):
+        channel.putw(Broken())
+    assert channel.getw() == "before"

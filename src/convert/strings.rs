@@ -1,14 +1,16 @@
 //! Python texts to DBR strings.
 
+use super::arrays::numpy;
 use super::states::{may_differ, reads_as};
 use super::target::{Target, is_exception, shown};
-use crate::calls::{hasattr, str};
+use crate::calls::{call_method, double, getattr, hasattr, import, index, is_instance, str};
 use crate::errors::refused;
 use crate::protocol::dbr::{Base, MAX_STRING_SIZE};
 use crate::protocol::error::ErrorKind;
 use crate::protocol::status::Status;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyFloat, PyInt, PyString};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyString};
 
 /// A str, bytes or bytearray.
 pub(super) fn is_text(value: &Bound<'_, PyAny>) -> bool {
@@ -51,11 +53,12 @@ pub(super) fn append_string(
 ) -> PyResult<()> {
     let mut bytes = if is_text(item) {
         text_of(target, item, &place())?
-    } else if is_number(item)? {
-        let text = str(item).map_err(|error| target.unfit(item, &place(), error))?;
-        text.to_cow()?.into_owned().into_bytes()
     } else {
-        return Err(target.wrong_type(item, &place())?);
+        match number_text(item) {
+            Ok(Some(text)) => text.into_bytes(),
+            Ok(None) => return Err(target.wrong_type(item, &place())?),
+            Err(error) => return Err(target.unfit(item, &place(), error)),
+        }
     };
     let end = bytes
         .iter()
@@ -103,8 +106,42 @@ pub(super) fn append_string(
     Ok(())
 }
 
-fn is_number(item: &Bound<'_, PyAny>) -> PyResult<bool> {
-    Ok(item.is_instance_of::<PyInt>()
-        || item.is_instance_of::<PyFloat>()
-        || (hasattr(item, "__float__")? && !hasattr(item, "__len__")? && !is_exception(item)))
+/// The text of a number; `None` for what is none. What `str` gives is the number itself only for some types: of an enum of Python's
+/// it is the member's name, of a class with `__float__` alone the object's address.
+fn number_text(item: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    let py = item.py();
+    let shows_itself = item.is_exact_instance_of::<PyInt>()
+        || item.is_exact_instance_of::<PyFloat>()
+        || item.is_exact_instance_of::<PyBool>()
+        || is_instance(item, decimal(py)?)?;
+    let number = if shows_itself {
+        item.clone()
+    } else if is_instance(item, &getattr(numpy(py)?.as_any(), "generic")?)? {
+        // As in an array.
+        call_method(item, "item", ())?
+    } else if is_exception(item) || hasattr(item, "__len__")? {
+        return Ok(None);
+    } else if hasattr(item, "__index__")? {
+        let number = index(item)?;
+        if number.is_exact_instance_of::<PyInt>() {
+            number
+        } else {
+            // Up to Python 3.9, this may be the enum's member still.
+            call_method(&number, "__int__", ())?
+        }
+    } else if hasattr(item, "__float__")? {
+        PyFloat::new(py, double(item)?).into_any()
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(str(&number)?.to_cow()?.into_owned()))
+}
+
+fn decimal(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static DECIMAL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let class = DECIMAL.get_or_try_init(py, || {
+        let module = import(py, "decimal")?;
+        getattr(&module, "Decimal").map(Bound::unbind)
+    })?;
+    Ok(class.bind(py))
 }

@@ -1,5 +1,6 @@
 //! Information about channels, and about libca itself.
 
+use super::arguments::whole;
 use super::chid::Chid;
 use crate::backend;
 use crate::client::channel::Channel;
@@ -67,14 +68,17 @@ pub fn write_access(py: Python<'_>, chid: &Bound<'_, Chid>) -> PyResult<bool> {
 
 /// The text of a status (ca_message).
 #[pyfunction]
-pub fn message(status: i32) -> &'static str {
+pub fn message(#[pyo3(from_py_with = whole)] status: i32) -> &'static str {
     Status(status).message()
 }
 
 /// Bytes of a structure of a request type with `count` elements, one at least (dbr_size_n).
 #[pyfunction]
 #[pyo3(signature = (r#type, count, /))]
-pub fn dbr_size_n(r#type: i64, count: i64) -> PyResult<usize> {
+pub fn dbr_size_n(
+    #[pyo3(from_py_with = whole)] r#type: i64,
+    #[pyo3(from_py_with = whole)] count: i64,
+) -> PyResult<usize> {
     let dbr_type = DbrType::new(r#type).ok_or_else(|| Error::from(Status::BADTYPE))?;
     let count = usize::try_from(count).unwrap_or(0).max(1);
     let size = dbr_type.size(count);
@@ -103,7 +107,7 @@ pub fn divert_errlog(py: Python<'_>) {
 
 /// Whether some program of this host has a UDP port: what libca goes by to see whether there is a repeater.
 #[pyfunction]
-pub fn udp_port_is_taken(port: u16) -> bool {
+pub fn udp_port_is_taken(#[pyo3(from_py_with = whole)] port: u16) -> bool {
     let bound = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port));
     bound.is_err_and(|error| error.kind() == ErrorKind::AddrInUse)
 }
