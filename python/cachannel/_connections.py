@@ -77,8 +77,9 @@ def connect(
             found[name] = CaChannelException(status, name, "" if name else "a PV name must not be empty")
         else:
             searched[name] = chid
-    if searched:
-        wait(deadline, next(iter(searched.values())))
+    if not searched:
+        return found
+    wait(deadline, next(iter(searched.values())))
     results = {name: _searched(name, chid) for name, chid in searched.items()}
     if unfound is not None:
         unfound.update({name: searched[name] for name, result in results.items() if not isinstance(result, ca.chid)})
