@@ -63,7 +63,6 @@ def connect(
 
     `unfound` gets the channels that have not connected, for who wants to wait for them; otherwise their search ends.
     """
-    seconds = max(deadline - time.monotonic(), 0.0)
     found: dict[str, ca.chid | CaChannelException] = {}
     searched: dict[str, ca.chid] = {}
     for name in dict.fromkeys(names):
@@ -79,6 +78,7 @@ def connect(
             searched[name] = chid
     if not searched:
         return found
+    seconds = max(deadline - time.monotonic(), 0.0)
     wait(deadline, next(iter(searched.values())))
     results = {name: _searched(name, chid) for name, chid in searched.items()}
     if unfound is not None:
