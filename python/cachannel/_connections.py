@@ -63,7 +63,6 @@ def connect(
 
     `unfound` gets the channels that have not connected, for who wants to wait for them; otherwise their search ends.
     """
-    seconds = max(deadline - time.monotonic(), 0.0)
     found: dict[str, ca.chid | CaChannelException] = {}
     searched: dict[str, ca.chid] = {}
     for name in dict.fromkeys(names):
@@ -77,8 +76,10 @@ def connect(
             found[name] = CaChannelException(status, name, "" if name else "a PV name must not be empty")
         else:
             searched[name] = chid
-    if searched:
-        wait(deadline, next(iter(searched.values())))
+    if not searched:
+        return found
+    seconds = max(deadline - time.monotonic(), 0.0)
+    wait(deadline, next(iter(searched.values())))
     results = {name: _searched(name, chid) for name, chid in searched.items()}
     if unfound is not None:
         unfound.update({name: searched[name] for name, result in results.items() if not isinstance(result, ca.chid)})
