@@ -1,10 +1,12 @@
 //! Holds every backend to the contract that [`backend`](super) states.
 //!
-//! * [`points`] one test for each point of the contract, for any backend: a [`Rig`] is what such a test has of a backend
+//! * [`points`] tests of each point of the contract, for any backend: a [`Rig`] is what such a test has of a backend;
+//!   [`completion`] those of point 4
 //! * [`scripted`] runs these tests on the scripted backend
 //! * [`libca`] runs these tests on libca with an IOC, where both are to be had
 //! * [`orders`] what only the scripted backend can be made to do: orders and delays that libca never shows on request
 
+mod completion;
 #[cfg(unix)]
 mod libca;
 mod orders;
@@ -247,7 +249,7 @@ fn at_once<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// One test for each point of the contract, with an attribute, on the rig that `$rig` makes where it can.
+/// The tests of each point of the contract, with an attribute, on the rig that `$rig` makes where it can.
 macro_rules! contract {
     ($attribute:tt $rig:expr; $($point:ident)*) => {
         $(
@@ -264,8 +266,12 @@ macro_rules! contract {
         super::contract! {
             $attribute $rig;
             point_01_nothing_is_delivered_after_a_clear
+            point_01_a_close_does_not_wait_for_a_server_that_hangs
             point_02_upcalls_of_a_channel_come_in_order
             point_03_the_newest_value_is_delivered
+            point_03_the_newest_value_is_recorded
+            point_04_a_request_that_is_refused_is_never_completed
+            point_04_requests_of_a_group_are_completed_once
             point_04_each_request_is_completed_once
             point_04_requests_are_completed_by_a_disconnect
             point_04_requests_are_completed_by_a_close

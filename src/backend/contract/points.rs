@@ -1,8 +1,12 @@
 //! The points of the contract, for any backend.
 
+pub use super::completion::*;
+
 use super::{AT_ONCE, Client, Heard, PATIENCE, Rig, at_once, number, until};
 use crate::backend::scripted::value::Pv;
-use crate::client::request::Request;
+use crate::client::recorder::session::RecorderSession;
+use crate::client::recorder::update_buffer::UpdateBuffer;
+use crate::protocol::constants::DBE_VALUE;
 use crate::protocol::dbr::{Base, DbrType};
 use crate::protocol::status::Status;
 use std::sync::Arc;
@@ -43,6 +47,34 @@ pub fn point_01_nothing_is_delivered_after_a_clear(rig: &impl Rig) {
     let of_the_cleared = of_the_cleared.filter(|heard| matches!(heard, Heard::Update(..)));
     assert_eq!(of_the_cleared.count(), 0);
     assert_eq!(gone.strong_count(), 0, "nobody keeps the cleared channel");
+}
+
+pub fn point_01_a_close_does_not_wait_for_a_server_that_hangs(rig: &impl Rig) {
+    let mut client = Client::connected(rig, array());
+    let subscription = client.subscribe();
+    client.hear(|heard| matches!(heard, Heard::Update(..)));
+    rig.hang();
+    fill(&client);
+    let pending = client.context.pending_io();
+    let (awaited, called) = (client.read_awaited(&pending), client.read());
+    at_once(|| subscription.clear().unwrap());
+    at_once(|| client.channel.clear());
+    client.heard.clear();
+    assert!(pending.is_done());
+    let closed = Arc::downgrade(&client.channel);
+    let weak = Arc::downgrade(&subscription);
+    drop(subscription);
+    let other = Client::of(client.context.clone(), rig.name());
+    client.channel = other.channel.clone();
+    rig.go_on();
+    until("the backend has let go of both", || {
+        // An event keeps what it tells of.
+        while client.context.queue.pop().is_some() {}
+        weak.strong_count() == 0 && client.context.channels().len() == 1
+    });
+    assert_eq!(awaited.answer().unwrap().status, Status::CHANDESTROY);
+    drop((awaited, called));
+    until("the channel is freed", || closed.strong_count() == 0);
 }
 
 pub fn point_02_upcalls_of_a_channel_come_in_order(rig: &impl Rig) {
@@ -86,61 +118,32 @@ pub fn point_03_the_newest_value_is_delivered(rig: &impl Rig) {
     assert!(updates.is_sorted(), "older updates come first");
 }
 
-pub fn point_04_each_request_is_completed_once(rig: &impl Rig) {
-    let mut client = Client::connected(rig, Pv::double(1.0));
-    let requests: Vec<Arc<Request>> = (0..50)
-        .flat_map(|value| [client.read(), client.write_notify(value.into())])
-        .collect();
-    for request in &requests {
-        let address = Arc::as_ptr(request) as usize;
-        client.hear(|heard| *heard == Heard::Reply(address, Status::NORMAL));
+pub fn point_03_the_newest_value_is_recorded(rig: &impl Rig) {
+    let context = rig.context();
+    let buffer = Arc::new(UpdateBuffer::new(1, 10));
+    let names: Arc<[String]> = [rig.name().to_owned()].into();
+    let session = RecorderSession::new(&context, names, &buffer);
+    // Before the PV is there: the backend subscribes with the connection.
+    session.open(DBE_VALUE).unwrap();
+    buffer.start();
+    rig.serve(Pv::double(0.0));
+    let client = Client::of(context, rig.name());
+    until("the PV is recorded", || session.connected() == [true]);
+    until("the other channel is connected", || {
+        client.channel.access().1
+    });
+    for value in 1..=100 {
+        client.write(value.into());
     }
-    client.value();
-    for request in &requests {
-        assert_eq!(client.replies(request), [Status::NORMAL]);
+    let mut recorded = Vec::new();
+    let deadline = Some(Instant::now() + PATIENCE);
+    while recorded.last() != Some(&100.0) {
+        let updates = buffer.read(1, deadline, Duration::ZERO, &mut || false);
+        recorded.extend(updates.unwrap().iter().map(|update| update.value));
+        assert!(Instant::now() < deadline.unwrap(), "{recorded:?}");
     }
-}
-
-pub fn point_04_requests_are_completed_by_a_disconnect(rig: &impl Rig) {
-    let mut client = Client::connected(rig, Pv::double(1.0));
-    rig.hang();
-    let requests = [client.read(), client.write_notify(2.0), client.read()];
-    rig.stop();
-    client.hear(|heard| *heard == Heard::Connection(false));
-    rig.serve(Pv::double(1.0));
-    until("the PV is back", || client.channel.access().0);
-    client.value();
-    for request in &requests {
-        assert_eq!(client.replies(request), [Status::DISCONN]);
-    }
-}
-
-pub fn point_04_requests_are_completed_by_a_close(rig: &impl Rig) {
-    let client = Client::connected(rig, Pv::double(1.0));
-    rig.hang();
-    let pending = client.context.pending_io();
-    let requests = [client.read_awaited(&pending), client.read_awaited(&pending)];
-    client.channel.clear();
-    assert!(pending.is_done(), "nobody waits for a closed channel");
-    rig.go_on();
-    let other = Client::of(client.context.clone(), rig.name());
-    until("the server answers", || other.channel.access().1);
-    other.value();
-    for request in &requests {
-        assert_eq!(request.answer().unwrap().status, Status::CHANDESTROY);
-    }
-}
-
-pub fn point_04_requests_are_completed_by_the_end_of_the_context(rig: &impl Rig) {
-    let client = Client::connected(rig, Pv::double(1.0));
-    rig.hang();
-    let pending = client.context.pending_io();
-    let request = client.read_awaited(&pending);
-    // Where the server hangs, the end may take longer; nobody waits for an answer any more all the same.
-    client.context.destroy(AT_ONCE, &mut || false);
-    assert!(pending.is_done());
-    rig.go_on();
-    assert_eq!(request.answer().unwrap().status, Status::CHANDESTROY);
+    assert!(recorded.is_sorted(), "{recorded:?}");
+    session.close();
 }
 
 pub fn point_05_a_subscription_comes_back_with_the_pvs_new_type(rig: &impl Rig) {

@@ -14,7 +14,7 @@ use crate::protocol::dbr::DbrType;
 use crate::protocol::error::{Error, Result};
 use crate::protocol::status::Status;
 use crate::protocol::validate::RequestSpec;
-use crate::protocol::value::Answer;
+use crate::protocol::value::{Answer, ScalarUpdate};
 use crate::sync::lock;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -79,6 +79,9 @@ impl Server {
             }
             Command::Write(..) | Command::WriteNotify(..) if !channel.may_be_written() => {
                 return Err(Error::new(Status::NOWTACCESS, channel.name()));
+            }
+            Command::Read(request, _) if request.spec().count > channel.element_count() => {
+                return Err(Error::new(Status::BADCOUNT, channel.name()));
             }
             _ => {
                 if let Some(sent) = Sent::of(channel, command) {
@@ -145,7 +148,8 @@ impl Server {
 
     pub(super) fn close(&self, channel: &Arc<Channel>, how: Close) -> Closed {
         let mut state = lock(&self.state);
-        if state.is_slow_to_close || how == Close::Background {
+        let is_stuck = state.hangs && !state.waiting.is_empty();
+        if state.is_slow_to_close || is_stuck || how == Close::Background {
             state.channels.retain(|other| !Arc::ptr_eq(other, channel));
             state.closing.push(channel.clone());
             return Closed::Later;
@@ -172,7 +176,12 @@ impl Server {
 
     /// Does what the server has read.
     fn carry_out(&self, sent: &Sent) {
-        let name = sent.channel().name();
+        let channel = sent.channel();
+        let name = channel.name();
+        if matches!(sent, Sent::Subscribe(..)) && channel.native_type().is_none() {
+            // It is subscribed to with the connection.
+            return;
+        }
         let Some(pv) = lock(&self.state).pvs.get(name).cloned() else {
             return sent.fail(Status::DISCONN);
         };
@@ -302,6 +311,9 @@ impl Server {
         for (sent, _guard) in waiting {
             self.take(sent);
         }
+        if !lock(&self.state).is_slow_to_close {
+            self.release();
+        }
     }
 
     /// The next commands are refused, or accepted again.
@@ -333,6 +345,14 @@ impl Server {
 
     /// Brings an update, from the calling thread.
     pub fn update(&self, subscription: &Arc<Subscription>, pv: &Pv) {
+        if let Some(recorded) = subscription.recorded() {
+            return recorded.record(ScalarUpdate {
+                value: pv.values[0],
+                stamp: (1, 0),
+                severity: 0,
+                status: 0,
+            });
+        }
         if let Some(channel) = subscription.channel() {
             let answer = pv.answer(subscription.active_spec());
             channel.context().queue.push_update(subscription, answer);
