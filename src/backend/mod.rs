@@ -1,27 +1,36 @@
 //! What brings Channel Access to the client: the seam, what both sides promise, and the choice of a backend.
 //!
-//! The client calls a backend through its context, its channels and its subscriptions; a backend calls the client's upcalls, by concrete types:
-//! `Channel::connected`, `disconnected`, `access_changed`, `command_failed` and `released`,
-//! `Request::complete`, `GroupRequest::answered`, the queue's `push_update` for a subscription, `RecordedPv::record` for
-//! a recorder, and `Context::queue` for exceptions and messages.
+//! The client calls a backend through its context, its channels and its subscriptions. A backend calls the client's upcalls, by
+//! concrete types:
+//!
+//! * of a channel: `Channel::connected`, `disconnected`, `access_changed` (`access_at_connection`, where the rights may be known
+//!   already), `command_failed`, `subscription_failed`, `report_subscription` and, after [`Closed::Later`], `released`
+//! * of a request: `Channel::finish`, which takes the request from the channel, and then `Request::complete`
+//! * of a group request: `GroupRequest::sent`, and `answered` or `finish` for each channel
+//! * of a subscription: the queue's `push_update`, or `RecordedPv::record` for a recorder; `Subscription::set_active_spec` before
+//!   the backend asks for something else, `Channel::forget_subscription` when the backend has no pointer to it any more
+//! * of a context: its `queue` takes exceptions and messages
 //!
 //! * [`libca`] everything that knows libca
 //! * `scripted` a backend for tests; `contract` the tests that hold every backend to the contract
 //!
 //! # The contract
 //!
-//! 1. A channel's `close` and [`Command::Unsubscribe`] return [`Closed::Done`] (no upcall starts any more), or [`Closed::Later`]:
-//!    the server's circuit is stuck, upcalls may still come, and the client drops them because the channel or subscription is
-//!    closed. The backend keeps what it has pointers to until it calls `released`. That no callback of the user starts after a
-//!    clear is the client's own promise. Neither is called from an upcall.
+//! 1. A channel's `close` returns [`Closed::Done`] (no upcall starts any more), or [`Closed::Later`]: the server's circuit is
+//!    stuck, upcalls may still come, and the backend keeps what it has pointers to until it calls `released`. After
+//!    [`Command::Unsubscribe`], updates may come until the backend calls `forget_subscription`. The client drops what comes
+//!    for a channel or a subscription that is closed: that no callback of the user starts after a clear is the client's own
+//!    promise. Neither is called from an upcall.
 //! 2. Upcalls of one channel come in order. `connected` comes before all others of a connection but `access_changed`, which may come
 //!    just before `connected`. At a disconnect, requests complete with ECA_DISCONN before `disconnected`, and `access_changed`
 //!    follows.
 //! 3. An update may come from any thread, also from two at once for one subscription: the newest value is never the one that is
 //!    lost.
 //! 4. Each read and each write with notification that was accepted is completed exactly once, also by a disconnect, a close or the
-//!    end of the context; one that was refused never is.
-//! 5. On a connection the backend subscribes again, with what [`Subscription::spec_for`] says: a new type, if the PV has one.
+//!    end of the context; one that was refused never is. Where the client closes a channel, the client completes its requests
+//!    itself, and drops an answer that comes later.
+//! 5. A subscription may be made before its PV is connected. On each connection the backend subscribes again, with what
+//!    [`Subscription::spec_for`] says: a new type, if the PV has one.
 //! 6. Data are the backend's or the kernel's when `submit` returns.
 //! 7. `submit` and `flush` never block on a server.
 //! 8. No lock of a backend that `submit` needs is held in an upcall; no upcall drops an object of Python's

@@ -1,6 +1,6 @@
 use super::*;
 use crate::backend::AnySubscription;
-use crate::backend::libca::subscription::LibcaSubscription;
+use crate::backend::scripted::ScriptedSubscription;
 use crate::client::subscription::{SubscriptionSpec, WantedCount, WantedType};
 use crate::protocol::dbr::{Base, DbrClass, DbrType};
 use crate::protocol::status::Status;
@@ -20,7 +20,7 @@ fn subscription(updates: usize, bytes: usize) -> Arc<Subscription> {
         count: WantedCount::Native,
         mask: 1,
     };
-    let io = AnySubscription::Libca(LibcaSubscription::default());
+    let io = AnySubscription::Scripted(ScriptedSubscription);
     let made = Subscription::new(Weak::new(), io, spec, Some(DOUBLE), 1, handler, limits);
     Arc::new(made.unwrap())
 }
