@@ -59,7 +59,7 @@ mod module {
     #[pymodule_export]
     use crate::callback::Own;
     #[pymodule_export]
-    use crate::py::channel::ChannelIo;
+    use crate::py::channel::{ChannelIo, use_numpy};
     #[pymodule_export]
     use crate::py::channel_group::ChannelGroupCore;
     #[pymodule_export]
@@ -130,6 +130,7 @@ mod module {
             "prepare_with",
             "shutdown",
             "udp_port_is_taken",
+            "use_numpy",
             "ChannelGroupCore",
             "Own",
             "News",

@@ -47,16 +47,6 @@ ConnectionCallback = Callable[[tuple[ca.chid, CA_OP], tuple[Any, ...]], object]
 """A callback of a connection: ``callback((chid, op), user_args)``."""
 
 
-def _use_numpy(keywords: dict[str, Any]) -> bool:
-    """The ``use_numpy`` keyword, or the package's USE_NUMPY."""
-    if not keywords:
-        return bool(PACKAGE.USE_NUMPY)
-    unknown = keywords.keys() - {"use_numpy"}
-    if unknown:
-        raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
-    return bool(keywords["use_numpy"])
-
-
 class CaChannel(_ca.ChannelIo):
     """A process variable.
 
@@ -315,7 +305,7 @@ class CaChannel(_ca.ChannelIo):
         See :meth:`array_get` for the parameters, and ca_array_get_callback.
         """
         self._check_callback(callback)
-        status, _ = ca.get(self._chid, req_type, count, callback, _use_numpy(keywords), user_args=user_args)
+        status, _ = ca.get(self._chid, req_type, count, callback, _ca.use_numpy(keywords), user_args=user_args)
         self._check(status, req_type)
 
     def getw(self, req_type: int | None = None, count: int | None = None, **keywords: Any) -> Any:
@@ -326,7 +316,7 @@ class CaChannel(_ca.ChannelIo):
         # Other threads may read too: the value is this call's own. If the read fails, no older value is taken for it.
         self._dbrvalue = None
         self._dbrvalue = answer = _ca.read_wait(
-            self._channel(), req_type, count, _use_numpy(keywords), self.getTimeout()
+            self._channel(), req_type, count, _ca.use_numpy(keywords), self.getTimeout()
         )
         return answer.get()
 
@@ -358,7 +348,7 @@ class CaChannel(_ca.ChannelIo):
         """
         self._check_callback(callback)
         status, evid = ca.create_subscription(
-            self._chid, callback, req_type, count, mask, _use_numpy(keywords), user_args=user_args
+            self._chid, callback, req_type, count, mask, _ca.use_numpy(keywords), user_args=user_args
         )
         self._check(status, req_type, mask)  # if this fails, the earlier subscription stays
         before, self._evid = self._evid, evid

@@ -10,7 +10,7 @@ from ._constants import CA_OP_CONN_DOWN, DBE_VALUE, ECA_BADTYPE, ECA_IOINPROGRES
 from ._enums import CA_OP, CA_PRIORITY, DBF, DBR
 from ._errors import CaChannelException
 from ._write_errors import write_failed
-from .CaChannel import CaChannel, ConnectionCallback, _use_numpy
+from .CaChannel import CaChannel, ConnectionCallback
 
 # What `from epicsPV import *` gave in 3.x.
 __all__ = ["CaChannel", "ca", "callBack", "epicsPV", "getCallback", "putCallBack"]
@@ -80,7 +80,7 @@ class _Monitor:
         self.chid = chid
         self.callBack = state
         self.on_connection = on_connection
-        self.use_numpy = _use_numpy({})
+        self.use_numpy = _ca.use_numpy({})
         self.evid: ca.evid | None = None
         self.type = DBF.NOTCONN
         self.count = 0
@@ -285,7 +285,7 @@ class epicsPV(CaChannel):
                 # 0, as many as there are now, is for the server to tell, and anything else for the core to judge.
                 return _NOTHING
             elements = min(count, elements)
-        other_container = bool(keywords) and _use_numpy(keywords) != monitor.use_numpy
+        other_container = bool(keywords) and _ca.use_numpy(keywords) != monitor.use_numpy
         if elements == 1:
             first = value if monitor.count == 1 else value[0]
             return first.item() if monitor.use_numpy and hasattr(first, "item") else first
@@ -386,7 +386,7 @@ class epicsPV(CaChannel):
             self.flush_io()
             return
         limit = self.getTimeout() if timeout is None else timeout
-        fields = _ca.read_wait(chid, control, count, _use_numpy({}), limit).get()
+        fields = _ca.read_wait(chid, control, count, _ca.use_numpy({}), limit).get()
         value = fields["pv_value"]
         number = len(value) if hasattr(value, "__len__") and not isinstance(value, str) else 1
         if isinstance(value, str) and self.field_type() == DBF.CHAR:

@@ -43,7 +43,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from . import ca
+from . import _ca, ca
 from ._channels import CHANNELS
 from ._connections import Request, connect, read
 from ._constants import ECA_BADFUNCPTR, ECA_DISCONN
@@ -56,7 +56,7 @@ from ._results import names_of, raise_first, return_or_raise
 from ._strings import form
 from ._timeouts import seconds
 from ._writes import one_each, put, put_wait
-from .CaChannel import CaChannel, _use_numpy
+from .CaChannel import CaChannel
 
 # What `from CaChannel.util import *` gave in 3.x, the modules that it used too.
 __all__ = [
@@ -87,7 +87,7 @@ def _deadline(timeout: float | None) -> float:
 
 
 def _numpy(use_numpy: bool | None) -> bool:
-    return _use_numpy({} if use_numpy is None else {"use_numpy": use_numpy})
+    return _ca.use_numpy(None if use_numpy is None else {"use_numpy": use_numpy})
 
 
 def caget(

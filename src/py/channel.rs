@@ -21,9 +21,10 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 pub struct ChannelIo;
 
 /// Whether numpy arrays are wanted: the keyword `use_numpy`, or the package's USE_NUMPY.
-fn use_numpy(py: Python<'_>, keywords: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
+#[pyfunction]
+pub fn use_numpy(py: Python<'_>, keywords: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
     static PACKAGE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let Some(keywords) = keywords else {
+    let Some(keywords) = keywords.filter(|keywords| !keywords.is_empty()) else {
         let package = PACKAGE.get_or_try_init(py, || import(py, "cachannel").map(Bound::unbind))?;
         return truth(&getattr(package.bind(py), intern!(py, "USE_NUMPY"))?);
     };
