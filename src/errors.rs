@@ -33,8 +33,57 @@ impl From<Error> for PyErr {
     }
 }
 
+/// Why an operation failed.
+#[derive(Debug)]
+pub enum Failure {
+    /// An error with a status: module `ca` returns the status, the classes raise an exception.
+    Error(Error),
+    /// An exception, which both raise.
+    Raised(PyErr),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Error(error)
+    }
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Failure {
+        Failure::Error(status.into())
+    }
+}
+
+impl From<PyErr> for Failure {
+    fn from(error: PyErr) -> Failure {
+        Failure::Raised(error)
+    }
+}
+
+impl From<Failure> for PyErr {
+    fn from(failure: Failure) -> PyErr {
+        match failure {
+            Failure::Error(error) => error.into(),
+            Failure::Raised(error) => error,
+        }
+    }
+}
+
+/// Raises an exception. An error with a status stays in the result, for callers that look at the status.
+pub fn raise<T>(result: Result<T, Failure>) -> PyResult<Result<T, Error>> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(Failure::Error(error)) => Ok(Err(error)),
+        Err(Failure::Raised(error)) => Err(error),
+    }
+}
+
 /// The exception of a wait. If no server has answered for the PV, it says so, and what to try.
-pub fn after_wait(py: Python<'_>, error: Error, seconds: f64) -> PyErr {
+pub fn after_wait(py: Python<'_>, failure: impl Into<Failure>, seconds: f64) -> PyErr {
+    let error = match failure.into() {
+        Failure::Error(error) => error,
+        Failure::Raised(error) => return error,
+    };
     match error.pv {
         Some(pv) if error.kind == ErrorKind::NotFound => {
             park_at_exit(py);
@@ -105,8 +154,8 @@ pub fn eca(py: Python<'_>, status: Status) -> PyResult<Bound<'_, PyAny>> {
 }
 
 /// The result of a function of module `ca`: a status, or an exception for an invalid value, so that the mistake is noticed.
-pub fn outcome<T>(result: Result<T, Error>) -> PyResult<(Status, Option<T>)> {
-    match result {
+pub fn outcome<T>(result: Result<T, impl Into<Failure>>) -> PyResult<(Status, Option<T>)> {
+    match raise(result.map_err(Into::into))? {
         Ok(value) => Ok((Status::NORMAL, Some(value))),
         Err(error) if error.is_status() => Ok((error.status, None)),
         Err(error) => Err(error.into()),
@@ -114,7 +163,10 @@ pub fn outcome<T>(result: Result<T, Error>) -> PyResult<(Status, Option<T>)> {
 }
 
 /// As [`outcome`], for functions that return the status alone.
-pub fn status<T>(py: Python<'_>, result: Result<T, Error>) -> PyResult<Bound<'_, PyAny>> {
+pub fn status<T>(
+    py: Python<'_>,
+    result: Result<T, impl Into<Failure>>,
+) -> PyResult<Bound<'_, PyAny>> {
     eca(py, outcome(result)?.0)
 }
 

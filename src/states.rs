@@ -13,7 +13,7 @@ use crate::protocol::validate::RequestSpec;
 use crate::protocol::validate::Shape;
 use crate::protocol::value::Dbr;
 use crate::protocol::view::Number;
-use crate::thread_state::Signals;
+use crate::thread_state::interruptible;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -64,8 +64,7 @@ pub fn texts(
     context: &Context,
     channels: &[&Arc<Channel>],
 ) -> PyResult<Vec<Option<String>>> {
-    let mut signals = Signals::default();
-    let texts = py.detach(|| {
+    interruptible(py, |check| {
         let pending = context.pending_io();
         let requests: Vec<_> = channels
             .iter()
@@ -74,13 +73,12 @@ pub fn texts(
         // If the flush fails, no answer comes.
         drop(context.flush());
         let deadline = Some(Instant::now() + PATIENCE);
-        context.wait_done(&[pending], deadline, &mut || signals.check());
+        context.wait_done(&[pending], deadline, check);
         requests
             .iter()
             .map(|request| answered(request.as_ref()?))
             .collect()
-    });
-    signals.raised.map_or(Ok(texts), Err)
+    })
 }
 
 fn send_request(channel: &Arc<Channel>, pending: &Arc<PendingIo>) -> Option<Arc<Request>> {

@@ -97,6 +97,17 @@ pub fn park_at_exit(py: Python<'_>) {
     }
 }
 
+/// Runs `wait` without the interpreter's lock. `wait` calls the check while it waits, and ends if that returns `true`: then a
+/// signal's handler has raised (Ctrl-C, say), and this raises what it raised.
+pub fn interruptible<T: Send>(
+    py: Python<'_>,
+    wait: impl FnOnce(&mut dyn FnMut() -> bool) -> T + Send,
+) -> PyResult<T> {
+    let mut signals = Signals::default();
+    let result = py.detach(|| wait(&mut || signals.check()));
+    signals.raised.map_or(Ok(result), Err)
+}
+
 /// Checks signals while the thread is detached; keeps what their handlers raise.
 #[derive(Default)]
 pub struct Signals {

@@ -2,7 +2,7 @@
 
 use crate::calls::{double, index, iter, repr};
 use crate::convert::shown;
-use crate::errors::{bad_argument, bad_type, misuse, refused};
+use crate::errors::{Failure, bad_argument, bad_type, misuse, refused};
 use crate::protocol::constants;
 use crate::protocol::dbr::DbrType;
 use crate::protocol::error::{Error, ErrorKind};
@@ -46,25 +46,26 @@ pub fn pv_names(names: &Bound<'_, PyAny>) -> PyResult<Arc<[String]>> {
 pub fn request_type(
     pv: &str,
     chtype: Option<&Bound<'_, PyAny>>,
-) -> PyResult<Result<Option<DbrType>, Error>> {
+) -> Result<Option<DbrType>, Failure> {
     let Some(chtype) = chtype else {
-        return Ok(Ok(None));
+        return Ok(None);
     };
     let number = match index(chtype).and_then(|number| number.extract::<i64>()) {
         Ok(number) => number,
         Err(error) if error.is_instance_of::<PyOverflowError>(chtype.py()) => -1,
         Err(error) => {
-            return Err(refused(chtype.py(), error, |_| {
+            let raised = refused(chtype.py(), error, |_| {
                 let shown = shown(chtype)?;
                 let detail = format!("a request type is a number such as DBR_DOUBLE, not {shown}");
                 Ok(misuse(ErrorKind::Type, Status::BADTYPE, Some(pv), detail))
-            }));
+            });
+            return Err(raised.into());
         }
     };
-    Ok(DbrType::new(number).map(Some).ok_or_else(|| {
+    DbrType::new(number).map(Some).ok_or_else(|| {
         let detail = format!("{number} is no request type such as DBR_DOUBLE");
-        Error::with_detail(Status::BADTYPE, pv, detail)
-    }))
+        Error::with_detail(Status::BADTYPE, pv, detail).into()
+    })
 }
 
 /// An element count: None for the default.
@@ -97,23 +98,26 @@ pub fn element_count(pv: &str, count: Option<&Bound<'_, PyAny>>) -> PyResult<Opt
 }
 
 /// A subscription's mask; the inner error if the number has no event in it.
-pub fn event_mask(pv: &str, mask: &Bound<'_, PyAny>) -> PyResult<Result<u32, Error>> {
+pub fn event_mask(pv: &str, mask: &Bound<'_, PyAny>) -> Result<u32, Failure> {
     let known = DEFAULT_MASK | constants::DBE_LOG | constants::DBE_PROPERTY;
     let bad = || {
         let shown = shown(mask)?;
         let detail = format!(
             "{shown} is none of DBE_VALUE, DBE_LOG, DBE_ALARM, DBE_PROPERTY, or of their sums"
         );
-        Ok(Err(Error::with_detail(Status::BADMASK, pv, detail)))
+        Err(Error::with_detail(Status::BADMASK, pv, detail).into())
     };
     match index(mask).and_then(|number| number.extract::<u32>()) {
-        Ok(mask) if mask & known != 0 && mask & !known == 0 => Ok(Ok(mask)),
+        Ok(mask) if mask & known != 0 && mask & !known == 0 => Ok(mask),
         Ok(_) => bad(),
         Err(error) if error.is_instance_of::<PyOverflowError>(mask.py()) => bad(),
-        Err(error) => Err(refused(mask.py(), error, |_| {
-            let detail = format!("a mask is a number such as DBE_VALUE, not {}", shown(mask)?);
-            Ok(misuse(ErrorKind::Type, Status::BADMASK, Some(pv), detail))
-        })),
+        Err(error) => {
+            let raised = refused(mask.py(), error, |_| {
+                let detail = format!("a mask is a number such as DBE_VALUE, not {}", shown(mask)?);
+                Ok(misuse(ErrorKind::Type, Status::BADMASK, Some(pv), detail))
+            });
+            Err(raised.into())
+        }
     }
 }
 

@@ -88,7 +88,7 @@ impl ChannelIo {
         };
         Ok(write.send(slf.py(), |channel, dbr_type, count, bytes| {
             channel.put(dbr_type, count, bytes)
-        })??)
+        })?)
     }
 
     /// Requests the value: :meth:`getValue` returns it once :meth:`pend_io` has succeeded. See ca_array_get.

@@ -126,7 +126,7 @@ impl ChannelGroupCore {
         let channels = channels?;
         let context = match channels.first() {
             Some(channel) => channel.context().clone(),
-            None => current(py)??,
+            None => current(py)?,
         };
         let group = py.detach(|| channels::GroupChannels::new(&context, channels))?;
         Ok(ChannelGroupCore { group })

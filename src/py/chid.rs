@@ -7,7 +7,7 @@ use crate::calls::{getattr, setattr};
 use crate::client::channel::Channel;
 use crate::convert::names::names;
 use crate::dispatch::tell_rights;
-use crate::errors::{eca, outcome, status};
+use crate::errors::{Failure, eca, outcome, raise, status};
 use crate::protocol::error::Error;
 use crate::protocol::status::Status;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -169,7 +169,7 @@ pub fn create_channel<'py>(
     user_args: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<(Bound<'py, PyAny>, Option<Bound<'py, Chid>>)> {
     let callback = Callback::optional(callback, user_args, false)?;
-    let (status, chid) = outcome(search(py, name, callback, priority, |_| Ok(()))?)?;
+    let (status, chid) = outcome(search(py, name, callback, priority, |_| Ok(())))?;
     Ok((eca(py, status)?, chid))
 }
 
@@ -186,7 +186,9 @@ pub fn open_channel<'py>(
 ) -> PyResult<()> {
     let callback = Callback::optional(callback, Some(user_args), false)?;
     let hold = |chid: Option<&Bound<'py, Chid>>| setattr(holder, intern!(py, "_chid"), chid);
-    let made = search(py, name, callback, priority, |chid| hold(Some(chid)))?;
+    let made = raise(search(py, name, callback, priority, |chid| {
+        hold(Some(chid))
+    }))?;
     if made.is_err() {
         hold(None)?;
     }
@@ -199,12 +201,9 @@ fn search<'py>(
     callback: Option<Arc<Callback>>,
     priority: i64,
     hold: impl FnOnce(&Bound<'py, Chid>) -> PyResult<()>,
-) -> PyResult<Result<Bound<'py, Chid>, Error>> {
+) -> Result<Bound<'py, Chid>, Failure> {
     let name = pv_name(name)?;
-    let context = match current(py)? {
-        Ok(context) => context,
-        Err(error) => return Ok(Err(error)),
-    };
+    let context = current(py)?;
     // The object is made first, because the channel's first event may come before `create` returns.
     let chid = Bound::new(
         py,
@@ -225,13 +224,11 @@ fn search<'py>(
         // Nobody else sets the channel: the object is new.
         object.channel.set(channel.clone()).ok();
     };
-    let made = py.detach(|| Channel::create(&context, &name, priority, owner, handler, announce));
-    Ok(made.map(|_| {
-        if let Some(callback) = callback {
-            Chid::hold(&chid, &callback);
-        }
-        chid
-    }))
+    py.detach(|| Channel::create(&context, &name, priority, owner, handler, announce))?;
+    if let Some(callback) = callback {
+        Chid::hold(&chid, &callback);
+    }
+    Ok(chid)
 }
 
 /// Closes a channel and ends its subscriptions (ca_clear_channel).

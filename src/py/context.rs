@@ -8,7 +8,7 @@ use crate::client::context::Context;
 use crate::client::fork::PerProcess;
 use crate::convert::names::names;
 use crate::deferred_decref::release_dropped;
-use crate::errors::{eca, status, truth};
+use crate::errors::{Failure, eca, status, truth};
 use crate::protocol::error::{Error, Result};
 use crate::protocol::status::Status;
 use crate::thread_state::is_exiting;
@@ -101,19 +101,23 @@ fn set_thread_context(context: Option<Arc<Context>>) {
 }
 
 /// The calling thread's context. A thread that is in none joins the process's context, which is made if there is none yet.
-pub fn current(py: Python<'_>) -> PyResult<Result<Arc<Context>>> {
+pub fn current(py: Python<'_>) -> std::result::Result<Arc<Context>, Failure> {
     release_dropped(py);
     if let Some(context) = thread_context() {
-        return Ok(Ok(context));
+        return Ok(context);
     }
     create(py, true, true)
 }
 
-fn create(py: Python<'_>, preemptive: bool, share: bool) -> PyResult<Result<Arc<Context>>> {
+fn create(
+    py: Python<'_>,
+    preemptive: bool,
+    share: bool,
+) -> std::result::Result<Arc<Context>, Failure> {
     if is_exiting() {
         let mut error = Error::from(Status::NOCACTX);
         error.detail = "the interpreter is shutting down".to_owned();
-        return Ok(Err(error));
+        return Err(error.into());
     }
     let shared = |contexts: &Contexts| {
         let shared = contexts.shared.as_ref().filter(|c| share && c.is_alive());
@@ -125,7 +129,7 @@ fn create(py: Python<'_>, preemptive: bool, share: bool) -> PyResult<Result<Arc<
         contexts.unwrap_or_else(PoisonError::into_inner)
     };
     if let Some(shared) = shared(&contexts()) {
-        return Ok(Ok(shared));
+        return Ok(shared);
     }
     if let Some(prepare) = PREPARE.get(py) {
         // Without the lock: the function runs Python code, which may call this function again.
@@ -133,12 +137,9 @@ fn create(py: Python<'_>, preemptive: bool, share: bool) -> PyResult<Result<Arc<
     }
     let mut contexts = contexts();
     if let Some(shared) = shared(&contexts) {
-        return Ok(Ok(shared));
+        return Ok(shared);
     }
-    let context = match py.detach(|| Context::create(preemptive)) {
-        Ok(context) => context,
-        Err(error) => return Ok(Err(error)),
-    };
+    let context = py.detach(|| Context::create(preemptive))?;
     contexts
         .dispatchers
         .retain(|other| other.context.is_alive());
@@ -157,7 +158,7 @@ fn create(py: Python<'_>, preemptive: bool, share: bool) -> PyResult<Result<Arc<
             Err(error) => {
                 // Without a dispatcher, the context's events would not be delivered.
                 py.detach(|| context.destroy(DESTROY_PATIENCE, &mut || false));
-                return Ok(Err(error));
+                return Err(error.into());
             }
         };
         let contexts = CONTEXTS.get().lock_py_attached(py);
@@ -167,7 +168,7 @@ fn create(py: Python<'_>, preemptive: bool, share: bool) -> PyResult<Result<Arc<
             own.thread = Some(thread);
         }
     }
-    Ok(Ok(context))
+    Ok(context)
 }
 
 fn start_dispatcher(context: &Arc<Context>) -> Result<Thread> {
@@ -235,8 +236,7 @@ pub fn create_context(
             },
         );
     }
-    let made = create(py, preemptive_callback, false)?;
-    status(py, made)
+    status(py, create(py, preemptive_callback, false))
 }
 
 /// Puts the calling thread into a context (ca_attach_context).
@@ -284,7 +284,7 @@ pub fn show_context(
 ) -> PyResult<()> {
     let context = match context {
         Some(context) => context.get().context.clone(),
-        None => current(py)??,
+        None => current(py)?,
     };
     // What Python has written so far has to come out first.
     call_method(&getattr(&import(py, "sys")?, "stdout")?, "flush", ())?;
@@ -313,7 +313,7 @@ pub fn add_exception_event<'py>(
     user_args: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let handler = context_handler(callback, user_args)?;
-    let set = current(py)?.map(|context| context.set_exception_handler(handler));
+    let set = current(py).map(|context| context.set_exception_handler(handler));
     release_dropped(py);
     status(py, set)
 }
@@ -329,7 +329,7 @@ pub fn replace_printf_handler<'py>(
     user_args: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let handler = context_handler(callback, user_args)?;
-    let set = current(py)?.map(|context| context.set_message_handler(handler));
+    let set = current(py).map(|context| context.set_message_handler(handler));
     release_dropped(py);
     status(py, set)
 }

@@ -9,8 +9,7 @@ use super::write::{Beyond, Write};
 use crate::client::context::Context;
 use crate::client::pending_io::PendingIo;
 use crate::convert::Style;
-use crate::errors::{deadline, eca, optional_deadline, status, truth};
-use crate::protocol::error::Error;
+use crate::errors::{Failure, deadline, eca, optional_deadline, raise, status, truth};
 use crate::protocol::status::Status;
 use pyo3::prelude::*;
 use std::sync::Arc;
@@ -18,17 +17,16 @@ use std::sync::Arc;
 /// A group and its context.
 type Group = (Arc<Context>, Arc<PendingIo>);
 
-fn group(py: Python<'_>, gid: u32) -> PyResult<Result<Group, Error>> {
-    Ok(current(py)?.and_then(|context| {
-        let pending = context.sync_groups.get(gid)?;
-        Ok((context, pending))
-    }))
+fn group(py: Python<'_>, gid: u32) -> Result<Group, Failure> {
+    let context = current(py)?;
+    let pending = context.sync_groups.get(gid)?;
+    Ok((context, pending))
 }
 
 /// Makes a synchronous group; returns `(ECA, gid)` (ca_sg_create).
 #[pyfunction]
 pub fn sg_create(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Option<u32>)> {
-    match current(py)? {
+    match raise(current(py))? {
         Ok(context) => Ok((
             eca(py, Status::NORMAL)?,
             Some(context.sync_groups.create(&context.waiters)),
@@ -43,7 +41,7 @@ pub fn sg_delete(
     py: Python<'_>,
     #[pyo3(from_py_with = whole)] gid: u32,
 ) -> PyResult<Bound<'_, PyAny>> {
-    let deleted = current(py)?.and_then(|context| context.sync_groups.delete(gid));
+    let deleted = current(py).and_then(|context| Ok(context.sync_groups.delete(gid)?));
     status(py, deleted)
 }
 
@@ -53,7 +51,8 @@ pub fn sg_reset(
     py: Python<'_>,
     #[pyo3(from_py_with = whole)] gid: u32,
 ) -> PyResult<Bound<'_, PyAny>> {
-    let reset = current(py)?.and_then(|context| context.sync_groups.reset(gid, &context.waiters));
+    let reset =
+        current(py).and_then(|context| Ok(context.sync_groups.reset(gid, &context.waiters)?));
     status(py, reset)
 }
 
@@ -63,7 +62,7 @@ pub fn sg_test(
     py: Python<'_>,
     #[pyo3(from_py_with = whole)] gid: u32,
 ) -> PyResult<Bound<'_, PyAny>> {
-    let status = match group(py, gid)? {
+    let status = match raise(group(py, gid))? {
         Ok((_, pending)) if pending.is_done() => {
             // The round is over: its failure does not belong to the next one.
             pending.take_failure();
@@ -85,13 +84,10 @@ pub fn sg_block(
     #[pyo3(from_py_with = seconds)] timeout: f64,
 ) -> PyResult<Bound<'_, PyAny>> {
     let deadline = deadline(timeout)?;
-    let result = match group(py, gid)? {
-        Ok((context, pending)) => match py.detach(|| context.flush()) {
-            Ok(()) => wait_for(py, &context, &[pending], deadline, true)?,
-            Err(error) => Err(error),
-        },
-        Err(error) => Err(error),
-    };
+    let result = group(py, gid).and_then(|(context, pending)| {
+        py.detach(|| context.flush())?;
+        wait_for(py, &context, &[pending], deadline, true)
+    });
     status(py, result)
 }
 
@@ -106,7 +102,7 @@ pub fn sg_get<'py>(
     count: Option<&Bound<'py, PyAny>>,
     #[pyo3(from_py_with = truth)] use_numpy: bool,
 ) -> PyResult<(Bound<'py, PyAny>, Option<DBRValue>)> {
-    let pending = match group(py, gid)? {
+    let pending = match raise(group(py, gid))? {
         Ok((_, pending)) => pending,
         Err(error) => return Ok((eca(py, error.status)?, None)),
     };
@@ -133,7 +129,7 @@ pub fn sg_put<'py>(
     #[pyo3(from_py_with = optional_seconds)] timeout: Option<f64>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let deadline = optional_deadline(timeout)?;
-    let pending = match group(py, gid)? {
+    let pending = match raise(group(py, gid))? {
         Ok((_, pending)) => pending,
         Err(error) => return eca(py, error.status),
     };
@@ -150,6 +146,6 @@ pub fn sg_put<'py>(
         channel
             .put_notify(dbr_type, count, bytes, None, guard)
             .map(drop)
-    })?;
+    });
     status(py, sent)
 }

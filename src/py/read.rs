@@ -9,7 +9,7 @@ use crate::client::event::UserData;
 use crate::client::pending_io::PendingGuard;
 use crate::client::request::Request;
 use crate::convert::{ArrayCache, Memory, Style, value};
-use crate::errors::{deadline, eca, outcome, truth};
+use crate::errors::{Failure, deadline, eca, outcome, raise, truth};
 use crate::protocol::dbr::{Base, DbrType};
 use crate::protocol::error::Error;
 use crate::protocol::status::Status;
@@ -143,9 +143,9 @@ impl<'py> Read<'_, 'py> {
     fn send(&self, recycled: Option<Arc<Request>>) -> PyResult<Arc<Request>> {
         let chid = self.chid.ok_or_else(|| Error::from(Status::BADCHID))?;
         let channel = chid.get().channel()?;
-        make_room(chid.py(), channel, None)??;
+        make_room(chid.py(), channel, None)?;
         let guard = |channel: &Channel| Some(channel.context().begin());
-        Ok(self.begin(channel, None, recycled, guard)??)
+        Ok(self.begin(channel, None, recycled, guard)?)
     }
 
     /// Sends the request; `guard` gives the guard that counts it as outstanding.
@@ -162,11 +162,11 @@ impl<'py> Read<'_, 'py> {
             Ok(channel) => channel,
             Err(error) => return Ok((eca(py, error.status)?, None)),
         };
-        if let Err(error) = make_room(py, channel, None)? {
+        if let Err(error) = raise(make_room(py, channel, None))? {
             return Ok((eca(py, error.status)?, None));
         }
         let handler = callback.map(Callback::handler);
-        let started = self.begin(channel, handler, None, guard)?;
+        let started = self.begin(channel, handler, None, guard);
         let (status, request) = outcome(started)?;
         if let Some(callback) = callback.filter(|_| request.is_some()) {
             callback.hold(chid.as_any());
@@ -183,19 +183,18 @@ impl<'py> Read<'_, 'py> {
         handler: Option<UserData>,
         recycled: Option<Arc<Request>>,
         guard: impl FnOnce(&Channel) -> Option<PendingGuard>,
-    ) -> PyResult<Result<Arc<Request>, Error>> {
-        let requested = request_type(channel.name(), self.chtype)?;
+    ) -> Result<Arc<Request>, Failure> {
+        // Of several errors, exceptions come first, then a channel that is not connected.
+        let requested = raise(request_type(channel.name(), self.chtype))?;
         let count = element_count(channel.name(), self.count)?;
-        Ok(channel.connected_type().and_then(|native| {
-            let spec = self
-                .style
-                .spec(requested?, native, count, channel.element_count());
-            // The thread stays attached: the backend only queues the request, and there is room.
-            match guard(channel) {
-                Some(guard) if handler.is_none() => channel.get_later(spec, guard, recycled),
-                guard => channel.get(spec, handler, guard),
-            }
-        }))
+        let native = channel.connected_type()?;
+        let held = channel.element_count();
+        let spec = self.style.spec(requested?, native, count, held);
+        // The thread stays attached: the backend only queues the request, and there is room.
+        Ok(match guard(channel) {
+            Some(guard) if handler.is_none() => channel.get_later(spec, guard, recycled),
+            guard => channel.get(spec, handler, guard),
+        }?)
     }
 }
 
@@ -273,15 +272,15 @@ pub fn read_wait<'py>(
 ) -> PyResult<DBRValue> {
     let deadline = deadline(timeout)?;
     let channel = chid.get().channel()?;
-    let requested = request_type(channel.name(), chtype)??;
+    let requested = request_type(channel.name(), chtype)?;
     let count = element_count(channel.name(), count)?;
     let native = channel.connected_type()?;
     let spec = Style::Pv.spec(requested, native, count, channel.element_count());
     let pending = channel.context().pending_io();
     let guard = Some(pending.begin());
-    make_room(py, channel, deadline)??;
+    make_room(py, channel, deadline)?;
     let request = channel.get(spec, None, guard)?;
-    let waited = wait_own(py, channel.context(), Some(pending), deadline)?;
+    let waited = raise(wait_own(py, channel.context(), Some(pending), deadline))?;
     let mut answer = DBRValue::new(request, use_numpy, Style::Pv);
     if let Err(error) = waited {
         let pv = Some(channel.name().to_owned());

@@ -11,7 +11,7 @@ use crate::errors::{after_wait, bad_argument, deadline, truth};
 use crate::protocol::error::Error;
 use crate::protocol::status::Status;
 use crate::sync::wait_queue::Check;
-use crate::thread_state::{Signals, park_at_exit};
+use crate::thread_state::{Signals, interruptible, park_at_exit};
 use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -78,15 +78,8 @@ impl Recorder {
         if !throw {
             session.set_warns();
         }
-        let mut signals = Signals::default();
-        py.detach(|| {
-            session.open(self.mask)?;
-            session.wait_connected(deadline, &mut || signals.check());
-            Ok::<(), Error>(())
-        })?;
-        if let Some(raised) = signals.raised {
-            return Err(raised);
-        }
+        py.detach(|| session.open(self.mask))?;
+        interruptible(py, |check| session.wait_connected(deadline, check))?;
         if throw {
             session.set_warns();
             let verified = session.verify();
@@ -176,7 +169,7 @@ impl Recorder {
     ) -> PyResult<Recorder> {
         let names = pv_names(names)?;
         let mask = match mask {
-            Some(mask) => event_mask(&names[0], mask)??,
+            Some(mask) => event_mask(&names[0], mask)?,
             None => DEFAULT_MASK,
         };
         let capacity = usize::try_from(capacity).ok().filter(|rows| *rows > 0);
@@ -219,7 +212,7 @@ impl Recorder {
             }
         };
         until(Some(timeout))?;
-        let context = current(py)??;
+        let context = current(py)?;
         py.detach(|| self.end_with_context());
         let was_empty = self.buffer.is_empty();
         let session = Arc::new(RecorderSession::new(

@@ -5,7 +5,7 @@ use super::chid::Chid;
 use crate::callback::{Callback, callback};
 use crate::client::subscription::{Subscription, SubscriptionSpec, WantedCount, WantedType};
 use crate::convert::Style;
-use crate::errors::{eca, outcome, status, truth};
+use crate::errors::{eca, outcome, raise, status, truth};
 use crate::protocol::dbr::DbrClass;
 use crate::protocol::status::Status;
 use crate::thread_state::in_callback;
@@ -71,10 +71,10 @@ pub fn create_subscription<'py>(
         Ok(channel) => channel,
         Err(error) => return Ok((eca(py, error.status)?, None)),
     };
-    let requested = request_type(channel.name(), chtype)?;
+    let requested = raise(request_type(channel.name(), chtype))?;
     let count = element_count(channel.name(), count)?;
     let mask = match mask
-        .map(|mask| event_mask(channel.name(), mask))
+        .map(|mask| raise(event_mask(channel.name(), mask)))
         .transpose()?
     {
         None => DEFAULT_MASK,

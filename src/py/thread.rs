@@ -4,7 +4,7 @@
 use crate::calls::{Released, call, call_method, import, report_unraisable};
 use crate::deferred_decref::DeferredDecref;
 use crate::sync::wait_queue::{INTERRUPT_CHECK, remaining};
-use crate::thread_state::Signals;
+use crate::thread_state::{Signals, interruptible};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -142,12 +142,11 @@ impl News {
         self.changed.notify_all();
     }
 
-    /// Waits until there is more than was `seen`, at most so many seconds; Ctrl-C ends it.
+    /// Waits until the count is not `seen`, at most `seconds`; Ctrl-C ends the wait.
     fn wait(&self, py: Python<'_>, seen: u64, seconds: f64) -> PyResult<()> {
         let seconds = Duration::try_from_secs_f64(seconds).unwrap_or(INTERRUPT_CHECK);
         let deadline = Instant::now().checked_add(seconds);
-        let mut signals = Signals::default();
-        py.detach(|| {
+        interruptible(py, |check| {
             loop {
                 let left = remaining(deadline).unwrap_or(INTERRUPT_CHECK);
                 let count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
@@ -156,11 +155,10 @@ impl News {
                     .changed
                     .wait_timeout_while(count, slice, |count| *count == seen);
                 let changed = *waited.unwrap_or_else(PoisonError::into_inner).0 != seen;
-                if changed || left.is_zero() || signals.check() {
+                if changed || left.is_zero() || check() {
                     return;
                 }
             }
-        });
-        signals.raised.map_or(Ok(()), Err)
+        })
     }
 }

@@ -8,11 +8,11 @@ use crate::client::channel::Channel;
 use crate::client::context::Context;
 use crate::client::pending_io::PendingIo;
 use crate::dispatch::{Pumped, delivers_while_waiting, log, pump};
-use crate::errors::{after_wait, deadline, eca, outcome, status, truth};
+use crate::errors::{Failure, after_wait, deadline, eca, outcome, raise, status, truth};
 use crate::protocol::error::Error;
 use crate::protocol::status::Status;
 use crate::sync::wait_queue::{INTERRUPT_CHECK, Waited, remaining};
-use crate::thread_state::{Signals, in_callback, waits_in_vain};
+use crate::thread_state::{in_callback, interruptible, waits_in_vain};
 use pyo3::prelude::*;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ pub fn wait_for(
     pending: &[Arc<PendingIo>],
     deadline: Option<Instant>,
     deliver: bool,
-) -> PyResult<Result<(), Error>> {
+) -> Result<(), Failure> {
     wait_for_own(py, context, pending, pending.len(), deadline, deliver)
 }
 
@@ -43,7 +43,7 @@ fn wait_for_own(
     own: usize,
     deadline: Option<Instant>,
     deliver: bool,
-) -> PyResult<Result<(), Error>> {
+) -> Result<(), Failure> {
     let waited = if deliver && delivers_while_waiting(context) {
         pump(py, context, Some(pending), deadline).map(|pumped| match pumped {
             Pumped::Done => Waited::Done,
@@ -53,11 +53,12 @@ fn wait_for_own(
         wait_done(py, context, pending, deadline)
     };
     if let Ok(Waited::Done) = waited {
-        return Ok(context.first_failure(pending));
+        return Ok(context.first_failure(pending)?);
     }
     let error = context.timeout_error(pending);
     py.detach(|| context.withdraw(&pending[..own]));
-    waited.map(|_| Err(error))
+    waited?;
+    Err(error.into())
 }
 
 /// Waits until all of `pending` are done, whether they succeed or fail, without the interpreter's lock; Ctrl-C ends the wait.
@@ -68,9 +69,7 @@ pub fn wait_done(
     pending: &[Arc<PendingIo>],
     deadline: Option<Instant>,
 ) -> PyResult<Waited> {
-    let mut signals = Signals::default();
-    let waited = py.detach(|| context.wait_done(pending, deadline, &mut || signals.check()));
-    signals.raised.map_or(Ok(waited), Err)
+    interruptible(py, |check| context.wait_done(pending, deadline, check))
 }
 
 /// Waits until there is room for more requests to the channel's server: the server does not read, and its backlog has reached
@@ -79,24 +78,24 @@ pub fn make_room(
     py: Python<'_>,
     channel: &Channel,
     deadline: Option<Instant>,
-) -> PyResult<Result<(), Error>> {
+) -> Result<(), Failure> {
     if channel.is_closed() {
         // The next call reports that.
-        return Ok(Ok(()));
+        return Ok(());
     }
     while channel.context().has_backlog()
         && let Some(unsent) = channel.backlog()
     {
         // Failures do not matter here: if the connection is gone, so is the backlog.
-        match wait_for(py, channel.context(), &[unsent], deadline, false)? {
+        match raise(wait_for(py, channel.context(), &[unsent], deadline, false))? {
             Err(error) if error.status == Status::TIMEOUT => {
                 let pv = Some(channel.name().to_owned());
-                return Ok(Err(Error { pv, ..error }));
+                return Err(Error { pv, ..error }.into());
             }
             _ => {}
         }
     }
-    Ok(Ok(()))
+    Ok(())
 }
 
 /// How long a wait that is over goes on for the access rights handlers.
@@ -117,14 +116,15 @@ fn settle_rights(
     if delivers_while_waiting(context) {
         return pump(py, context, None, Some(Instant::now())).map(drop);
     }
-    let mut signals = Signals::default();
     if context.is_preemptive() {
         let patience = Instant::now() + RIGHTS_PATIENCE;
         let until = deadline.map_or(patience, |deadline| deadline.min(patience));
-        let mut check = || signals.check() || Instant::now() >= until;
-        py.detach(|| context.queue.settle(mark, RIGHTS_PATIENCE, &mut check));
+        interruptible(py, |check| {
+            let mut check = || check() || Instant::now() >= until;
+            context.queue.settle(mark, RIGHTS_PATIENCE, &mut check)
+        })?;
     }
-    signals.raised.map_or(Ok(()), Err)
+    Ok(())
 }
 
 /// Flushes and waits for what is outstanding. Afterwards nothing is outstanding, even if the wait fails.
@@ -133,15 +133,13 @@ fn pend_outstanding(
     context: &Context,
     timeout: f64,
     deliver: bool,
-) -> PyResult<Result<(), Error>> {
+) -> Result<(), Failure> {
     let deadline = deadline(timeout)?;
     let pending = context.outstanding();
-    if let Err(error) = py.detach(|| context.flush()) {
-        return Ok(Err(error));
-    }
+    py.detach(|| context.flush())?;
     // The calling thread's comes first.
     let waited = wait_for_own(py, context, &pending, 1, deadline, deliver);
-    let answered = matches!(&waited, Ok(Ok(()))) || pending.iter().all(|pending| pending.is_done());
+    let answered = waited.is_ok() || pending.iter().all(|pending| pending.is_done());
     if answered {
         settle_rights(py, context, &pending, deadline)?;
     } else {
@@ -160,10 +158,7 @@ pub fn pend_io(
     py: Python<'_>,
     #[pyo3(from_py_with = seconds)] timeout: f64,
 ) -> PyResult<Bound<'_, PyAny>> {
-    let result = match current(py)? {
-        Ok(context) => pend_outstanding(py, &context, timeout, true)?,
-        Err(error) => Err(error),
-    };
+    let result = current(py).and_then(|context| pend_outstanding(py, &context, timeout, true));
     status(py, result)
 }
 
@@ -172,7 +167,7 @@ fn context_of(py: Python<'_>, chid: Option<&Bound<'_, Chid>>) -> PyResult<Arc<Co
     let own = chid.and_then(|chid| chid.get().channel().ok());
     match own.map(|channel| channel.context()) {
         Some(context) if context.is_alive() => Ok(context.clone()),
-        _ => Ok(current(py)??),
+        _ => Ok(current(py)?),
     }
 }
 
@@ -185,7 +180,8 @@ pub fn wait_io(
     chid: Option<&Bound<'_, Chid>>,
 ) -> PyResult<()> {
     let context = context_of(py, chid)?;
-    pend_outstanding(py, &context, timeout, true)?.map_err(|error| after_wait(py, error, timeout))
+    pend_outstanding(py, &context, timeout, true)
+        .map_err(|failure| after_wait(py, failure, timeout))
 }
 
 /// Flushes, and waits for this thread's own requests and for `own`; as `getw` and `searchw` do. After a timeout, what is
@@ -195,19 +191,16 @@ pub fn wait_own(
     context: &Context,
     own: Option<Arc<PendingIo>>,
     deadline: Option<Instant>,
-) -> PyResult<Result<(), Error>> {
+) -> Result<(), Failure> {
     let pending: Vec<Arc<PendingIo>> = own
         .iter()
         .cloned()
         .chain([context.thread_pending()])
         .collect();
-    if let Err(error) = py.detach(|| context.flush()) {
-        return Ok(Err(error));
-    }
-    let mut signals = Signals::default();
-    let waited = py.detach(|| context.wait_done(&pending, deadline, &mut || signals.check()));
-    if waited == Waited::Done {
-        return Ok(Ok(()));
+    py.detach(|| context.flush())?;
+    let waited = wait_done(py, context, &pending, deadline);
+    if let Ok(Waited::Done) = waited {
+        return Ok(());
     }
     let error = context.timeout_error(&pending);
     context.forget(&pending);
@@ -215,10 +208,8 @@ pub fn wait_own(
         own.end();
     }
     py.detach(|| context.withdraw(&pending));
-    match signals.raised {
-        Some(raised) => Err(raised),
-        None => Ok(Err(error)),
-    }
+    waited?;
+    Err(error.into())
 }
 
 /// Waits until all of this thread's requests are answered, with success or not: the caller looks at each. Raises ECA_TIMEOUT.
@@ -231,7 +222,7 @@ pub fn wait_answers(
     let deadline = deadline(timeout)?;
     let context = chid.get().channel()?.context();
     let pending = context.thread_pending();
-    let waited = wait_own(py, context, None, deadline)?;
+    let waited = raise(wait_own(py, context, None, deadline))?;
     pending.take_failure();
     Ok(waited?)
 }
@@ -246,7 +237,7 @@ pub fn wait_connected(
     let deadline = deadline(timeout)?;
     let channel = chid.get().channel()?;
     let own = channel.context().thread_pending();
-    match wait_own(py, channel.context(), None, deadline)? {
+    match raise(wait_own(py, channel.context(), None, deadline))? {
         Err(error) if error.status == Status::TIMEOUT && channel.native_type().is_none() => {
             let missing = Error::not_found(channel.name(), error.detail);
             Err(after_wait(py, missing, timeout))
@@ -269,43 +260,31 @@ fn sleep(py: Python<'_>, deadline: Option<Instant>) -> PyResult<()> {
 }
 
 /// Flushes, waits out the time, and returns when every callback due by then has run.
-fn run_events(
-    py: Python<'_>,
-    context: &Context,
-    deadline: Option<Instant>,
-) -> PyResult<Result<(), Error>> {
-    if let Err(error) = py.detach(|| context.flush()) {
-        return Ok(Err(error));
-    }
+fn run_events(py: Python<'_>, context: &Context, deadline: Option<Instant>) -> Result<(), Failure> {
+    py.detach(|| context.flush())?;
     if in_callback() {
         // No other callback runs before this one has returned, so there is nothing to wait for.
         if waits_in_vain() {
             warn_of_loop(py)?;
         }
-        return Ok(Err(Status::EVDISALLOW.into()));
+        return Err(Status::EVDISALLOW.into());
     }
     if delivers_while_waiting(context) {
         pump(py, context, None, deadline)?;
-        return Ok(Ok(()));
+        return Ok(());
     }
     sleep(py, deadline)?;
     if !context.is_preemptive() {
         // The context's own thread delivers the events when it polls.
-        return Ok(Ok(()));
+        return Ok(());
     }
     let mark = context.queue.mark();
-    let mut signals = Signals::default();
-    let settled = py.detach(|| context.queue.settle(mark, STUCK, &mut || signals.check()));
-    match signals.raised {
-        Some(raised) => Err(raised),
-        None => {
-            if !settled && context.is_alive() && !context.queue.is_stopped() {
-                let text = "a callback has been running for 5 s: pend_event returns before it does";
-                log(py, "cachannel", "warning", text, None)?;
-            }
-            Ok(Ok(()))
-        }
+    let settled = interruptible(py, |check| context.queue.settle(mark, STUCK, check))?;
+    if !settled && context.is_alive() && !context.queue.is_stopped() {
+        let text = "a callback has been running for 5 s: pend_event returns before it does";
+        log(py, "cachannel", "warning", text, None)?;
     }
+    Ok(())
 }
 
 /// Flushes, waits `timeout` seconds (0: for ever), and returns when every callback due by then has run (ca_pend_event).
@@ -333,10 +312,7 @@ fn warn_of_loop(py: Python<'_>) -> PyResult<()> {
 }
 
 fn pend_until(py: Python<'_>, deadline: Option<Instant>) -> PyResult<Bound<'_, PyAny>> {
-    let result = match current(py)? {
-        Ok(context) => run_events(py, &context, deadline)?,
-        Err(error) => Err(error),
-    };
+    let result = current(py).and_then(|context| run_events(py, &context, deadline));
     match outcome(result)?.0 {
         Status::NORMAL => eca(py, Status::TIMEOUT),
         other => eca(py, other),
@@ -377,17 +353,14 @@ pub fn pend(
 /// Sends the commands that wait for a flush (ca_flush_io).
 #[pyfunction]
 pub fn flush_io(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let result = match current(py)? {
-        Ok(context) => py.detach(|| context.flush()),
-        Err(error) => Err(error),
-    };
+    let result = current(py).and_then(|context| Ok(py.detach(|| context.flush())?));
     status(py, result)
 }
 
 /// IODONE, or IOINPROGRESS while `pend_io` would wait (ca_test_io).
 #[pyfunction]
 pub fn test_io(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let status = match current(py)? {
+    let status = match raise(current(py))? {
         Ok(context)
             if context
                 .outstanding()

@@ -8,7 +8,7 @@ use crate::callback::Callback;
 use crate::client::channel::Channel;
 use crate::client::pending_io::PendingIo;
 use crate::convert::{To, outgoing, shown};
-use crate::errors::{deadline, eca, optional_deadline, status};
+use crate::errors::{Failure, deadline, eca, optional_deadline, raise, status};
 use crate::protocol::dbr::{Base, DbrClass, DbrType};
 use crate::protocol::error::Error;
 use crate::protocol::status::Status;
@@ -50,35 +50,24 @@ impl<'py> Write<'_, 'py> {
         &self,
         py: Python<'py>,
         send: impl FnOnce(&Arc<Channel>, DbrType, usize, &[u8]) -> Result<(), Error> + Send,
-    ) -> PyResult<Result<(), Error>> {
-        let Some(chid) = self.chid else {
-            return Ok(Err(Status::BADCHID.into()));
-        };
-        let channel = match chid.get().channel() {
-            Ok(channel) => channel,
-            Err(error) => return Ok(Err(error)),
-        };
+    ) -> Result<(), Failure> {
+        let chid = self.chid.ok_or(Status::BADCHID)?;
+        let channel = chid.get().channel()?;
         let name = channel.name();
-        let requested = match request_type(name, self.chtype)? {
-            Ok(Some(requested)) if !requested.is_writable() => {
-                let detail = "only the plain types and PUT_ACKT, PUT_ACKS can be written";
-                return Ok(Err(Error::with_detail(Status::BADTYPE, name, detail)));
-            }
-            Ok(requested) => requested,
-            Err(error) => return Ok(Err(error)),
-        };
+        let requested = request_type(name, self.chtype)?;
+        if requested.is_some_and(|requested| !requested.is_writable()) {
+            let detail = "only the plain types and PUT_ACKT, PUT_ACKS can be written";
+            return Err(Error::with_detail(Status::BADTYPE, name, detail).into());
+        }
         let count = element_count(name, self.count)?;
-        let native = match channel.connected_type() {
-            Ok(native) => native,
-            Err(error) => return Ok(Err(error)),
-        };
+        let native = channel.connected_type()?;
         let held = channel.element_count();
         if held == 0 && channel.native_type().is_none() {
-            return Ok(Err(Error::new(Status::DISCONN, name)));
+            return Err(Error::new(Status::DISCONN, name).into());
         }
         if count == Some(0) {
             let detail = "with a count of 0 there is nothing to write";
-            return Ok(Err(Error::with_detail(Status::BADCOUNT, name, detail)));
+            return Err(Error::with_detail(Status::BADCOUNT, name, detail).into());
         }
         let count = match self.beyond {
             Beyond::Capped => count.map(|count| count.min(held)),
@@ -86,7 +75,7 @@ impl<'py> Write<'_, 'py> {
         };
         if let Some(count) = count.filter(|count| *count > held) {
             let detail = format!("the count is {count}, and the PV holds {held}");
-            return Ok(Err(Error::with_detail(Status::BADCOUNT, name, detail)));
+            return Err(Error::with_detail(Status::BADCOUNT, name, detail).into());
         }
         let to = To {
             pv: name,
@@ -98,25 +87,18 @@ impl<'py> Write<'_, 'py> {
             states: &|| enum_states(py, channel, self.deadline),
         };
         let out = outgoing(self.value, &to)?;
-        if let Err(error) = make_room(py, channel, self.deadline)? {
-            return Ok(Err(error));
-        }
+        make_room(py, channel, self.deadline)?;
         let (dbr_type, count, bytes) = (out.dbr_type, out.count, out.bytes());
         // The backend only queues the value, and there is room; but copying a large value takes time.
-        let sent = if bytes.len() < DETACH_FROM {
-            send(channel, dbr_type, count, bytes)
+        if bytes.len() < DETACH_FROM {
+            send(channel, dbr_type, count, bytes)?;
         } else {
-            py.detach(|| send(channel, dbr_type, count, bytes))
-        };
-        match sent {
-            Err(error) if !error.is_status() => return Err(error.into()),
-            Err(error) => return Ok(Err(error)),
-            Ok(()) => {}
+            py.detach(|| send(channel, dbr_type, count, bytes))?;
         }
         if let Some(given) = out.cut {
             cuts::warn(py, name, given, held)?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 }
 
@@ -141,7 +123,7 @@ pub fn enum_states(
         Err(error) if error.status == Status::NORDACCESS => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
     };
-    match wait_for(py, context, &[pending], deadline, false)? {
+    match raise(wait_for(py, context, &[pending], deadline, false))? {
         Err(error) if matches!(error.status, Status::TIMEOUT | Status::DISCONN) => {
             let detail =
                 "the names of its states, which the server compares with the text, did not come";
@@ -206,7 +188,7 @@ pub fn put<'py>(
         Some(handler) => channel
             .put_notify(dbr_type, count, bytes, Some(handler), None)
             .map(drop),
-    })?;
+    });
     if let (Some(callback), Some(chid), Ok(())) = (callback, chid, &sent) {
         callback.hold(chid.as_any());
     }
@@ -238,7 +220,7 @@ pub fn put_checked<'py>(
         write.send(py, |channel, dbr_type, count, bytes| {
             channel.put(dbr_type, count, bytes)?;
             channel.context().flush()
-        })??;
+        })?;
         return Ok(());
     };
     let failed = |status| Err(Error::new(status, channel.name()).into());
@@ -264,7 +246,7 @@ pub fn put_checked<'py>(
     let pending = channel.context().pending_io();
     write.send(py, |channel, dbr_type, count, bytes| {
         channel.put_for(Some(&pending), dbr_type, count, bytes)
-    })??;
+    })?;
     let verdict = round_trip(py, channel, pending.clone(), deadline)?;
     channel.write_errors.take_unconfirmed();
     match watch.status().unwrap_or(verdict) {
@@ -295,7 +277,7 @@ fn round_trip(
         // The read could not be sent, but the write was: if the server rejects it, the exception handler is called.
         Err(_) => return Ok(Status::NORMAL),
     }
-    let answered = wait_for(py, channel.context(), &[pending], deadline, false)?;
+    let answered = raise(wait_for(py, channel.context(), &[pending], deadline, false))?;
     Ok(match answered {
         Err(error) if matches!(error.status, Status::TIMEOUT | Status::DISCONN) => error.status,
         _ => Status::NORMAL,
@@ -333,8 +315,8 @@ pub fn put_wait<'py>(
     write.send(py, |channel, dbr_type, count, bytes| {
         channel.put_notify(dbr_type, count, bytes, None, Some(guard))?;
         channel.context().flush()
-    })??;
-    let waited = wait_for(py, channel.context(), &[pending], deadline, false)?;
+    })?;
+    let waited = raise(wait_for(py, channel.context(), &[pending], deadline, false))?;
     eca(
         py,
         waited.err().map_or(Status::NORMAL, |error| error.status),
