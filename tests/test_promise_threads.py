@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
 from cachannel import ca
 from helpers import Connect, RunScript, assert_quiet, read, write
+from ioc import Ioc
 from server_process import wait_for
 
 
@@ -110,3 +114,42 @@ def test_the_interpreter_goes_on_while_one_thread_waits(run_script: RunScript) -
         """
     )
     assert_quiet(result, "True\n")
+
+
+@pytest.fixture
+def frequent_switches() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.parametrize("replace", [ca.change_connection_event, ca.replace_access_rights_event])
+def test_one_of_two_handlers_that_are_set_at_the_same_time_is_called(
+    own_ioc: Ioc, frequent_switches: None, replace: Callable[..., Any]
+) -> None:
+    chids = [ca.create_channel(own_ioc.prefix + "catest")[1] for _ in range(2000)]
+    assert ca.pend_io(20) == ca.ECA_NORMAL
+    told: list[set[int]] = [set(), set()]
+    both = threading.Barrier(2)
+
+    def set_all(which: int) -> None:
+        for number, chid in enumerate(chids):
+
+            def called(args: dict[str, Any], number: int = number) -> None:
+                if args.get("op") is ca.CA_OP.CONN_DOWN or args.get("read_access") is False:
+                    told[which].add(number)
+
+            both.wait(20)
+            replace(chid, called)
+
+    threads = [threading.Thread(target=set_all, args=(which,)) for which in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    own_ioc.kill()
+    wait_for(lambda: len(told[0] | told[1]) == len(chids), 20, "all disconnects are told")
+    assert not told[0] & told[1]
+    for chid in chids:
+        ca.clear_channel(chid)

@@ -2,9 +2,10 @@
 
 use super::arguments::{pv_name, whole};
 use super::context::current;
-use crate::callback::{Callback, Owner};
+use crate::callback::{Callback, Owner, callback};
 use crate::calls::{getattr, setattr};
 use crate::client::channel::Channel;
+use crate::client::event::UserData;
 use crate::convert::names::names;
 use crate::dispatch::tell_rights;
 use crate::errors::{Failure, eca, outcome, raise, status};
@@ -25,15 +26,24 @@ pub struct Chid {
 
 #[derive(Default)]
 struct Callbacks {
-    connection: Option<Arc<Callback>>,
-    access: Option<Arc<Callback>>,
+    /// The handler, and handlers that threads are replacing.
+    connection: Vec<Arc<Callback>>,
+    access: Vec<Arc<Callback>>,
     subscriptions: Vec<Arc<Callback>>,
 }
 
 impl Callbacks {
     fn all(&self) -> impl Iterator<Item = &Arc<Callback>> {
-        let rest = [&self.connection, &self.access].into_iter().flatten();
-        rest.chain(&self.subscriptions)
+        let handlers = self.connection.iter().chain(&self.access);
+        handlers.chain(&self.subscriptions)
+    }
+
+    fn connection(&mut self) -> &mut Vec<Arc<Callback>> {
+        &mut self.connection
+    }
+
+    fn access(&mut self) -> &mut Vec<Arc<Callback>> {
+        &mut self.access
     }
 }
 
@@ -58,18 +68,27 @@ impl Chid {
         }
     }
 
-    /// Sets a handler, and drops the one before.
-    fn replace(
+    /// Sets a handler with `set`, and drops the one that `set` says it replaced: threads may replace it at the same time.
+    fn replace<T: Send>(
         this: &Bound<'_, Chid>,
-        handler: Option<Arc<Callback>>,
-        place: impl FnOnce(&mut Callbacks) -> &mut Option<Arc<Callback>>,
-    ) {
-        let new = handler.clone();
-        let old = std::mem::replace(place(&mut this.get().callbacks()), handler);
-        if let Some(callback) = new {
-            Chid::hold(this, &callback);
+        handler: Option<&Arc<Callback>>,
+        kind: impl FnOnce(&mut Callbacks) -> &mut Vec<Arc<Callback>>,
+        set: impl FnOnce(Option<UserData>) -> Result<(Option<UserData>, T), Error> + Send,
+    ) -> Result<T, Error> {
+        let (py, chid) = (this.py(), this.get());
+        // Listed before it is set, because another thread may replace it as soon as it is set.
+        kind(&mut chid.callbacks()).extend(handler.cloned());
+        let new = handler.map(Callback::handler);
+        let set = py.detach(|| set(new));
+        match &set {
+            Ok(_) => handler.into_iter().for_each(|new| Chid::hold(this, new)),
+            Err(_) => handler.into_iter().for_each(|new| chid.remove(py, new)),
         }
-        old.inspect(|old| old.let_go(this.py()));
+        let (old, result) = set?;
+        if let Some(old) = old.as_ref().and_then(callback) {
+            chid.remove(py, &old);
+        }
+        Ok(result)
     }
 
     pub fn add_subscription(this: &Bound<'_, Chid>, callback: Arc<Callback>) {
@@ -77,9 +96,14 @@ impl Chid {
         Chid::hold(this, &callback);
     }
 
-    pub fn remove_subscription(&self, py: Python<'_>, callback: &Arc<Callback>) {
+    /// Drops a callback.
+    pub fn remove(&self, py: Python<'_>, callback: &Arc<Callback>) {
         let others = |c: &Arc<Callback>| !Arc::ptr_eq(c, callback);
-        self.callbacks().subscriptions.retain(others);
+        let mut callbacks = self.callbacks();
+        callbacks.connection.retain(others);
+        callbacks.access.retain(others);
+        callbacks.subscriptions.retain(others);
+        drop(callbacks);
         callback.let_go(py);
     }
 
@@ -87,8 +111,8 @@ impl Chid {
     pub fn all_callbacks(&self) -> [Vec<Arc<Callback>>; 3] {
         let callbacks = self.callbacks();
         [
-            callbacks.connection.iter().cloned().collect(),
-            callbacks.access.iter().cloned().collect(),
+            callbacks.connection.clone(),
+            callbacks.access.clone(),
             callbacks.subscriptions.clone(),
         ]
     }
@@ -210,7 +234,7 @@ fn search<'py>(
         Chid {
             channel: OnceLock::new(),
             callbacks: Mutex::new(Callbacks {
-                connection: callback.clone(),
+                connection: callback.iter().cloned().collect(),
                 ..Callbacks::default()
             }),
         },
@@ -274,12 +298,11 @@ pub fn change_connection_event<'py>(
     let Some(chid) = chid else {
         return eca(py, Status::BADCHID);
     };
-    let handler = callback.as_ref().map(Callback::handler);
-    let channel = chid.get().channel();
-    let set = channel.and_then(|c| py.detach(|| c.set_connection_handler(handler)));
-    if set.is_ok() {
-        Chid::replace(chid, callback, |callbacks| &mut callbacks.connection);
-    }
+    let set = chid.get().channel().and_then(|channel| {
+        Chid::replace(chid, callback.as_ref(), Callbacks::connection, |handler| {
+            Ok((channel.set_connection_handler(handler)?, ()))
+        })
+    });
     status(py, set)
 }
 
@@ -304,10 +327,9 @@ pub fn replace_access_rights_event<'py>(
         Ok(channel) => channel,
         Err(error) => return eca(py, error.status),
     };
-    let set = py.detach(|| channel.set_access_handler(handler.clone()));
-    if set.is_ok() {
-        Chid::replace(chid, callback, |callbacks| &mut callbacks.access);
-    }
+    let set = Chid::replace(chid, callback.as_ref(), Callbacks::access, |handler| {
+        channel.set_access_handler(handler)
+    });
     if let (Ok(Some(rights)), Some(handler)) = (&set, &handler) {
         let told = tell_rights(py, channel, handler, *rights);
         py.detach(|| channel.rights_told(handler));

@@ -129,7 +129,7 @@ pub fn clear_subscription<'py>(
     let evid = evid.get();
     let cleared = py.detach(|| evid.subscription.clear());
     if let Some(callback) = callback(&evid.subscription.handler) {
-        evid.chid.get().remove_subscription(py, &callback);
+        evid.chid.get().remove(py, &callback);
     }
     status(py, cleared)
 }

@@ -7,6 +7,9 @@ use crate::sync::lock;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// Whether the PV may be read, and whether it may be written.
+type Rights = (bool, bool);
+
 /// The access rights handler.
 #[derive(Default)]
 pub(super) struct Access {
@@ -14,30 +17,27 @@ pub(super) struct Access {
     /// The handler has been called with the latest rights, or a call with them is queued.
     told: bool,
     /// While the thread that has set the handler calls it with the rights of that moment: the changes of the rights since then.
-    changes: Option<Vec<(bool, bool)>>,
+    changes: Option<Vec<Rights>>,
 }
 
 impl Channel {
-    /// Replaces the access rights handler (ca_replace_access_rights_event). Returns the rights if the channel is connected: the
-    /// caller then calls the new handler with them, and calls [`rights_told`](Channel::rights_told) afterwards.
+    /// Replaces the access rights handler (ca_replace_access_rights_event), and returns the one that this replaced. Returns the
+    /// rights, too, if the channel is connected: the caller then calls the new handler with them, and calls
+    /// [`rights_told`](Channel::rights_told) afterwards.
     pub fn set_access_handler(
         self: &Arc<Channel>,
         handler: Option<UserData>,
-    ) -> Result<Option<(bool, bool)>> {
+    ) -> Result<(Option<UserData>, Option<Rights>)> {
         let _guard = self.guard()?;
-        let (old, rights) = {
-            // The backend's thread takes this lock for each change: no change is missed, and none reaches the handler before
-            // these rights.
-            let mut access = lock(&self.access);
-            let telling = handler.is_some() && self.native_type().is_some();
-            access.told = telling;
-            access.changes = telling.then(Vec::new);
-            let old = std::mem::replace(&mut access.handler, handler);
-            let rights = (self.may_be_read(), self.may_be_written());
-            (old, telling.then_some(rights))
-        };
-        drop(old);
-        Ok(rights)
+        // The backend's thread takes this lock for each change: no change is missed, and none reaches the handler before
+        // these rights.
+        let mut access = lock(&self.access);
+        let telling = handler.is_some() && self.native_type().is_some();
+        access.told = telling;
+        access.changes = telling.then(Vec::new);
+        let old = std::mem::replace(&mut access.handler, handler);
+        let rights = (self.may_be_read(), self.may_be_written());
+        Ok((old, telling.then_some(rights)))
     }
 
     /// The caller has called the handler with the rights as they were when the handler was set. The changes since then are

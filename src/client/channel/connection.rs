@@ -49,22 +49,26 @@ impl Channel {
         lock(&self.connection).handler.clone()
     }
 
-    /// Replaces the connection handler (ca_change_connection_event). If there is a handler, `pend_io` no longer waits for the
-    /// search.
-    pub fn set_connection_handler(self: &Arc<Channel>, handler: Option<UserData>) -> Result<()> {
+    /// Replaces the connection handler (ca_change_connection_event), and returns the one that this replaced. If there is a
+    /// handler, `pend_io` no longer waits for the search.
+    pub fn set_connection_handler(
+        self: &Arc<Channel>,
+        handler: Option<UserData>,
+    ) -> Result<Option<UserData>> {
         let _guard = self.guard()?;
-        let guard = {
+        let (old, guard) = {
             let mut connection = lock(&self.connection);
-            connection.handler = handler;
+            let old = std::mem::replace(&mut connection.handler, handler);
             let answered = connection.handler.is_some();
-            if answered {
+            let guard = if answered {
                 connection.guard.take()
             } else {
                 None
-            }
+            };
+            (old, guard)
         };
         drop(guard);
-        Ok(())
+        Ok(old)
     }
 
     /// Upcall: the channel is connected, and `info` describes the PV.
