@@ -3,8 +3,8 @@
 //! The client calls a backend through its context, its channels and its subscriptions. A backend calls the client's upcalls, by
 //! concrete types:
 //!
-//! * of a channel: `Channel::connected`, `disconnected`, `access_changed` (`access_at_connection`, where the rights may be known
-//!   already), `command_failed`, `subscription_failed`, `report_subscription` and, after [`Closed::Later`], `released`
+//! * of a channel: `Channel::connected`, `disconnected`, `access_changed`, `command_failed`, `subscription_failed`,
+//!   `report_subscription` and, after [`Closed::Later`], `released`
 //! * of a request: `Channel::finish`, which takes the request from the channel, and then `Request::complete`
 //! * of a group request: `GroupRequest::sent`, and `answered` or `finish` for each channel
 //! * of a subscription: the queue's `push_update`, or `RecordedPv::record` for a recorder; `Subscription::set_active_spec` before

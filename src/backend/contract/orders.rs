@@ -312,11 +312,15 @@ fn the_end_of_a_context_completes_what_is_outstanding_once() {
 
 #[test]
 fn the_end_of_a_context_waits_for_who_is_inside() {
-    let (client, _server) = connected(1.0);
+    let (client, server) = connected(1.0);
     let inside = client.context.enter().unwrap();
+    server.answer_by_hand();
+    let pending = client.context.pending_io();
+    client.read_awaited(&pending);
     let end = client.context.begin_end(AT_ONCE).unwrap();
     assert!(client.context.begin_end(AT_ONCE).is_none(), "it ends once");
     assert!(!client.context.is_alive());
+    assert!(pending.is_done(), "who is inside may wait for an answer");
     drop(inside);
     assert!(end.wait(&mut || false));
 }
