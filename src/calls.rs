@@ -251,7 +251,7 @@ pub fn release<T>(object: Bound<'_, T>) {
     call_python!(ffi::Py_DecRef: fn(Object) -> (), object);
 }
 
-/// An object that may be somebody else's, and goes by [`release`].
+/// A reference to an object that may be a user's; it is dropped by [`release`].
 pub struct Released<'py, T = PyAny>(ManuallyDrop<Bound<'py, T>>);
 
 impl<'py, T> Released<'py, T> {
@@ -275,12 +275,12 @@ impl<T> Drop for Released<'_, T> {
     }
 }
 
-/// Lets go of an exception: with its traceback go the variables of the functions that it came through.
+/// Drops an exception, and with its traceback the variables of the functions that it came through.
 pub fn discard(py: Python<'_>, error: PyErr) {
     release(error.into_value(py).into_bound(py));
 }
 
-/// Reports an exception that nobody is there to catch, and lets go of it (`sys.unraisablehook`).
+/// Reports an exception that no caller can catch (`sys.unraisablehook`), and drops it.
 pub fn report_unraisable(py: Python<'_>, error: PyErr) {
     error.restore(py);
     let nothing = std::ptr::null_mut();

@@ -55,7 +55,8 @@ pub struct PendingIo {
     /// How many answers the backend had dropped before the first of these requests.
     dropped_before: AtomicU64,
     failure: Mutex<Option<Error>>,
-    /// A mark in the context's queue: what is before it is delivered before whoever waits goes on, within limits. 0 if nothing is.
+    /// A mark in the context's queue: the events before it are delivered before a wait ends, within limits. 0 if there are
+    /// none.
     deliver_first: AtomicU64,
 }
 
@@ -84,9 +85,9 @@ impl PendingIo {
         }
     }
 
-    /// What is before this mark in the context's queue is to be delivered before whoever has waited goes on.
+    /// The events before this mark in the context's queue have to be delivered before the thread that has waited goes on.
     pub fn take_deliver_first(&self) -> Option<u64> {
-        // Whoever has seen that nothing is outstanding sees what was set before.
+        // A thread that has seen that nothing is outstanding sees the mark that was set before.
         let mark = self.deliver_first.swap(0, Ordering::Relaxed);
         (mark > 0).then_some(mark)
     }
@@ -129,7 +130,7 @@ pub struct PendingGuard {
 }
 
 impl PendingGuard {
-    /// Whoever waits for this request has what is before the mark delivered first.
+    /// Sets a mark: the events before it are delivered before a wait for this request ends.
     pub(crate) fn deliver_first(&self, mark: u64) {
         self.pending
             .deliver_first

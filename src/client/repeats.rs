@@ -55,7 +55,7 @@ impl Repeats {
         texts
     }
 
-    /// When the next text is to be logged.
+    /// When the next text is due.
     pub fn next(&self) -> Option<Instant> {
         let waiting = self.windows.values().filter(|window| window.again > 0);
         waiting.map(|window| window.ends).min()

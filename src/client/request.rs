@@ -129,7 +129,7 @@ impl Request {
         let (guard, event) = {
             let mut state = lock(&self.state);
             if std::mem::replace(&mut state.is_complete, true) {
-                // Its channel was closed before the backend could let go of it.
+                // The channel was closed, and the request completed, before the backend released it.
                 return;
             }
             let event = if self.handler.is_some() {

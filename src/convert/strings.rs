@@ -106,8 +106,8 @@ pub(super) fn append_string(
     Ok(())
 }
 
-/// The text of a number; `None` for what is none. What `str` gives is the number itself only for some types: of an enum of Python's
-/// it is the member's name, of a class with `__float__` alone the object's address.
+/// The text of a number; `None` if the value is not a number. `str` gives the number itself only for some types: for a Python
+/// enum it gives the member's name, for a class that has only `__float__` the object's address.
 fn number_text(item: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
     let py = item.py();
     let shows_itself = item.is_exact_instance_of::<PyInt>()
@@ -126,7 +126,7 @@ fn number_text(item: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
         if number.is_exact_instance_of::<PyInt>() {
             number
         } else {
-            // Up to Python 3.9, this may be the enum's member still.
+            // Up to Python 3.9, the value may still be the enum's member.
             call_method(&number, "__int__", ())?
         }
     } else if hasattr(item, "__float__")? {

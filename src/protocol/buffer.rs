@@ -12,7 +12,7 @@ use std::sync::{Mutex, TryLockError};
 pub const INLINE: usize = 48;
 /// Buffers of at least this size come from the pool.
 const POOLED: usize = 64 * 1024;
-/// Zeros from which on they are taken from the system, which has them ready, instead of being written.
+/// From this number of zeros on, they are not written: the system provides memory that is zero.
 const FAR: usize = 16 * 1024 * 1024;
 /// The most memory that the pool keeps while nobody uses it.
 const POOL_LIMIT: usize = 256 * 1024 * 1024;
@@ -94,7 +94,7 @@ impl Block {
         Block::allocated(size, alloc)
     }
 
-    /// A block of zeros, for which the system takes memory only where it is written to.
+    /// A block of zeros. The system allocates its memory only where it is written to.
     fn zeroed(size: usize) -> Option<Block> {
         Block::allocated(size, alloc_zeroed)
     }

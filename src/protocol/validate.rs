@@ -35,7 +35,7 @@ pub struct Claim {
     pub has_data: bool,
 }
 
-/// How a value is to be shown.
+/// How a value is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// A single value: the PV has one element, or one element was asked for.

@@ -97,7 +97,7 @@ pub fn load_libca(candidates: Vec<(String, PathBuf)>) -> PyResult<()> {
     backend::load(candidates).map_err(PyImportError::new_err)
 }
 
-/// Has libca's error log go to the contexts instead of standard error.
+/// Sends libca's error log to the contexts instead of standard error.
 #[pyfunction]
 pub fn divert_errlog(py: Python<'_>) {
     if let Ok(backend) = backend::selected() {
@@ -105,7 +105,7 @@ pub fn divert_errlog(py: Python<'_>) {
     }
 }
 
-/// Whether some program of this host has a UDP port: what libca goes by to see whether there is a repeater.
+/// Whether some program of this host uses a UDP port: libca's own test for a running repeater.
 #[pyfunction]
 pub fn udp_port_is_taken(#[pyo3(from_py_with = whole)] port: u16) -> bool {
     let bound = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port));

@@ -134,7 +134,8 @@ pub fn clear_subscription<'py>(
     status(py, cleared)
 }
 
-/// In a callback: delivers what has come of a subscription, which the package itself made, and returns True. False elsewhere.
+/// In a callback: delivers the updates of a subscription that the package itself made, and returns True. Elsewhere returns
+/// False.
 #[pyfunction]
 pub fn deliver_own(py: Python<'_>, evid: &Bound<'_, Evid>) -> PyResult<bool> {
     if !in_callback() {

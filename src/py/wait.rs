@@ -34,7 +34,7 @@ pub fn wait_for(
     wait_for_own(py, context, pending, pending.len(), deadline, deliver)
 }
 
-/// As [`wait_for`], where only the first `own` of `pending` are the caller's: other threads may still wait for the rest, so that
+/// As [`wait_for`], but only the first `own` of `pending` are the caller's. Other threads may still wait for the rest, so that
 /// the rest is not withdrawn.
 fn wait_for_own(
     py: Python<'_>,
@@ -98,11 +98,11 @@ pub fn make_room(
     Ok(())
 }
 
-/// How long a wait that is over goes on for the access rights handlers.
+/// How long a wait that has ended waits for the access rights handlers.
 const RIGHTS_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Has the access rights handlers called of channels that have connected in this wait: libca tells them before whoever waits for
-/// the connection goes on. That takes no longer than the caller's deadline, and than `RIGHTS_PATIENCE`.
+/// Waits until the access rights handlers of channels that have connected in this wait have run: libca calls them before a wait
+/// for the connection ends. This takes no longer than the caller's deadline, and than `RIGHTS_PATIENCE`.
 fn settle_rights(
     py: Python<'_>,
     context: &Context,
@@ -137,7 +137,7 @@ fn pend_outstanding(
     let deadline = deadline(timeout)?;
     let pending = context.outstanding();
     py.detach(|| context.flush())?;
-    // The calling thread's comes first.
+    // The first is the calling thread's.
     let waited = wait_for_own(py, context, &pending, 1, deadline, deliver);
     let answered = waited.is_ok() || pending.iter().all(|pending| pending.is_done());
     if answered {

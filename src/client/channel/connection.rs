@@ -79,7 +79,8 @@ impl Channel {
         self.was_connected.store(true, Ordering::Release);
         self.connection_changed(true);
         self.access_at_connection(info.may_be_read, info.may_be_written);
-        // Last, so that whoever waits for the connection knows up to where the handlers of access rights are to be called first.
+        // Last, so that the threads that wait for the connection have the mark up to which the access rights handlers are
+        // called first.
         let guards = lock(&self.connection).take_guards();
         if self.has_access_handler() {
             let mark = self.context.queue.mark();

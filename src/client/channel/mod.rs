@@ -1,9 +1,9 @@
 //! A channel: the connection to one PV, with its requests and subscriptions.
 //!
-//! * [`access`] the access rights, and the handler of their changes
-//! * [`connection`] the connection, its handler, and who waits for the connection
-//! * [`guard`] permission to use the backend's side of the channel
-//! * [`end`] how a channel is cleared, and what then happens to its requests
+//! * `access` the access rights, and the handler of their changes
+//! * `connection` the connection, its handler, and who waits for the connection
+//! * `guard` permission to use the backend's side of the channel
+//! * `end` how a channel is cleared, and what then happens to its requests
 //!
 //! `client::operations` has the operations on a channel: reads, writes and subscriptions.
 

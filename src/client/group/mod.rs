@@ -6,7 +6,7 @@
 //! * [`reply`] one channel's part in a request: sent once, answered once
 //!
 //! The way of a group read: [`GroupChannels::new_request`](channels::GroupChannels::new_request) makes a
-//! [`GroupRequest`](request::GroupRequest) with a [`GroupReply`](reply::GroupReply) for each channel, and
+//! [`GroupRequest`](request::GroupRequest) with a `GroupReply` for each channel, and
 //! [`GroupRequest::start`](request::GroupRequest::start) hands it to the backend's `submit_group`, which sends it channel by
 //! channel. What has to wait for a server that does not read comes back as a `Backlog`, for
 //! [`GroupRequest::resume`](request::GroupRequest::resume). The backend calls `GroupRequest::answered` for each answer: the

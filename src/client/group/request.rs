@@ -1,7 +1,7 @@
 //! One request to each channel of a group, sent and waited for together.
 //!
 //! For thousands of channels, an object for each request would cost more than the backend does. Here one object has a
-//! [`GroupReply`] for each channel: the backend gets a pointer to the reply, and the answer is written into it. A request whose
+//! `GroupReply` for each channel: the backend gets a pointer to the reply, and the answer is written into it. A request whose
 //! wait has timed out stays until the backend has no pointer into it, and the next request has replies of its own: a late
 //! answer is not taken for a new one.
 
