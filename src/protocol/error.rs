@@ -84,3 +84,16 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// The most PVs that an error names.
+const SHOWN: usize = 10;
+
+/// The names of PVs for an error's text: the first ones, and an ellipsis if there are more.
+pub fn list_names<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = names.len() > SHOWN;
+    let mut text = names.take(SHOWN).collect::<Vec<_>>().join(", ");
+    if more {
+        text.push_str(", …");
+    }
+    text
+}

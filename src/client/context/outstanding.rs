@@ -2,7 +2,7 @@
 
 use super::{Context, THREAD_PENDING};
 use crate::client::pending_io::{PendingGuard, PendingIo, WaiterGuard, wait};
-use crate::protocol::error::{Error, Result};
+use crate::protocol::error::{Error, Result, list_names};
 use crate::protocol::status::Status;
 use crate::sync::lock;
 use crate::sync::wait_queue::{Check, Waited};
@@ -95,12 +95,8 @@ impl Context {
             None => Error::from(Status::TIMEOUT),
         };
         if missing.len() > 1 {
-            let shown: Vec<&str> = missing.iter().take(10).map(|(name, _)| *name).collect();
-            let shown = shown.join(", ");
+            let shown = list_names(missing.iter().map(|(name, _)| *name));
             error.detail = format!("{} PVs did not answer: {shown}", missing.len());
-            if missing.len() > 10 {
-                error.detail.push_str(", …");
-            }
         }
         if let Some(why) = all_pending
             .iter()

@@ -5,15 +5,12 @@ use crate::client::context::Context;
 use crate::client::pending_io::PendingIo;
 use crate::client::recorder::recorded_pv::{RecordState, RecordedPv};
 use crate::client::recorder::update_buffer::UpdateBuffer;
-use crate::protocol::error::{Error, Result};
+use crate::protocol::error::{Error, Result, list_names};
 use crate::protocol::status::Status;
 use crate::sync::lock;
 use crate::sync::wait_queue::{Check, Waited};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
-
-/// The most PVs that an error names.
-const SHOWN: usize = 10;
 
 pub struct RecorderSession {
     context: Arc<Context>,
@@ -100,7 +97,7 @@ impl RecorderSession {
             let mut detail = reason.describe();
             if !others.is_empty() {
                 let names = others.iter().map(|(name, _)| name.as_str());
-                detail.push_str(&format!("; nor are these numbers: {}", list(names)));
+                detail.push_str(&format!("; nor are these numbers: {}", list_names(names)));
             }
             return Err(Error::with_detail(reason.status(), name, detail));
         }
@@ -112,7 +109,7 @@ impl RecorderSession {
             [] => Ok(()),
             [name] => Err(Error::not_found(name, "")),
             [first, ..] => {
-                let listed = list(searching.iter().copied());
+                let listed = list_names(searching.iter().copied());
                 let detail = format!("{} PVs did not connect: {listed}", searching.len());
                 Err(Error::not_found(first, detail))
             }
@@ -144,13 +141,4 @@ impl RecorderSession {
             .for_each(|recorded| recorded.close());
         channels.iter().for_each(|channel| channel.dispose());
     }
-}
-
-fn list<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
-    let more = names.len() > SHOWN;
-    let mut text = names.take(SHOWN).collect::<Vec<_>>().join(", ");
-    if more {
-        text.push_str(", …");
-    }
-    text
 }
