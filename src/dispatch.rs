@@ -149,12 +149,15 @@ fn deliver(
         }
         Ok(()) => Ok(()),
     };
-    if let Event::Reply { request, .. } = &delivery.event
-        && let Some(callback) = request.handler.as_ref().and_then(callback)
-    {
-        // The callback was for this request only; the backend's thread may drop the request last.
-        callback.let_go(py);
-    }
+    // The callback of a request was for this one call, and that of a subscription that has ended is not called any more. The
+    // event may be dropped last by a thread of the backend, which is not attached.
+    let over = match &delivery.event {
+        Event::Reply { request, .. } => request.handler.as_ref(),
+        Event::Exception(exception) => exception.ended.as_ref().map(|ended| &ended.handler),
+        _ => None,
+    };
+    over.and_then(callback)
+        .inspect(|callback| callback.let_go(py));
     called
 }
 

@@ -21,6 +21,8 @@ pub struct Exception {
     pub context: String,
     pub file: String,
     pub line: u32,
+    /// It has ended this subscription, whose callback is not called any more.
+    pub ended: Option<Arc<Subscription>>,
 }
 
 pub enum Event {

@@ -127,7 +127,7 @@ impl Channel {
                     request.complete(Answer::failed(error.status));
                 }
             }
-            Command::Write(spec, ..) => self.report(CA_OP_PUT, spec.dbr_type, error),
+            Command::Write(spec, ..) => self.report(CA_OP_PUT, spec.dbr_type, error, None),
             // Nobody is called any more.
             Command::Subscribe(subscription) if subscription.is_closed() => {
                 self.forget_subscription(subscription);
@@ -145,7 +145,8 @@ impl Channel {
         error: &Error,
     ) {
         subscription.give_up();
-        self.report_subscription(subscription, error);
+        let ended = Some(subscription.clone());
+        self.report(CA_OP_ADD_EVENT, subscription.dbr_type(), error, ended);
     }
 
     /// Upcall: a subscription brings no updates for now.
@@ -154,10 +155,16 @@ impl Channel {
         subscription: &Arc<Subscription>,
         error: &Error,
     ) {
-        self.report(CA_OP_ADD_EVENT, subscription.dbr_type(), error);
+        self.report(CA_OP_ADD_EVENT, subscription.dbr_type(), error, None);
     }
 
-    fn report(self: &Arc<Channel>, op: u32, dbr_type: DbrType, error: &Error) {
+    fn report(
+        self: &Arc<Channel>,
+        op: u32,
+        dbr_type: DbrType,
+        error: &Error,
+        ended: Option<Arc<Subscription>>,
+    ) {
         let exception = Exception {
             channel: Some(self.clone()),
             dbr_type: dbr_type.number().into(),
@@ -167,6 +174,7 @@ impl Channel {
             context: "not sent".to_owned(),
             file: String::new(),
             line: 0,
+            ended,
         };
         let event = Event::Exception(Box::new(exception));
         self.context().queue.push(event);

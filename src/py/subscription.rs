@@ -105,7 +105,11 @@ pub fn create_subscription<'py>(
     });
     let (status, subscription) = outcome(started)?;
     let evid = subscription.map(|subscription| {
-        Chid::add_subscription(chid, callback);
+        Chid::add_subscription(chid, callback.clone());
+        if subscription.is_closed() {
+            // It has failed since, maybe before its callback was listed.
+            chid.get().remove(py, &callback);
+        }
         Evid {
             subscription,
             chid: chid.clone().unbind(),

@@ -6,6 +6,7 @@ use crate::backend::scripted::Scripted;
 use crate::backend::scripted::server::Server;
 use crate::backend::scripted::value::Pv;
 use crate::client::channel::Channel;
+use crate::client::event::Event;
 use crate::client::group::channels::GroupChannels;
 use crate::client::group::request::{Job, ReadAs};
 use crate::protocol::dbr::{Base, DbrType};
@@ -286,7 +287,13 @@ fn a_command_that_fails_after_it_was_accepted_is_completed_with_that() {
     let subscription = client.subscribe();
     let command = Command::Subscribe(&subscription);
     client.channel.command_failed(command, &error);
-    client.hear(|heard| *heard == Heard::Exception(Status::ALLOCMEM));
+    let queue = &client.context.queue;
+    let ended = std::iter::from_fn(|| queue.pop()).find_map(|delivery| match &delivery.event {
+        Event::Exception(exception) => Some(exception.ended.clone()),
+        _ => None,
+    });
+    // The layer above drops the callback.
+    assert!(Arc::ptr_eq(&ended.unwrap().unwrap(), &subscription));
     assert!(subscription.is_closed());
     assert!(client.channel.all_subscriptions().is_empty());
 }

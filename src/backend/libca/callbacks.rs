@@ -241,6 +241,7 @@ unsafe extern "C" fn exception(args: exception_handler_args) {
             context: text,
             file,
             line: args.lineNo,
+            ended: None,
         };
         context.queue.push(Event::Exception(Box::new(exception)));
     });
