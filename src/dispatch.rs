@@ -1,15 +1,17 @@
 //! Delivers events to Python functions, in the order in which they came.
 //!
 //! * [`handlers`] calls the function that an event is for
-//! * [`log`] logs failures of these functions, and texts for which there is no function
+//! * [`log`] logs failures of these functions, and [`repeated`] texts for which there is no function, equal ones gathered
 //!
 //! The way of an event: [`run`] (in the dispatcher thread) or [`pump`] (in a thread of a non-preemptive context that waits)
 //! takes the event from the context's queue; `deliver` calls the function and handles what it raises.
 
 mod handlers;
 mod log;
+mod repeated;
 
-pub use log::log;
+pub use log::{log, warn_of_loop};
+pub use repeated::{finish as finish_log, warn};
 
 use crate::callback::callback;
 use crate::calls::{call_method, discard, import};

@@ -59,7 +59,7 @@ mod module {
     #[pymodule_export]
     use crate::callback::Own;
     #[pymodule_export]
-    use crate::py::channel::{ChannelIo, use_numpy};
+    use crate::py::channel::{ChannelCore, use_numpy};
     #[pymodule_export]
     use crate::py::channel_group::ChannelGroupCore;
     #[pymodule_export]
@@ -136,7 +136,7 @@ mod module {
             "News",
             "start_thread",
             "thread_ident",
-            "ChannelIo",
+            "ChannelCore",
             "wait_io",
             "ca_client_context",
             "chid",

@@ -274,3 +274,24 @@ def test_a_flood_of_one_message(run_script: RunScript, connect: Connect) -> None
         "100",
         "ECA.TIMEOUT False",
     ]
+
+
+def test_what_a_server_refuses_over_and_over_is_a_few_lines(run_script: RunScript) -> None:
+    """Each put without a callback that fails is an exception; without a handler, it goes to logging."""
+    result = run_script(
+        RECORDS
+        + """
+    from cachannel import ca
+    with CaChannel(P + "calong") as channel:
+        channel.searchw()
+        for _ in range(200):
+            channel.array_put("no number", ca.DBR_STRING)
+        channel.flush_io()
+        wait_for(lambda: len(said("PUT")) >= 2)
+        channel.getw()
+    first, rest = said("PUT")
+    assert rest == f"{first} (and 199 times more within a second)", rest
+    print(first.replace(P, ""))
+    """
+    )
+    assert_quiet(result, "calong: Channel write request failed (PUT; calong)\n")

@@ -223,7 +223,7 @@ def test_no_thread_is_left(run_script: RunScript) -> None:
         channel.array_put([1] * 6)
         assert threads() == before, threads()
         channel.array_put([1] * 6)
-        wait_for(lambda: "cachannel cuts" in threads(), 10)
+        wait_for(lambda: "cachannel log" in threads(), 10)
         wait_for(lambda: threads() == before, 10)
         print("gone")
         """

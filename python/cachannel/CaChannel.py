@@ -47,7 +47,7 @@ ConnectionCallback = Callable[[tuple[ca.chid, CA_OP], tuple[Any, ...]], object]
 """A callback of a connection: ``callback((chid, op), user_args)``."""
 
 
-class CaChannel(_ca.ChannelIo):
+class CaChannel(_ca.ChannelCore):
     """A process variable.
 
     Methods that end in "w" wait until what they do is done. The others only ask; :meth:`pend_io`, :meth:`flush_io`,
@@ -248,7 +248,7 @@ class CaChannel(_ca.ChannelIo):
         self._check(ca.change_connection_event(self._channel(), function, user_args=user_args))
 
     #
-    # Write; array_put is _ca.ChannelIo'
+    # Write; array_put is _ca.ChannelCore'
     #
     def array_put_callback(
         self,
@@ -280,7 +280,7 @@ class CaChannel(_ca.ChannelIo):
             raise write_failed(ECA_PUTFAIL, self._name(), value) from None
 
     #
-    # Read; array_get and getValue are _ca.ChannelIo'
+    # Read; array_get and getValue are _ca.ChannelCore'
     #
     def array_get_callback(
         self,

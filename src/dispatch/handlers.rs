@@ -1,6 +1,6 @@
 //! Calls the function that an event is for, with the arguments that Python code expects.
 
-use super::log::log;
+use super::repeated::warn;
 use crate::callback::{Callback, callback, chid_of};
 use crate::calls::getattr;
 use crate::client::channel::Channel;
@@ -191,6 +191,6 @@ pub(super) fn exception(py: Python<'_>, context: &Context, exception: &Exception
 pub(super) fn message(py: Python<'_>, context: &Context, text: &str) -> PyResult<()> {
     match context.message_handler().as_ref().and_then(callback) {
         Some(callback) => callback.call(text.into_pyobject(py)?.into_any()),
-        None => log(py, "cachannel.libca", "warning", text.trim_end(), None),
+        None => warn(py, "cachannel.libca", text.trim_end().to_owned()),
     }
 }

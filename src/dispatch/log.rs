@@ -73,3 +73,13 @@ pub fn log(
     let args = ("%s", text).into_pyobject(py)?;
     call(&getattr(&logger, level)?, &args, Some(&kwargs)).map(drop)
 }
+
+/// Logs the stack of a callback that waits for others, probably in a loop.
+pub fn warn_of_loop(py: Python<'_>) -> PyResult<()> {
+    let text = "pend_event and poll do not wait in a callback, where they return ECA_EVDISALLOW: a loop in a callback that waits \
+                for another callback does not end, as that runs only when this one has returned";
+    let stack = call_method(&import(py, "traceback")?, "format_stack", ())?;
+    let stack: Vec<String> = stack.extract()?;
+    let text = format!("{text}; this one is at\n{}", stack.concat().trim_end());
+    log(py, "cachannel", "warning", &text, None)
+}

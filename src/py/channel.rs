@@ -18,7 +18,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 /// It has no fields of its own (its state is in `_chid` and `_dbrvalue`), so that a class can derive from `CaChannel` and from
 /// any other class at the same time.
 #[pyclass(frozen, subclass, module = "cachannel._ca")]
-pub struct ChannelIo;
+pub struct ChannelCore;
 
 /// Whether numpy arrays are wanted: the keyword `use_numpy`, or the package's USE_NUMPY.
 #[pyfunction]
@@ -43,7 +43,7 @@ pub fn use_numpy(py: Python<'_>, keywords: Option<&Bound<'_, PyDict>>) -> PyResu
 }
 
 /// The channel's id; raises if there was no search.
-fn chid<'py>(this: &Bound<'py, ChannelIo>) -> PyResult<Bound<'py, Chid>> {
+fn chid<'py>(this: &Bound<'py, ChannelCore>) -> PyResult<Bound<'py, Chid>> {
     let chid = getattr(this, intern!(this.py(), "_chid"))?;
     chid.cast_into::<Chid>().map_err(|_| {
         let mut error = Error::from(Status::BADCHID);
@@ -55,11 +55,11 @@ fn chid<'py>(this: &Bound<'py, ChannelIo>) -> PyResult<Bound<'py, Chid>> {
 }
 
 #[pymethods]
-impl ChannelIo {
+impl ChannelCore {
     #[new]
     #[pyo3(signature = (*_args, **_keywords))]
-    fn new(_args: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> ChannelIo {
-        ChannelIo
+    fn new(_args: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> ChannelCore {
+        ChannelCore
     }
 
     /// Writes; sent with the next flush. See ca_array_put.
@@ -72,7 +72,7 @@ impl ChannelIo {
     /// :param count: elements to write at most, no more than the PV holds; all if None.
     #[pyo3(signature = (value, req_type=None, count=None))]
     fn array_put<'py>(
-        slf: &Bound<'py, ChannelIo>,
+        slf: &Bound<'py, ChannelCore>,
         value: &Bound<'py, PyAny>,
         req_type: Option<&Bound<'py, PyAny>>,
         count: Option<&Bound<'py, PyAny>>,
@@ -100,7 +100,7 @@ impl ChannelIo {
     /// :param use_numpy: whether an array comes as a numpy array; the package's ``USE_NUMPY`` by default.
     #[pyo3(signature = (req_type=None, count=None, **keywords))]
     fn array_get<'py>(
-        slf: &Bound<'py, ChannelIo>,
+        slf: &Bound<'py, ChannelCore>,
         req_type: Option<&Bound<'py, PyAny>>,
         count: Option<&Bound<'py, PyAny>>,
         keywords: Option<&Bound<'py, PyDict>>,
@@ -137,7 +137,7 @@ impl ChannelIo {
     /// :raises CaChannelException: if the value has not arrived (ECA_IOINPROGRESS), has not arrived in time (ECA_TIMEOUT, even
     ///     if it has arrived since), or could not be read by the server.
     #[pyo3(name = "getValue")]
-    fn get_value<'py>(slf: &Bound<'py, ChannelIo>) -> PyResult<Bound<'py, PyAny>> {
+    fn get_value<'py>(slf: &Bound<'py, ChannelCore>) -> PyResult<Bound<'py, PyAny>> {
         let value = getattr(slf, intern!(slf.py(), "_dbrvalue"))?;
         match value.cast::<DBRValue>() {
             Ok(value) => value.get().get(slf.py()),

@@ -2,13 +2,13 @@
 
 use super::chid::Chid;
 use super::context::{DESTROY_PATIENCE, Dispatcher, take_all, take_thread_context};
-use super::cuts;
 use super::forgotten::forgotten;
 use crate::callback::chid_of;
 use crate::calls::report_unraisable;
 use crate::client::channel::Channel;
 use crate::client::context::End;
 use crate::deferred_decref::release_dropped;
+use crate::dispatch;
 use crate::thread_state::{Signals, delivers, start_exit};
 use pyo3::prelude::*;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ fn finish(
 #[pyfunction]
 pub fn shutdown(py: Python<'_>, look_for_forgotten: bool) -> PyResult<Vec<String>> {
     start_exit();
-    cuts::finish(py, EXIT_PATIENCE);
+    dispatch::finish_log(py, EXIT_PATIENCE);
     let dispatchers = take_all(py);
     let mut found = Ok(Vec::new());
     let raised = finish(py, &dispatchers, EXIT_PATIENCE, |channels| {

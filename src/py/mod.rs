@@ -3,7 +3,7 @@
 //! * [`context`] a thread's context, and its dispatcher; [`end`] the end of contexts; [`forgotten`] channels that only their
 //!   callbacks keep alive
 //! * [`chid`] a channel's handle; [`channel`] the part of class `CaChannel` that is in Rust; [`info`] what is known of a channel
-//! * [`read`], [`write`], [`subscription`], [`groups`] the operations of module `ca`; `cuts` warnings about writes
+//! * [`read`], [`write`], [`subscription`], [`groups`] the operations of module `ca`
 //! * [`wait`] all waits for answers and callbacks; [`thread`] the package's own threads
 //! * [`channel_group`] class `ChannelGroup`; [`recorder`] class `Recorder`
 //! * [`arguments`] names, types, counts, masks and times, as Python code gives them
@@ -19,7 +19,6 @@ pub mod channel;
 pub mod channel_group;
 pub mod chid;
 pub mod context;
-mod cuts;
 pub mod end;
 pub mod forgotten;
 pub mod groups;

@@ -3,11 +3,10 @@
 use super::arguments::seconds;
 use super::chid::Chid;
 use super::context::current;
-use crate::calls::{call_method, import};
 use crate::client::channel::Channel;
 use crate::client::context::Context;
 use crate::client::pending_io::PendingIo;
-use crate::dispatch::{Pumped, delivers_while_waiting, log, pump};
+use crate::dispatch::{Pumped, delivers_while_waiting, log, pump, warn_of_loop};
 use crate::errors::{Failure, after_wait, deadline, eca, outcome, raise, status, truth};
 use crate::protocol::error::Error;
 use crate::protocol::status::Status;
@@ -299,16 +298,6 @@ pub fn pend_event(
 ) -> PyResult<Bound<'_, PyAny>> {
     let deadline = deadline(timeout)?;
     pend_until(py, deadline)
-}
-
-/// Logs the stack of a callback that waits for others, probably in a loop.
-fn warn_of_loop(py: Python<'_>) -> PyResult<()> {
-    let text = "pend_event and poll do not wait in a callback, where they return ECA_EVDISALLOW: a loop in a callback that waits \
-                for another callback does not end, as that runs only when this one has returned";
-    let stack = call_method(&import(py, "traceback")?, "format_stack", ())?;
-    let stack: Vec<String> = stack.extract()?;
-    let text = format!("{text}; this one is at\n{}", stack.concat().trim_end());
-    log(py, "cachannel", "warning", &text, None)
 }
 
 fn pend_until(py: Python<'_>, deadline: Option<Instant>) -> PyResult<Bound<'_, PyAny>> {

@@ -2,12 +2,12 @@
 
 use super::arguments::{element_count, optional_seconds, request_type, seconds};
 use super::chid::Chid;
-use super::cuts;
 use super::wait::{make_room, wait_for};
 use crate::callback::Callback;
 use crate::client::channel::Channel;
 use crate::client::pending_io::PendingIo;
 use crate::convert::{To, outgoing, shown};
+use crate::dispatch::warn;
 use crate::errors::{Failure, deadline, eca, optional_deadline, raise, status};
 use crate::protocol::dbr::{Base, DbrClass, DbrType};
 use crate::protocol::error::Error;
@@ -96,7 +96,10 @@ impl<'py> Write<'_, 'py> {
             py.detach(|| send(channel, dbr_type, count, bytes))?;
         }
         if let Some(given) = out.cut {
-            cuts::warn(py, name, given, held)?;
+            let text = format!(
+                "{name}: {given} elements were given, and the PV holds {held}: those after the first {held} were not written"
+            );
+            warn(py, "cachannel", text)?;
         }
         Ok(())
     }

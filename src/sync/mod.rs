@@ -1,7 +1,8 @@
 //! The few concurrent building blocks of the client and its backends.
 //!
-//! Each says in its head which states it has, who may move it from which to which, and why each memory ordering is enough; and
-//! each has a model that loom runs through every interleaving (`make loom`). They know nothing of Channel Access.
+//! Each says in its head which states it has, who may move it from which to which, and why each memory ordering is enough. Each has
+//! a model that loom runs through the interleavings of its threads (`make loom`: those with at most three preemptions). The blocks
+//! know nothing of Channel Access.
 //!
 //! * [`handle_gate`] who may use a handle of C, and who frees it
 //! * [`reply_state`] one reply, written once and read by others

@@ -1,9 +1,10 @@
-//! Warnings about writes that were cut to the elements that the PV holds.
+//! Warnings that may come many times a second: writes that were cut, messages of the backend, and exceptions without a handler.
+//! A server that dies can fail thousands of writes to one PV with one text.
 
+use super::log::log;
 use crate::calls::report_unraisable;
 use crate::client::fork::PerProcess;
-use crate::client::repeats::Repeats;
-use crate::dispatch::log;
+use crate::client::repeats::{Line, Repeats};
 use pyo3::prelude::*;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,14 +19,14 @@ struct State {
 }
 
 #[derive(Default)]
-struct Cuts {
+struct Log {
     state: Mutex<State>,
     changed: Condvar,
 }
 
-static CUTS: PerProcess<Cuts> = PerProcess::new();
+static LOG: PerProcess<Log> = PerProcess::new();
 
-impl Cuts {
+impl Log {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -40,9 +41,9 @@ impl Cuts {
                 state = waited.unwrap_or_else(PoisonError::into_inner).0;
                 continue;
             }
-            let texts = state.repeats.due(Some(now));
+            let lines = state.repeats.due(Some(now));
             drop(state);
-            Python::attach(|py| tell_all(py, &texts));
+            Python::attach(|py| tell_all(py, &lines));
             state = self.lock();
         }
         state.attended = false;
@@ -51,55 +52,52 @@ impl Cuts {
     }
 }
 
-/// Logs texts; no caller could catch what a handler raises.
-fn tell_all(py: Python<'_>, texts: &[String]) {
-    for text in texts {
-        if let Err(error) = tell(py, text) {
+/// Logs lines; no caller could catch what a handler raises.
+fn tell_all(py: Python<'_>, lines: &[Line]) {
+    for line in lines {
+        if let Err(error) = tell(py, line) {
             report_unraisable(py, error);
         }
     }
 }
 
-fn tell(py: Python<'_>, text: &str) -> PyResult<()> {
-    log(py, "cachannel", "warning", text, None)
+fn tell(py: Python<'_>, (logger, text): &Line) -> PyResult<()> {
+    log(py, logger, "warning", text, None)
 }
 
-/// Warns that of `given` elements only the first `held` were written. Equal warnings within a second are counted, and logged as
-/// one line at the end of the second.
-pub fn warn(py: Python<'_>, pv: &str, given: usize, held: usize) -> PyResult<()> {
-    let text = format!(
-        "{pv}: {given} elements were given, and the PV holds {held}: those after the first {held} were not written"
-    );
-    let cuts = CUTS.get();
-    let mut state = cuts.lock();
-    let mut texts = Vec::new();
-    if state.ended || state.repeats.add(&text, Instant::now()) {
-        texts.push(text);
+/// Logs a warning. Equal warnings within a second are counted, and logged as one line at the end of the second.
+pub fn warn(py: Python<'_>, logger: &'static str, text: String) -> PyResult<()> {
+    let line = (logger, text);
+    let shared = LOG.get();
+    let mut state = shared.lock();
+    let mut lines = Vec::new();
+    if state.ended || state.repeats.add(&line, Instant::now()) {
+        lines.push(line);
     } else if !state.attended {
-        let thread = std::thread::Builder::new().name("cachannel cuts".to_owned());
-        state.attended = thread.spawn(|| cuts.attend()).is_ok();
+        let thread = std::thread::Builder::new().name("cachannel log".to_owned());
+        state.attended = thread.spawn(|| shared.attend()).is_ok();
         if !state.attended {
-            texts = state.repeats.due(None);
+            lines = state.repeats.due(None);
         }
     }
-    // A handler of the log may write, too.
+    // A handler of the log may cause another warning.
     drop(state);
-    texts.iter().try_for_each(|text| tell(py, text))
+    lines.iter().try_for_each(|line| tell(py, line))
 }
 
 /// At exit: logs the counted warnings. Later warnings are logged at once.
 pub fn finish(py: Python<'_>, patience: Duration) {
-    let texts = py.detach(|| {
-        let cuts = CUTS.get();
-        let mut state = cuts.lock();
+    let lines = py.detach(|| {
+        let shared = LOG.get();
+        let mut state = shared.lock();
         state.ended = true;
-        cuts.changed.notify_all();
+        shared.changed.notify_all();
         // The thread may be in a handler of the log.
-        let waited = cuts
+        let waited = shared
             .changed
             .wait_timeout_while(state, patience, |state| state.attended);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
         state.repeats.due(None)
     });
-    tell_all(py, &texts);
+    tell_all(py, &lines);
 }
