@@ -344,3 +344,19 @@ def test_a_value_of_the_whole_size_is_written(connect: Connect) -> None:
     chid = connect("text")
     write(chid, "x" * 2000)
     assert bytes(read(chid, None, 0, use_numpy=True)) == b"x" * 2000
+
+
+def test_each_second_ends_for_itself(make_channel: MakeChannel, prefix: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The second of a text ends while the end of a later one is waited for."""
+    channel = make_channel("wfUSHORT")
+    began = time.monotonic()
+    channel.array_put([1] * 21)
+    time.sleep(0.5)
+    channel.array_put([1] * 22)
+    channel.array_put([1] * 22)
+    time.sleep(0.2)
+    channel.array_put([1] * 21)
+    first, last = (f"{text_of(f'{prefix}wfUSHORT', given, 5)} (and 1 time more within a second)" for given in (21, 22))
+    wait_for(lambda: first in warnings_in(caplog), 5)
+    assert time.monotonic() - began < 1.3
+    wait_for(lambda: last in warnings_in(caplog), 5)

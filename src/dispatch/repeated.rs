@@ -71,6 +71,7 @@ pub fn warn(py: Python<'_>, logger: &'static str, text: String) -> PyResult<()> 
     let shared = LOG.get();
     let mut state = shared.lock();
     let mut lines = Vec::new();
+    let next = state.repeats.next();
     if state.ended || state.repeats.add(&line, Instant::now()) {
         lines.push(line);
     } else if !state.attended {
@@ -79,6 +80,9 @@ pub fn warn(py: Python<'_>, logger: &'static str, text: String) -> PyResult<()> 
         if !state.attended {
             lines = state.repeats.due(None);
         }
+    } else if state.repeats.next() != next {
+        // The thread waits for the end of another text's second, which is later.
+        shared.changed.notify_all();
     }
     // A handler of the log may cause another warning.
     drop(state);
