@@ -4,8 +4,9 @@
 //!   [`completion`] those of point 4
 //! * [`scripted`] runs these tests on the scripted backend
 //! * [`libca`] runs these tests on libca with an IOC, where both are to be had
-//! * [`orders`] what only the scripted backend can be made to do: orders and delays that libca never shows on request
+//! * [`orders`], [`closes`] what only the scripted backend can be made to do: orders and delays that libca never shows on request
 
+mod closes;
 mod completion;
 #[cfg(unix)]
 mod libca;
