@@ -49,7 +49,7 @@ struct Sender {
 pub(super) struct Shared {
     retries: RetryQueue,
     /// How many circuits have more than enough to do.
-    crowded: AtomicUsize,
+    with_backlog: AtomicUsize,
 }
 
 impl Circuit {
@@ -94,8 +94,8 @@ impl Circuit {
         if self.undone.is_done() {
             return None;
         }
-        let crowded = lock(&self.sender).bytes > BACKLOG_LIMIT;
-        crowded.then(|| self.undone.clone())
+        let has_backlog = lock(&self.sender).bytes > BACKLOG_LIMIT;
+        has_backlog.then(|| self.undone.clone())
     }
 
     /// Done when the sender thread has nothing to do.
@@ -178,10 +178,10 @@ impl Circuit {
     }
 
     fn set_bytes(&self, sender: &mut Sender, bytes: usize) {
-        let crowded = &self.shared.crowded;
+        let with_backlog = &self.shared.with_backlog;
         match (sender.bytes > BACKLOG_LIMIT, bytes > BACKLOG_LIMIT) {
-            (false, true) => drop(crowded.fetch_add(1, Ordering::SeqCst)),
-            (true, false) => drop(crowded.fetch_sub(1, Ordering::SeqCst)),
+            (false, true) => drop(with_backlog.fetch_add(1, Ordering::SeqCst)),
+            (true, false) => drop(with_backlog.fetch_sub(1, Ordering::SeqCst)),
             _ => {}
         }
         sender.bytes = bytes;
@@ -245,9 +245,9 @@ impl Circuit {
 }
 
 impl Shared {
-    /// Some circuit has more than enough to do.
-    pub(super) fn any_is_crowded(&self) -> bool {
-        self.crowded.load(Ordering::Relaxed) > 0
+    /// Some circuit has more than [`BACKLOG_LIMIT`] bytes queued.
+    pub(super) fn any_has_backlog(&self) -> bool {
+        self.with_backlog.load(Ordering::Relaxed) > 0
     }
 
     /// Queues again what was put off, as far as threads can be started now. What is queued for a closed circuit is forgotten.

@@ -60,8 +60,8 @@ impl Circuits {
     }
 
     /// Some circuit has more than enough to do.
-    pub(super) fn any_is_crowded(&self) -> bool {
-        self.shared.any_is_crowded()
+    pub(super) fn any_has_backlog(&self) -> bool {
+        self.shared.any_has_backlog()
     }
 
     fn all(&self) -> Vec<Arc<Circuit>> {

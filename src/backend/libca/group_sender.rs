@@ -1,4 +1,4 @@
-//! How a sweep gets to libca: at once, as far as libca does not block; the rest through the threads of its circuits.
+//! How a group request gets to libca: at once, as far as libca does not block; the rest through the threads of its circuits.
 
 use super::circuit::Circuit;
 use super::commands::send_gathered;
@@ -33,13 +33,15 @@ struct CircuitShare {
     counted: u64,
 }
 
-/// The launch of one sweep.
+/// Sends one group request.
 struct GroupSender<'a> {
-    sweep: &'a Arc<GroupRequest>,
-    members: &'a GroupChannels,
+    request: &'a Arc<GroupRequest>,
+    channels: &'a GroupChannels,
     context: &'a ContextGuard<'a>,
+    /// Shares that the threads of their circuits send.
     behind: Vec<CircuitShare>,
-    crowd: Vec<CircuitShare>,
+    /// Shares of circuits that have no room: the caller sends these later.
+    for_later: Vec<CircuitShare>,
     /// The present run, and its circuit.
     run: Vec<usize>,
     bytes: u64,
@@ -48,7 +50,7 @@ struct GroupSender<'a> {
     written: Vec<(Arc<Circuit>, usize)>,
 }
 
-/// Asks libca for everything, in one burst.
+/// Hands the requests to libca, in one burst.
 pub(super) fn submit(
     io: &LibcaContext,
     context: &ContextGuard<'_>,
@@ -58,11 +60,11 @@ pub(super) fn submit(
 ) -> Backlog {
     io.get_coalescer.flush(send_gathered);
     let mut sender = GroupSender {
-        sweep: request,
-        members: group,
+        request,
+        channels: group,
         context,
         behind: Vec::new(),
-        crowd: Vec::new(),
+        for_later: Vec::new(),
         run: Vec::new(),
         bytes: 0,
         circuit: None,
@@ -130,15 +132,14 @@ fn send(context: &ContextGuard<'_>, request: &GroupRequest, index: usize, channe
 
 impl GroupSender<'_> {
     fn channel(&self, index: usize) -> &Arc<Channel> {
-        &self.members.channels()[index]
+        &self.channels.channels()[index]
     }
 
     fn add(&mut self, index: usize) {
-        let members = self.members;
-        let channel = &members.channels()[index];
-        let payload = match self.sweep.check(index, channel) {
+        let channel = &self.channels.channels()[index];
+        let payload = match self.request.check(index, channel) {
             Ok(payload) => payload,
-            Err(status) => return self.sweep.finish(index, status),
+            Err(status) => return self.request.finish(index, status),
         };
         if let Some(other) = channel.libca().other_circuit(self.circuit.as_ref()) {
             self.dispatch();
@@ -159,13 +160,13 @@ impl GroupSender<'_> {
         let bytes = std::mem::take(&mut self.bytes);
         if let Some(circuit) = self.circuit.clone() {
             // All that follows goes the same way: two writes to one PV keep their order.
-            if put_off(&mut self.crowd, &circuit, &mut self.run, None)
+            if put_off(&mut self.for_later, &circuit, &mut self.run, None)
                 || put_off(&mut self.behind, &circuit, &mut self.run, None)
             {
                 return;
             }
             if circuit.backlog().is_some() {
-                put_off(&mut self.crowd, &circuit, &mut self.run, Some(0));
+                put_off(&mut self.for_later, &circuit, &mut self.run, Some(0));
                 return;
             }
             let (open, sent) = circuit.reserve_bytes(bytes);
@@ -174,16 +175,16 @@ impl GroupSender<'_> {
                 return;
             }
             // Its answer confirms the run.
-            self.sweep.reply(last).sent.store(sent, Ordering::Release);
-            if !self.sweep.is_answered() {
+            self.request.reply(last).sent.store(sent, Ordering::Release);
+            if !self.request.is_answered() {
                 self.written
                     .retain(|(other, _)| !Arc::ptr_eq(other, &circuit));
                 self.written.push((circuit, last));
             }
         }
         for index in self.run.drain(..) {
-            let channel = &self.members.channels()[index];
-            send(self.context, self.sweep, index, channel);
+            let channel = &self.channels.channels()[index];
+            send(self.context, self.request, index, channel);
         }
     }
 
@@ -195,8 +196,8 @@ impl GroupSender<'_> {
             }
         }
         for part in std::mem::take(&mut self.behind) {
-            let rest = QueuedShare::new(self.sweep, self.members, part.indices, part.counted);
-            let confirmed = (!self.sweep.is_answered())
+            let rest = QueuedShare::new(self.request, self.channels, part.indices, part.counted);
+            let confirmed = (!self.request.is_answered())
                 .then(|| rest.last())
                 .flatten()
                 .map(|index| self.channel(index).clone());
@@ -205,11 +206,11 @@ impl GroupSender<'_> {
         }
         Backlog {
             wait_for: self
-                .crowd
+                .for_later
                 .first()
                 .map(|share| share.circuit.undone().clone()),
             indices: self
-                .crowd
+                .for_later
                 .into_iter()
                 .flat_map(|share| share.indices)
                 .collect(),
@@ -252,9 +253,9 @@ enum Target {
     Write(ChannelGuard<'static>),
 }
 
-/// What the thread of a circuit sends of a sweep.
+/// What the thread of a circuit sends of a group request.
 struct QueuedShare {
-    sweep: Arc<GroupRequest>,
+    request: Arc<GroupRequest>,
     context: Arc<Context>,
     /// In reverse.
     left: Vec<(usize, Target)>,
@@ -264,29 +265,29 @@ struct QueuedShare {
 
 impl QueuedShare {
     fn new(
-        sweep: &Arc<GroupRequest>,
-        members: &GroupChannels,
+        request: &Arc<GroupRequest>,
+        channels: &GroupChannels,
         indices: Vec<usize>,
         counted: u64,
     ) -> QueuedShare {
         let mut rest = QueuedShare {
-            sweep: sweep.clone(),
-            context: members.context().clone(),
+            request: request.clone(),
+            context: channels.context().clone(),
             left: Vec::with_capacity(indices.len()),
-            // As long as it waits, all of the sweep does.
-            bytes: sweep.size(),
+            // As long as the share waits, the memory of the whole request is in use.
+            bytes: request.size(),
             counted,
         };
         for index in indices.into_iter().rev() {
-            let channel = &members.channels()[index];
-            let target = if sweep.is_write() {
+            let channel = &channels.channels()[index];
+            let target = if request.is_write() {
                 channel.enter().map(|guard| Target::Write(guard.owned()))
             } else {
                 Some(Target::Read(channel.clone()))
             };
             match target {
                 Some(target) => rest.left.push((index, target)),
-                None => sweep.finish(index, Status::BADCHID),
+                None => request.finish(index, Status::BADCHID),
             }
         }
         rest
@@ -298,13 +299,13 @@ impl QueuedShare {
 
     fn write(&self, pass: &ContextGuard<'_>, index: usize, inside: &ChannelGuard<'_>) {
         let channel = inside.channel();
-        let status = hand(pass, &self.sweep, index, channel);
-        if !status.is_normal() && !self.sweep.is_answered() {
+        let status = hand(pass, &self.request, index, channel);
+        if !status.is_normal() && !self.request.is_answered() {
             let error = Error::new(status, channel.name());
             let nothing = RequestSpec::exactly(DbrType::STRING, 0);
             channel.command_failed(Command::Write(nothing, &[], None), &error);
         }
-        self.sweep.sent(index, status);
+        self.request.sent(index, status);
     }
 }
 
@@ -317,14 +318,14 @@ impl Work for QueuedShare {
                 return;
             };
             for _ in 0..PASS {
-                if self.sweep.is_withdrawn() {
+                if self.request.is_withdrawn() {
                     return;
                 }
                 let Some((index, target)) = self.left.pop() else {
                     return;
                 };
                 match target {
-                    Target::Read(channel) => send(&pass, &self.sweep, index, &channel),
+                    Target::Read(channel) => send(&pass, &self.request, index, &channel),
                     Target::Write(inside) => self.write(&pass, index, &inside),
                 }
             }
@@ -337,7 +338,7 @@ impl Work for QueuedShare {
     fn withdraw(self: Box<Self>) {}
 
     fn waits_in(&self, pending: &Arc<PendingIo>) -> bool {
-        self.sweep.is_answered() && Arc::ptr_eq(self.sweep.pending_io(), pending)
+        self.request.is_answered() && Arc::ptr_eq(self.request.pending_io(), pending)
     }
 
     fn counted(&self) -> u64 {
@@ -358,11 +359,11 @@ impl Drop for QueuedShare {
         // Not sent: the context is going, or nobody waits any more, or there was no thread to be had.
         let status = match () {
             () if !self.context.is_alive() => Status::CHANDESTROY,
-            () if self.sweep.is_withdrawn() => Status::TIMEOUT,
+            () if self.request.is_withdrawn() => Status::TIMEOUT,
             () => Status::ALLOCMEM,
         };
         for (index, ..) in std::mem::take(&mut self.left) {
-            self.sweep.finish(index, status);
+            self.request.finish(index, status);
         }
     }
 }

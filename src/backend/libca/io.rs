@@ -64,7 +64,7 @@ impl ContextIo for LibcaContext {
     }
 
     fn has_backlog(&self) -> bool {
-        self.circuits.any_is_crowded()
+        self.circuits.any_has_backlog()
     }
 
     /// Has libca print what it knows of the context (ca_context_status).
