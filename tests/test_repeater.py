@@ -79,9 +79,9 @@ def assert_it_repeats(port: int) -> None:
 def test_a_program_starts_one_that_stays(run_script: RunScript, port: int, tmp_path: Path) -> None:
     code = (
         """
-        kept = open("kept", "w")
-        os.set_inheritable(kept.fileno(), True)
-        """
+    kept = open("kept", "w")
+    os.set_inheritable(kept.fileno(), True)
+    """
         + CONNECT
         + """
     try:
