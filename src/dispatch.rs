@@ -110,7 +110,7 @@ pub fn pump(
 }
 
 /// KeyboardInterrupt, SystemExit and similar: these are not failures of a callback, but requests to end what is running.
-fn interrupts(py: Python<'_>, error: &PyErr) -> bool {
+pub fn interrupts(py: Python<'_>, error: &PyErr) -> bool {
     !error.is_instance_of::<PyException>(py)
 }
 

@@ -360,3 +360,37 @@ def test_each_second_ends_for_itself(make_channel: MakeChannel, prefix: str, cap
     wait_for(lambda: first in warnings_in(caplog), 5)
     assert time.monotonic() - began < 1.3
     wait_for(lambda: last in warnings_in(caplog), 5)
+
+
+def test_what_the_log_raises_is_no_error_of_the_write(run_script: RunScript) -> None:
+    """Ctrl-C in the log ends the call; the callback comes all the same, though nothing else refers to the channel."""
+    result = run_script(
+        """
+        import gc
+        raised = []
+        class Handler(logging.Handler):
+            def emit(self, record):
+                raise self.error
+        handler = Handler()
+        logging.getLogger("cachannel").addHandler(handler)
+        sys.unraisablehook = lambda args: raised.append(args.exc_type)
+        done = []
+        def write(given):
+            channel = CaChannel(P + "wfSHORT")
+            channel.searchw()
+            handler.error = ValueError("full")
+            channel.array_put([1] * given)
+            print(raised)
+            handler.error = KeyboardInterrupt()
+            try:
+                channel.array_put_callback([2] * (given + 1), None, None, lambda args, _: done.append(args["status"]))
+            except KeyboardInterrupt:
+                print("interrupted")
+            channel.flush_io()
+        write(30)
+        gc.collect()
+        wait_for(lambda: done, 5)
+        print(done)
+        """
+    )
+    assert_quiet(result, "[<class 'ValueError'>]\ninterrupted\n[<ECA.NORMAL: 1>]\n")

@@ -4,10 +4,11 @@ use super::arguments::{element_count, optional_seconds, request_type, seconds};
 use super::chid::Chid;
 use super::wait::{make_room, wait_for};
 use crate::callback::Callback;
+use crate::calls::report_unraisable;
 use crate::client::channel::Channel;
 use crate::client::pending_io::PendingIo;
 use crate::convert::{To, outgoing, shown};
-use crate::dispatch::warn;
+use crate::dispatch::{interrupts, warn};
 use crate::errors::{Failure, deadline, eca, optional_deadline, raise, status};
 use crate::protocol::dbr::{Base, DbrClass, DbrType};
 use crate::protocol::error::Error;
@@ -50,6 +51,16 @@ impl<'py> Write<'_, 'py> {
         &self,
         py: Python<'py>,
         send: impl FnOnce(&Arc<Channel>, DbrType, usize, &[u8]) -> Result<(), Error> + Send,
+    ) -> Result<(), Failure> {
+        self.send_then(py, send, || ())
+    }
+
+    /// As [`send`](Write::send); once the value was sent, calls `sent`, before anything else can run Python code.
+    fn send_then(
+        &self,
+        py: Python<'py>,
+        send: impl FnOnce(&Arc<Channel>, DbrType, usize, &[u8]) -> Result<(), Error> + Send,
+        sent: impl FnOnce(),
     ) -> Result<(), Failure> {
         let chid = self.chid.ok_or(Status::BADCHID)?;
         let channel = chid.get().channel()?;
@@ -95,11 +106,18 @@ impl<'py> Write<'_, 'py> {
         } else {
             py.detach(|| send(channel, dbr_type, count, bytes))?;
         }
+        sent();
         if let Some(given) = out.cut {
             let text = format!(
                 "{name}: {given} elements were given, and the PV holds {held}: those after the first {held} were not written"
             );
-            warn(py, "cachannel", text)?;
+            let warned = warn(py, "cachannel", text);
+            // The value was sent, so what the log raises is no error of the write.
+            match warned {
+                Err(error) if interrupts(py, &error) => return Err(error.into()),
+                Err(error) => report_unraisable(py, error),
+                Ok(()) => {}
+            }
         }
         Ok(())
     }
@@ -186,15 +204,18 @@ pub fn put<'py>(
         },
         deadline,
     };
-    let sent = write.send(py, |channel, dbr_type, count, bytes| match handler {
+    let send = |channel: &Arc<Channel>, dbr_type, count, bytes: &[u8]| match handler {
         None => channel.put(dbr_type, count, bytes),
         Some(handler) => channel
             .put_notify(dbr_type, count, bytes, Some(handler), None)
             .map(drop),
-    });
-    if let (Some(callback), Some(chid), Ok(())) = (callback, chid, &sent) {
-        callback.hold(chid.as_any());
-    }
+    };
+    let hold = || {
+        if let (Some(callback), Some(chid)) = (callback, chid) {
+            callback.hold(chid.as_any());
+        }
+    };
+    let sent = write.send_then(py, send, hold);
     status(py, sent)
 }
 
