@@ -1,69 +1,36 @@
-//! The texts of enum states that have no name: their numbers.
+//! The texts of an enum's states for a group: a state that has no name gives its number.
 //!
-//! A server that is asked for the text of such a state sends an empty text, and no number with it. So a second request asks for
-//! the number.
+//! A server that is asked for the text of such a state sends an empty one, and no number with it. So it is asked once more, for the
+//! number and the names in one answer: that is the state of the PV at that time, by its name if it has one now.
 
 use crate::client::channel::Channel;
 use crate::client::context::Context;
+use crate::client::enum_text::{called, is_empty};
 use crate::client::pending_io::PendingIo;
 use crate::client::request::Request;
-use crate::convert::text::{STATE, decoded};
+use crate::convert::text;
 use crate::protocol::dbr::{Base, DbrClass, DbrType};
+use crate::protocol::status::Status;
 use crate::protocol::validate::RequestSpec;
-use crate::protocol::validate::Shape;
 use crate::protocol::value::Dbr;
-use crate::protocol::view::Number;
 use crate::thread_state::interruptible;
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// If a server does not answer within this time, the text stays empty.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Whether a value is an empty text: only these need a second request.
-pub fn is_empty_text(dbr: &Dbr) -> bool {
-    dbr.shape == Shape::Scalar
-        && dbr.dbr_type.base() == Base::String
-        && dbr.view().value_bytes().first() == Some(&0)
-}
+use std::time::Instant;
 
 /// Whether a value is the empty text of an enum.
 pub fn is_nameless(channel: &Channel, dbr: &Dbr) -> bool {
-    is_empty_text(dbr)
-        && dbr.dbr_type.number() < DbrType::FORMS
-        && channel.native_type() == Some(Base::Enum)
+    is_empty(dbr) && channel.native_type() == Some(Base::Enum)
 }
 
-/// A value, or the dict with one, as the classes return it: with the number of a state that has no name.
-pub fn named<'py>(
-    py: Python<'py>,
-    channel: &Arc<Channel>,
-    dbr: &Dbr,
-    value: Bound<'py, PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    if !is_nameless(channel, dbr) {
-        return Ok(value);
-    }
-    let Some(text) = texts(py, channel.context(), &[channel])?.pop().flatten() else {
-        return Ok(value);
-    };
-    match value.cast::<PyDict>() {
-        Ok(dict) => dict.set_item(intern!(py, "pv_value"), text)?,
-        Err(_) => return Ok(PyString::new(py, &text).into_any()),
-    }
-    Ok(value)
-}
-
-/// The present states of enums: their names, or their numbers if they have none; `None` for PVs that do not answer. This works
-/// in callbacks, too.
+/// The states that enums are in now, by their names, or by their numbers where they have none; ECA_TIMEOUT for those that do not
+/// answer by the deadline.
 pub fn texts(
     py: Python<'_>,
     context: &Context,
     channels: &[&Arc<Channel>],
-) -> PyResult<Vec<Option<String>>> {
+    deadline: Option<Instant>,
+) -> PyResult<Vec<Result<String, Status>>> {
     interruptible(py, |check| {
         let pending = context.pending_io();
         let requests: Vec<_> = channels
@@ -72,31 +39,25 @@ pub fn texts(
             .collect();
         // If the flush fails, no answer comes.
         drop(context.flush());
-        let deadline = Some(Instant::now() + PATIENCE);
         context.wait_done(&[pending], deadline, check);
         requests
-            .iter()
-            .map(|request| answered(request.as_ref()?))
+            .into_iter()
+            .map(|request| request.and_then(|request| answered(&request)))
             .collect()
     })
 }
 
-fn send_request(channel: &Arc<Channel>, pending: &Arc<PendingIo>) -> Option<Arc<Request>> {
+fn send_request(channel: &Arc<Channel>, pending: &Arc<PendingIo>) -> Result<Arc<Request>, Status> {
     let states = RequestSpec::exactly(DbrType::in_form(DbrClass::Gr, Base::Enum), 1);
-    channel.get(states, None, Some(pending.begin())).ok()
+    let request = channel.get(states, None, Some(pending.begin()));
+    request.map_err(|error| error.status)
 }
 
-fn answered(request: &Request) -> Option<String> {
-    let dbr = request.answer()?.dbr?;
-    let Number::Int(number) = dbr.view().number(0) else {
-        return None;
-    };
-    let states = dbr.view().states();
-    let name = usize::try_from(number)
-        .ok()
-        .and_then(|state| states.get(state));
-    match name {
-        Some(name) if !name.is_empty() => Some(decoded(name, STATE).into_owned()),
-        _ => Some(number.to_string()),
-    }
+fn answered(request: &Request) -> Result<String, Status> {
+    let answer = request.answer().ok_or(Status::TIMEOUT)?;
+    let dbr = answer.dbr.ok_or(answer.status)?;
+    let called = called(DbrClass::Plain, &dbr, &dbr.view().states());
+    called
+        .map(|text| text::of(&text).into_owned())
+        .ok_or(Status::BADTYPE)
 }

@@ -7,7 +7,7 @@
 //!   `report_subscription` and, after [`Closed::Later`], `released`
 //! * of a request: `Channel::finish`, which takes the request from the channel, and then `Request::complete`
 //! * of a group request: `GroupRequest::sent`, and `answered` or `finish` for each channel
-//! * of a subscription: the queue's `push_update`, or `RecordedPv::record` for a recorder; `Subscription::set_active_spec` before
+//! * of a subscription: `Subscription::brought`, or `RecordedPv::record` for a recorder; `Subscription::set_active_spec` before
 //!   the backend asks for something else, `Channel::forget_subscription` when the backend has no pointer to it any more
 //! * of a context: its `queue` takes exceptions and messages
 //!
@@ -30,7 +30,7 @@
 //!    end of the context; one that was refused never is. Where the client closes a channel, the client completes its requests
 //!    itself, and drops an answer that comes later.
 //! 5. A subscription may be made before its PV is connected. On each connection the backend subscribes again, with what
-//!    [`Subscription::spec_for`] says: a new type, if the PV has one.
+//!    [`Subscription::spec_for`] says: a new type, if the PV has one; nothing, while it says `None`.
 //! 6. Data are the backend's or the kernel's when `submit` returns.
 //! 7. `submit` and `flush` never block on a server.
 //! 8. No lock of a backend that `submit` needs is held in an upcall; no upcall drops an object of Python's
@@ -163,6 +163,9 @@ pub enum When {
     Now,
     /// With the next flush, or with what is sent next.
     WithNextFlush,
+    /// Soon, and by another thread of the backend's, with a flush: the caller is in an upcall, and must not be the one who closes
+    /// the channel.
+    AfterUpcall,
 }
 
 /// What is asked of one channel. A new operation is one more of these, and one arm of the backend's `execute`.

@@ -4,6 +4,7 @@
 //! * [`context`] a context, what is outstanding in it, and its end; [`fork`] what a forked child must not use
 //! * [`channel`] a channel: connection, access rights, end; [`operations`] reads, writes and subscriptions
 //! * [`request`] one read or write in flight; [`subscription`] a monitor; [`write_errors`] writes that a server rejects later
+//! * [`enum_text`] what an enum's states are called
 //! * [`event`] what has happened; [`queue`] events on their way to the thread that delivers them
 //! * [`pending_io`] what a thread waits for; [`sync_group`] the same for synchronous groups
 //! * [`group`] one request to many channels; [`recorder`] the updates of many PVs, in memory
@@ -20,7 +21,8 @@
 //!   [`Channel::put_notify`](channel::Channel::put_notify) makes a request, as a read does.
 //! * A monitor update: [`Channel::subscribe`](channel::Channel::subscribe) makes a
 //!   [`Subscription`](subscription::Subscription). The backend calls
-//!   [`EventQueue::push_update`](queue::EventQueue::push_update) for each update: the value goes into the subscription's
+//!   [`Subscription::brought`](subscription::Subscription::brought) for each update, and that
+//!   [`EventQueue::push_update`](queue::EventQueue::push_update): the value goes into the subscription's
 //!   mailbox, and an entry into the queue. The thread that delivers takes the entry with
 //!   [`EventQueue::pop`](queue::EventQueue::pop).
 //! * A group read: see [`group`]. A recorded update: see [`recorder`].
@@ -35,6 +37,7 @@
 
 pub mod channel;
 pub mod context;
+pub mod enum_text;
 pub mod event;
 pub mod fork;
 pub mod group;

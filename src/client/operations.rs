@@ -5,7 +5,7 @@ use crate::client::channel::Channel;
 use crate::client::event::{Event, Exception, UserData};
 use crate::client::pending_io::{PendingGuard, PendingIo};
 use crate::client::recorder::recorded_pv::RecordedPv;
-use crate::client::request::{NewRequest, Op, Request};
+use crate::client::request::{NewRequest, Op, Request, Then};
 use crate::client::subscription::{LIMITS, Subscription, SubscriptionSpec};
 use crate::protocol::constants::{CA_OP_ADD_EVENT, CA_OP_PUT};
 use crate::protocol::dbr::DbrType;
@@ -41,6 +41,27 @@ impl Channel {
         let request = self.new_request(Op::Get, spec, None, Some(guard), recycled);
         let submitted = self.submit(Command::Read(&request, When::WithNextFlush));
         self.accepted(request, submitted)
+    }
+
+    /// Reads for the client itself, from an upcall; what the answer is for may be another request.
+    pub(crate) fn get_in_upcall(
+        self: &Arc<Channel>,
+        spec: RequestSpec,
+        asks_for: Option<Arc<Request>>,
+        then: Then,
+    ) -> Result<()> {
+        let new = NewRequest {
+            op: Op::Get,
+            spec,
+            handler: None,
+            guard: None,
+            then: Some(then),
+            asks_for,
+            recycled: None,
+        };
+        let request = lock(&self.requests).add(self, new);
+        let submitted = self.submit(Command::Read(&request, When::AfterUpcall));
+        self.accepted(request, submitted).map(drop)
     }
 
     /// Writes (ca_array_put): `data` must hold `count` elements of the type.
@@ -94,7 +115,13 @@ impl Channel {
         let Some(subscription) = new else {
             return Err(self.not_connected());
         };
-        self.begin(Arc::new(subscription))
+        let Some(form) = spec.text_form() else {
+            return self.begin(Arc::new(subscription));
+        };
+        let (subscription, numbers) = subscription.with_numbers(self, form);
+        // First: each of its updates then comes before the text that it belongs to.
+        self.begin(numbers)?;
+        self.begin(subscription)
     }
 
     /// As [`subscribe`](Channel::subscribe), but the updates go to a recorder.
@@ -145,6 +172,10 @@ impl Channel {
         error: &Error,
     ) {
         subscription.give_up();
+        if subscription.brings_numbers() {
+            // Only the client has asked for it; the texts go on.
+            return;
+        }
         let ended = Some(subscription.clone());
         self.report(CA_OP_ADD_EVENT, subscription.dbr_type(), error, ended);
     }
@@ -155,7 +186,9 @@ impl Channel {
         subscription: &Arc<Subscription>,
         error: &Error,
     ) {
-        self.report(CA_OP_ADD_EVENT, subscription.dbr_type(), error, None);
+        if !subscription.brings_numbers() {
+            self.report(CA_OP_ADD_EVENT, subscription.dbr_type(), error, None);
+        }
     }
 
     fn report(
@@ -193,6 +226,8 @@ impl Channel {
             spec,
             handler,
             guard,
+            then: None,
+            asks_for: None,
             recycled,
         };
         lock(&self.requests).add(self, new)

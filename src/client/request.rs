@@ -1,9 +1,10 @@
 //! One read, or write with notification, in flight.
 
 use crate::client::channel::Channel;
+use crate::client::enum_text::{called, is_empty};
 use crate::client::event::{Event, UserData};
 use crate::client::pending_io::PendingGuard;
-use crate::protocol::dbr::DbrType;
+use crate::protocol::dbr::{Base, DbrClass, DbrType};
 use crate::protocol::status::Status;
 use crate::protocol::validate::RequestSpec;
 use crate::protocol::value::{Answer, Dbr};
@@ -29,14 +30,20 @@ pub struct Request {
     pub handler: Option<UserData>,
     state: Mutex<State>,
     index: usize,
+    /// The request that needs the answer.
+    asks_for: Option<Arc<Request>>,
     /// For the backend: what the circuit had been sent, with this request.
     sent: AtomicU64,
 }
+
+/// What the client itself does with an answer, in the upcall.
+pub(crate) type Then = Box<dyn FnOnce(Answer) + Send>;
 
 #[derive(Default)]
 struct State {
     answer: Option<Answer>,
     guard: Option<PendingGuard>,
+    then: Option<Then>,
     is_complete: bool,
     /// The memory of the answer from an earlier use of this request.
     spare: Option<Arc<Dbr>>,
@@ -56,9 +63,11 @@ impl Request {
             handler: new.handler,
             state: Mutex::new(State {
                 guard: new.guard,
+                then: new.then,
                 ..State::default()
             }),
             index,
+            asks_for: new.asks_for,
             sent: AtomicU64::new(0),
         };
         let Some(mut recycled) = new.recycled else {
@@ -95,6 +104,9 @@ impl Request {
     }
 
     pub fn waits_in(&self, pending: &Arc<crate::client::pending_io::PendingIo>) -> bool {
+        if let Some(request) = &self.asks_for {
+            return request.waits_in(pending);
+        }
         let state = lock(&self.state);
         state.guard.as_ref().is_some_and(|t| t.belongs_to(pending))
     }
@@ -123,14 +135,71 @@ impl Request {
         lock(&self.state).spare.take()
     }
 
-    /// Upcall: stores or queues the answer. Also called by the thread that clears the channel.
+    /// Upcall: stores or queues the answer. Also called by the thread that clears the channel. If the answer is the empty text
+    /// of an enum's state, the request goes on: what it still needs is asked for.
     pub fn complete(self: &Arc<Request>, answer: Answer) {
+        let empty = self.spec.numbered && answer.dbr.as_ref().is_some_and(|dbr| is_empty(dbr));
+        if empty && self.is_awaited() {
+            self.ask_for_names();
+        } else {
+            self.settle(answer);
+        }
+    }
+
+    fn is_awaited(&self) -> bool {
+        let state = lock(&self.state);
+        !state.is_complete && !state.guard.as_ref().is_some_and(PendingGuard::is_late)
+    }
+
+    /// The state in which the PV is when it is asked for the names, by its number or by its name: they come in one answer. That
+    /// has no time; where one is wanted, the number is asked for once more, together with its time.
+    fn ask_for_names(self: &Arc<Request>) {
+        let request = self.clone();
+        self.ask(DbrClass::Gr, move |names| {
+            let form = request.spec.dbr_type.form();
+            if form != DbrClass::Time || names.dbr.is_none() {
+                return request.settle_called(form, &names, &names);
+            }
+            let last = request.clone();
+            request.ask(form, move |number| {
+                last.settle_called(form, &number, &names)
+            });
+        });
+    }
+
+    fn ask(self: &Arc<Request>, form: DbrClass, then: impl FnOnce(Answer) + Send + 'static) {
+        let spec = RequestSpec::exactly(DbrType::in_form(form, Base::Enum), 1);
+        let asked = self
+            .channel
+            .get_in_upcall(spec, Some(self.clone()), Box::new(then));
+        if let Err(error) = asked {
+            self.settle(Answer::failed(error.status));
+        }
+    }
+
+    fn settle_called(self: &Arc<Request>, form: DbrClass, number: &Answer, names: &Answer) {
+        let states = names.dbr.as_ref().map(|dbr| dbr.view().states());
+        let text = match &number.dbr {
+            Some(number) => called(form, number, &states.unwrap_or_default()),
+            None => None,
+        };
+        self.settle(Answer {
+            status: number.status,
+            dbr: text,
+        });
+    }
+
+    fn settle(self: &Arc<Request>, answer: Answer) {
         let status = answer.status;
         let (guard, event) = {
             let mut state = lock(&self.state);
             if std::mem::replace(&mut state.is_complete, true) {
                 // The channel was closed, and the request completed, before the backend released it.
                 return;
+            }
+            if let Some(then) = state.then.take() {
+                drop(state);
+                return then(answer);
             }
             let event = if self.handler.is_some() {
                 Some(Event::Reply {
@@ -165,11 +234,15 @@ impl Request {
 }
 
 /// What a new request is made of.
-pub struct NewRequest {
+pub(crate) struct NewRequest {
     pub op: Op,
     pub spec: RequestSpec,
     pub handler: Option<UserData>,
     pub guard: Option<PendingGuard>,
+    /// What is done with the answer, if the client itself asks.
+    pub then: Option<Then>,
+    /// The request that needs the answer.
+    pub asks_for: Option<Arc<Request>>,
     /// A completed request, whose memory is used again if nobody else refers to it.
     pub recycled: Option<Arc<Request>>,
 }
@@ -182,7 +255,7 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    pub fn add(&mut self, channel: &Arc<Channel>, new: NewRequest) -> Arc<Request> {
+    pub(crate) fn add(&mut self, channel: &Arc<Channel>, new: NewRequest) -> Arc<Request> {
         let index = self.free.pop().unwrap_or_else(|| {
             self.requests.push(None);
             self.requests.len() - 1

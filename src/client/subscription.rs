@@ -2,17 +2,18 @@
 
 use crate::backend::{AnySubscription, Command};
 use crate::client::channel::Channel;
+use crate::client::enum_text::EnumTexts;
 use crate::client::event::UserData;
 use crate::client::recorder::recorded_pv::RecordedPv;
 use crate::protocol::dbr::{Base, DbrClass, DbrType};
 use crate::protocol::error::Result;
 use crate::protocol::status::Status;
 use crate::protocol::validate::RequestSpec;
-use crate::protocol::value::Answer;
+use crate::protocol::value::{Answer, Dbr};
 use crate::sync::lock;
 use crate::sync::mailbox::{Mailbox, QueueLimits, Weigh};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 pub const LIMITS: QueueLimits = QueueLimits {
     updates: 32_768,
@@ -25,7 +26,8 @@ pub enum WantedType {
     Fixed(DbrType),
     /// The PV's native type in this form; also after the PV has come back with another type.
     Native(DbrClass),
-    /// This type; but if an array of CHAR is asked for as STRING, the text in the array.
+    /// This type; but if an array of CHAR is asked for as STRING, the text in the array; and if an enum is, the numbers of the
+    /// states that have no name.
     Text(DbrType),
 }
 
@@ -47,6 +49,18 @@ pub struct SubscriptionSpec {
 }
 
 impl SubscriptionSpec {
+    /// The form of the texts that are asked for. What they are texts of shows when the PV is connected.
+    pub(crate) fn text_form(&self) -> Option<DbrClass> {
+        match self.dbr_type {
+            WantedType::Text(wanted)
+                if wanted.base() == Base::String && wanted.number() < DbrType::FORMS =>
+            {
+                Some(wanted.form())
+            }
+            _ => None,
+        }
+    }
+
     /// The request to the server, for a PV of this type and element count. `None`: the PV has to be connected first.
     fn request_spec(&self, native: Option<Base>, held: usize) -> Option<RequestSpec> {
         let count = match self.count {
@@ -69,12 +83,26 @@ impl SubscriptionSpec {
     }
 }
 
+/// What becomes of a subscription's updates.
+enum Role {
+    /// They go to the queue.
+    Plain,
+    /// They are texts, those of an enum maybe: `numbers` has the numbers of its states.
+    Texts {
+        numbers: Arc<Subscription>,
+        texts: Mutex<EnumTexts>,
+    },
+    /// They are the numbers for the texts of another subscription. While the PV is no enum, the server is not asked for them.
+    Numbers(OnceLock<Weak<Subscription>>),
+}
+
 /// The backend has a pointer to a subscription until it is unsubscribed, or its channel is released. The channel keeps the
 /// subscription alive for as long.
 pub struct Subscription {
     channel: Weak<Channel>,
     spec: SubscriptionSpec,
     active: Mutex<RequestSpec>,
+    role: Role,
     pub handler: UserData,
     /// Where its updates go instead of the queue.
     pub(crate) recorded: Option<Arc<RecordedPv>>,
@@ -101,12 +129,52 @@ impl Subscription {
             channel,
             spec,
             active: Mutex::new(spec.request_spec(native, held)?),
+            role: Role::Plain,
             handler,
             recorded: None,
             closed: AtomicBool::new(false),
             io,
             mailbox: Mailbox::new(limits),
         })
+    }
+
+    /// This subscription, to texts, and the one that brings the numbers for them.
+    pub(crate) fn with_numbers(
+        self,
+        channel: &Arc<Channel>,
+        form: DbrClass,
+    ) -> (Arc<Subscription>, Arc<Subscription>) {
+        let spec = RequestSpec::exactly(DbrType::in_form(DbrClass::Time, Base::Enum), 1);
+        let numbers = Arc::new(Subscription {
+            channel: Arc::downgrade(channel),
+            spec: SubscriptionSpec {
+                dbr_type: WantedType::Fixed(spec.dbr_type),
+                count: WantedCount::Fixed(1),
+                mask: self.spec.mask,
+            },
+            active: Mutex::new(spec),
+            role: Role::Numbers(OnceLock::new()),
+            handler: Arc::new(()),
+            recorded: None,
+            closed: AtomicBool::new(false),
+            io: channel.io().new_subscription(),
+            mailbox: Mailbox::new(LIMITS),
+        });
+        let texts = Arc::new(Subscription {
+            role: Role::Texts {
+                numbers: numbers.clone(),
+                texts: Mutex::new(EnumTexts::new(form)),
+            },
+            ..self
+        });
+        if let Role::Numbers(of) = &numbers.role {
+            of.get_or_init(|| Arc::downgrade(&texts));
+        }
+        (texts, numbers)
+    }
+
+    pub(crate) fn brings_numbers(&self) -> bool {
+        matches!(self.role, Role::Numbers(_))
     }
 
     /// A subscription whose updates are recorded.
@@ -141,12 +209,18 @@ impl Subscription {
 
     /// The type of its updates.
     pub fn dbr_type(&self) -> DbrType {
-        self.active_spec().requested_type()
+        match (self.active_spec(), self.spec.dbr_type) {
+            (active, WantedType::Text(wanted)) if active.numbered => wanted,
+            (active, _) => active.requested_type(),
+        }
     }
 
-    /// What the backend subscribes to, for a PV of type `native` that can hold `held` elements. `None`: the PV has to be
-    /// connected first.
+    /// What the backend subscribes to, for a PV of type `native` that can hold `held` elements. `None`: nothing, as long as the
+    /// PV is not connected, or is what it is.
     pub fn spec_for(&self, native: Option<Base>, held: usize) -> Option<RequestSpec> {
+        if self.brings_numbers() && (native != Some(Base::Enum) || held != 1) {
+            return None;
+        }
         self.spec.request_spec(native, held)
     }
 
@@ -195,16 +269,87 @@ impl Subscription {
         if !self.mark_closed() {
             return Err(Status::BADMONID.into());
         }
+        if let Role::Texts { numbers, .. } = &self.role {
+            numbers.give_up();
+        }
         channel.submit(Command::Unsubscribe(self))
     }
 
     /// The backend refused the subscription; but another thread may have started it since.
     pub(crate) fn give_up(self: &Arc<Subscription>) {
         self.mark_closed();
+        match &self.role {
+            Role::Plain => {}
+            Role::Texts { numbers, .. } => numbers.give_up(),
+            Role::Numbers(_) => self.for_the_texts(EnumTexts::give_up),
+        }
         if let Some(channel) = self.channel() {
             // If the channel is closed, the subscription ends with the channel.
             drop(channel.submit(Command::Unsubscribe(self)));
         }
+    }
+
+    /// Upcall: an update.
+    pub fn brought(self: &Arc<Subscription>, channel: &Arc<Channel>, answer: Answer) {
+        match (&self.role, answer.dbr.clone()) {
+            (Role::Numbers(_), Some(number)) => {
+                self.for_the_texts(|texts, deliver| texts.number(number, deliver));
+            }
+            (Role::Numbers(_), None) => self.for_the_texts(EnumTexts::give_up),
+            (Role::Texts { .. }, Some(text)) if self.active_spec().numbered => {
+                let waits = self.texts(|texts, deliver| texts.text(text, deliver));
+                if let Some(text) = waits.flatten() {
+                    self.ask_for_number(channel, text);
+                }
+            }
+            (Role::Texts { .. } | Role::Plain, _) => {
+                self.texts(EnumTexts::give_up);
+                channel.context().queue.push_update(self, answer);
+            }
+        }
+    }
+
+    /// The number of an empty text has not come before the text: it is asked for. While it does not come, the text waits; but no
+    /// thread does.
+    fn ask_for_number(self: &Arc<Subscription>, channel: &Arc<Channel>, text: Arc<Dbr>) {
+        let spec = RequestSpec::exactly(DbrType::in_form(DbrClass::Time, Base::Enum), 1);
+        let subscription = Arc::downgrade(self);
+        let then = move |answer: Answer| {
+            if let Some(subscription) = subscription.upgrade() {
+                subscription
+                    .texts(|texts, deliver| texts.read(&text, answer.dbr.as_deref(), deliver));
+            }
+        };
+        if channel.get_in_upcall(spec, None, Box::new(then)).is_err() {
+            self.texts(EnumTexts::give_up);
+        }
+    }
+
+    /// Does something with the texts that the numbers are for.
+    fn for_the_texts(&self, act: impl FnOnce(&mut EnumTexts, &mut dyn FnMut(Arc<Dbr>))) {
+        if let Role::Numbers(of) = &self.role
+            && let Some(subscription) = of.get().and_then(Weak::upgrade)
+        {
+            subscription.texts(act);
+        }
+    }
+
+    /// Does something with its texts, and delivers what comes of it; in their order, hence under the lock.
+    fn texts<T>(
+        self: &Arc<Subscription>,
+        act: impl FnOnce(&mut EnumTexts, &mut dyn FnMut(Arc<Dbr>)) -> T,
+    ) -> Option<T> {
+        let Role::Texts { texts, .. } = &self.role else {
+            return None;
+        };
+        let channel = self.channel()?;
+        Some(act(&mut lock(texts), &mut |text| {
+            let answer = Answer {
+                status: Status::NORMAL,
+                dbr: Some(text),
+            };
+            channel.context().queue.push_update(self, answer);
+        }))
     }
 
     /// The oldest update that was not delivered, ahead of everything else in the queue.

@@ -14,7 +14,6 @@ use crate::protocol::constants;
 use crate::protocol::dbr::DbrType;
 use crate::protocol::status::Status;
 use crate::protocol::value::Answer;
-use crate::states::{is_empty_text, named};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -91,7 +90,7 @@ fn base_args<'py>(
 
 fn value_args<'py>(
     py: Python<'py>,
-    channel: &Arc<Channel>,
+    channel: &Channel,
     dbr_type: DbrType,
     count: usize,
     answer: &Answer,
@@ -102,12 +101,6 @@ fn value_args<'py>(
     let args = base_args(py, channel, dbr_type, count, answer)?;
     if let Some(args) = &args {
         fill(args, dbr, callback.style, callback.use_numpy)?;
-        if let Some(dbr) = dbr
-            && callback.style == Style::Pv
-            && is_empty_text(dbr)
-        {
-            named(py, channel, dbr, args.clone().into_any())?;
-        }
     }
     Ok(args)
 }

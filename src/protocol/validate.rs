@@ -23,6 +23,8 @@ pub struct RequestSpec {
     pub text: bool,
     /// The type is a STS type, of which only the value is used.
     pub bare: bool,
+    /// The value is the text of an enum's state, and a state without a name gives its number.
+    pub numbered: bool,
 }
 
 /// What a server claims of its answer. The numbers are unchecked.
@@ -80,6 +82,7 @@ impl RequestSpec {
             whole: false,
             text: false,
             bare: false,
+            numbered: false,
         }
     }
 
@@ -103,7 +106,8 @@ impl RequestSpec {
     }
 
     /// As [`of`](RequestSpec::of), except that an array of CHAR that is asked for as STRING gives the text in the array. The
-    /// request then has to be for CHAR: for STRING, a server sends a text for each element.
+    /// request then has to be for CHAR: for STRING, a server sends a text for each element. And a state of an enum that has no
+    /// name gives its number.
     pub fn of_text(
         dbr_type: DbrType,
         native: Base,
@@ -112,7 +116,10 @@ impl RequestSpec {
     ) -> RequestSpec {
         let is_string = dbr_type.base() == Base::String && dbr_type.number() < DbrType::FORMS;
         if !is_string || native != Base::Char || held <= 1 {
-            return RequestSpec::of(dbr_type, count, held);
+            return RequestSpec {
+                numbered: is_string && native == Base::Enum && held == 1,
+                ..RequestSpec::of(dbr_type, count, held)
+            };
         }
         RequestSpec {
             text: true,
@@ -123,7 +130,15 @@ impl RequestSpec {
     /// The request as a subscription makes it. If an array has become empty or cannot be read, and as many elements as there
     /// are were asked for, of a plain type, a server answers with an empty message; libca takes that for the end of the
     /// subscription, and does not report it. Messages of other types are never empty.
+    ///
+    /// The text of an enum's state comes with its time: by that, the number of the state is found.
     pub(crate) fn for_updates(self) -> RequestSpec {
+        if self.numbered {
+            return RequestSpec {
+                dbr_type: DbrType::in_form(DbrClass::Time, Base::String),
+                ..self
+            };
+        }
         let is_plain =
             self.dbr_type.form() == DbrClass::Plain && self.dbr_type.number() < DbrType::FORMS;
         if self.count > 0 || !is_plain {

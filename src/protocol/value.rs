@@ -1,7 +1,7 @@
 //! A value as it was received: one DBR structure in memory of our own.
 
 use super::buffer::Bytes;
-use super::dbr::{Base, DbrType};
+use super::dbr::{Base, DbrClass, DbrType, MAX_STRING_SIZE};
 use super::status::Status;
 use super::validate::{Claim, Extent, RequestSpec, Shape};
 use super::view::View;
@@ -62,6 +62,25 @@ impl Dbr {
             None => return Some(Arc::new(dbr)),
         }
         Some(place)
+    }
+
+    /// A text as the STRING type in `form`, with the alarm and the time of `from`, as far as the form has them. `from` has them
+    /// in the same places: it is a TIME type where `form` is, and no plain type where `form` is not plain.
+    pub fn text(form: DbrClass, from: &Dbr, text: &[u8]) -> Dbr {
+        let dbr_type = DbrType::in_form(form, Base::String);
+        let start = dbr_type.value_offset();
+        let along = from.bytes.as_slice();
+        let along = &along[..start.min(along.len())];
+        let text = &text[..text.len().min(MAX_STRING_SIZE - 1)];
+        let mut bytes = vec![0; start + MAX_STRING_SIZE];
+        bytes[..along.len()].copy_from_slice(along);
+        bytes[start..start + text.len()].copy_from_slice(text);
+        Dbr {
+            dbr_type,
+            count: 1,
+            shape: Shape::Scalar,
+            bytes: Bytes::of(&bytes),
+        }
     }
 
     pub fn view(&self) -> View<'_> {

@@ -253,7 +253,8 @@ impl ChannelGroupCore {
         py: Python<'py>,
         #[pyo3(from_py_with = seconds)] timeout: f64,
     ) -> PyResult<(Array<'py, i32>, Bound<'py, PyList>)> {
-        let Some(request) = self.read(py, ReadAs::Text, timeout)? else {
+        let deadline = deadline(timeout)?;
+        let Some(request) = self.run(py, Job::Read(ReadAs::Text), deadline)? else {
             let texts = vec![""; self.number()];
             let statuses = PyArray1::from_vec(py, self.all_gone());
             return Ok((statuses, PyList::new(py, texts)?));
@@ -274,9 +275,12 @@ impl ChannelGroupCore {
         py.detach(|| self.group.recycle(request));
         if !nameless.is_empty() {
             let (places, channels): (Vec<_>, Vec<_>) = nameless.into_iter().unzip();
-            let named = states::texts(py, self.group.context(), &channels)?;
+            let named = states::texts(py, self.group.context(), &channels, deadline)?;
             for (place, text) in places.into_iter().zip(named) {
-                texts[place] = PyString::new(py, &text.unwrap_or_default());
+                match text {
+                    Ok(text) => texts[place] = PyString::new(py, &text),
+                    Err(status) => statuses[place] = status.0,
+                }
             }
         }
         Ok((PyArray1::from_vec(py, statuses), PyList::new(py, texts)?))

@@ -15,7 +15,6 @@ use crate::protocol::error::Error;
 use crate::protocol::status::Status;
 use crate::protocol::validate::RequestSpec;
 use crate::protocol::value::Answer;
-use crate::states::{is_empty_text, named};
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -105,18 +104,7 @@ impl DBRValue {
         } else {
             Memory::Copy
         };
-        let value = value(py, &dbr, self.style, self.use_numpy(), memory)?;
-        if self.style == Style::Plain || !is_empty_text(&dbr) {
-            return Ok(value);
-        }
-        let channel = self
-            .request()
-            .as_ref()
-            .map(|request| request.channel.clone());
-        match channel {
-            Some(channel) => named(py, &channel, &dbr, value),
-            None => Ok(value),
-        }
+        value(py, &dbr, self.style, self.use_numpy(), memory)
     }
 
     #[getter]
@@ -199,8 +187,8 @@ impl<'py> Read<'_, 'py> {
 }
 
 impl Style {
-    /// The request to the server. For an array of CHAR that is asked for as STRING, the classes return the text in it; module
-    /// `ca` returns what the server makes of it, as in C.
+    /// The request to the server. If STRING is asked for, the classes return the text in an array of CHAR, and the number of an
+    /// enum's state that has no name; module `ca` returns what the server makes of it, as in C.
     fn spec(
         self,
         requested: Option<DbrType>,

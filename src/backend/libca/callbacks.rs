@@ -111,7 +111,7 @@ unsafe extern "C" fn update(args: event_handler_args) {
             // SAFETY: `args` is libca's.
             let received = unsafe { received(&args) };
             let answer = received.answer(asked, || channel.element_count(), None);
-            channel.context().queue.push_update(&subscription, answer);
+            subscription.brought(&channel, answer);
         }
     });
 }

@@ -33,6 +33,17 @@ pub(super) fn submit(
         gathered.add(request.clone(), send_gathered);
         return Ok(());
     }
+    if let Command::Read(request, When::AfterUpcall) = command {
+        let circuit = io
+            .circuit()
+            .ok_or_else(|| Error::new(Status::DISCONN, channel.name()))?;
+        let (_, sent) = circuit.reserve(0);
+        request.set_sent(sent);
+        return match circuit.try_send(Box::new(DeferredCommand::Read(request.clone()))) {
+            Status::NORMAL => Ok(()),
+            status => Err(Error::new(status, channel.name())),
+        };
+    }
     let guard = channel.guard()?;
     // What has gathered goes first: nothing overtakes it.
     gathered.flush(send_gathered);

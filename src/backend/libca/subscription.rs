@@ -64,7 +64,14 @@ impl LibcaSubscription {
         }
         {
             let _alone = lock(&self.starting);
-            if lock(&self.event).0.is_null() {
+            if subscription.brings_numbers()
+                && subscription
+                    .spec_for(channel.native_type(), channel.element_count())
+                    .is_none()
+            {
+                // It is started where the PV connects as an enum.
+                self.stale.store(true, Ordering::SeqCst);
+            } else if lock(&self.event).0.is_null() {
                 self.create(entered, &channel, subscription)?;
             }
         }
@@ -130,6 +137,10 @@ impl LibcaSubscription {
         let differs = wanted.is_none_or(|wanted| !subscription.active_spec().serves(&wanted));
         if native.is_some() && differs {
             self.stale.store(true, Ordering::SeqCst);
+            if wanted.is_none() && lock(&self.event).0.is_null() {
+                // Nothing is to be asked, and nothing was.
+                return false;
+            }
         }
         self.is_stale() && !subscription.is_closed()
     }

@@ -355,7 +355,7 @@ impl Server {
         }
         if let Some(channel) = subscription.channel() {
             let answer = pv.answer(subscription.active_spec());
-            channel.context().queue.push_update(subscription, answer);
+            subscription.brought(&channel, answer);
         }
     }
 
