@@ -2,13 +2,17 @@
 
 use crate::protocol::status::Status;
 use crate::sync::lock;
+use crate::sync::wait_queue::{Check, INTERRUPT_CHECK, WaitQueue, Waited, remaining};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// The server's errors about writes to one channel, and who waits for them.
 #[derive(Default)]
 pub struct WriteErrors {
     state: Mutex<State>,
+    /// Where threads sleep until the watch has ended.
+    unwatched: WaitQueue,
     unconfirmed: AtomicBool,
 }
 
@@ -31,6 +35,27 @@ impl WriteErrors {
         state.watched = true;
         state.status = None;
         Some(WriteErrorWatch(self))
+    }
+
+    /// Waits while there is another watch.
+    pub fn wait_to_watch(
+        &self,
+        deadline: Option<Instant>,
+        check: Check<'_>,
+    ) -> Result<WriteErrorWatch<'_>, Waited> {
+        loop {
+            if let Some(watch) = self.watch() {
+                return Ok(watch);
+            }
+            let left = remaining(deadline).unwrap_or(INTERRUPT_CHECK);
+            if left == Duration::ZERO {
+                return Err(Waited::Timeout);
+            }
+            let is_free = || !lock(&self.state).watched;
+            if !self.unwatched.sleep(is_free, left.min(INTERRUPT_CHECK)) && check() {
+                return Err(Waited::Interrupted);
+            }
+        }
     }
 
     /// A write is sent.
@@ -65,5 +90,32 @@ impl WriteErrorWatch<'_> {
 impl Drop for WriteErrorWatch<'_> {
     fn drop(&mut self) {
         lock(&self.0.state).watched = false;
+        self.0.unwatched.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_watch_waits_for_the_end_of_the_first() {
+        let errors = WriteErrors::default();
+        let first = errors.watch().unwrap();
+        let waited = errors.wait_to_watch(Some(Instant::now()), &mut || false);
+        assert_eq!(waited.err(), Some(Waited::Timeout));
+        let waited = errors.wait_to_watch(None, &mut || true);
+        assert_eq!(waited.err(), Some(Waited::Interrupted));
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| {
+                let watch = errors.wait_to_watch(None, &mut || false).unwrap();
+                watch.status()
+            });
+            assert!(errors.tell(Status::PUTFAIL));
+            drop(first);
+            // The error is about a write of the first.
+            assert_eq!(second.join().unwrap(), None);
+        });
+        assert!(errors.watch().is_some());
     }
 }

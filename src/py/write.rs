@@ -14,7 +14,7 @@ use crate::protocol::dbr::{Base, DbrClass, DbrType};
 use crate::protocol::error::Error;
 use crate::protocol::status::Status;
 use crate::protocol::validate::RequestSpec;
-use crate::sync::wait_queue::remaining;
+use crate::thread_state::interruptible;
 use pyo3::prelude::*;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -249,17 +249,15 @@ pub fn put_checked<'py>(
     };
     let failed = |status| Err(Error::new(status, channel.name()).into());
     // One watch at a time, so that no caller gets another caller's error.
-    let watch = loop {
-        if let Some(watch) = channel.write_errors.watch() {
-            break watch;
-        }
-        if remaining(deadline) == Some(Duration::ZERO) {
-            return failed(Status::TIMEOUT);
-        }
-        py.detach(|| std::thread::sleep(Duration::from_millis(1)));
-        py.check_signals()?;
+    let errors = &channel.write_errors;
+    let watch = match errors.watch() {
+        Some(watch) => watch,
+        None => match interruptible(py, |check| errors.wait_to_watch(deadline, check))? {
+            Ok(watch) => watch,
+            Err(_) => return failed(Status::TIMEOUT),
+        },
     };
-    if channel.write_errors.take_unconfirmed() {
+    if errors.take_unconfirmed() {
         // Errors about earlier writes come first.
         let verdict = round_trip(py, channel, channel.context().pending_io(), deadline)?;
         if matches!(verdict, Status::TIMEOUT | Status::DISCONN) {
@@ -272,7 +270,7 @@ pub fn put_checked<'py>(
         channel.put_for(Some(&pending), dbr_type, count, bytes)
     })?;
     let verdict = round_trip(py, channel, pending.clone(), deadline)?;
-    channel.write_errors.take_unconfirmed();
+    errors.take_unconfirmed();
     match watch.status().unwrap_or(verdict) {
         Status::NORMAL => Ok(()),
         Status::PUTFAIL => {
