@@ -6,14 +6,14 @@ use crate::backend::scripted::Scripted;
 use crate::backend::scripted::server::Server;
 use crate::backend::scripted::value::Pv;
 use crate::client::channel::Channel;
-use crate::client::event::Event;
+use crate::client::event::{Event, UserData};
 use crate::client::group::channels::GroupChannels;
 use crate::client::group::request::{Job, ReadAs};
 use crate::protocol::dbr::{Base, DbrType};
 use crate::protocol::error::Error;
 use crate::protocol::status::Status;
 use crate::protocol::validate::RequestSpec;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 /// A client that is connected to "pv" with this value.
@@ -281,4 +281,36 @@ fn a_write_that_was_given_up_is_withdrawn() {
         .context
         .destroy(Duration::from_secs(5), &mut || false);
     assert!(ended);
+}
+
+#[test]
+fn rights_at_the_connection_are_told_once_to_a_handler_that_is_set_meanwhile() {
+    let (client, server) = connected(1.0);
+    let (channel, pv) = (&client.channel, Pv::double(1.0));
+    let both = Barrier::new(2);
+    let (mut once, mut twice) = (0, 0);
+    let rounds = 0..20_000;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in rounds.clone() {
+                both.wait();
+                server.connect(channel, &pv);
+                both.wait();
+            }
+        });
+        for _ in rounds.clone() {
+            channel.set_access_handler(None).unwrap();
+            both.wait();
+            let handler: UserData = Arc::new(());
+            let (_, rights) = channel.set_access_handler(Some(handler.clone())).unwrap();
+            both.wait();
+            channel.rights_told(&handler);
+            once += usize::from(rights == Some((true, true)));
+            let queued = std::iter::from_fn(|| client.context.queue.pop());
+            twice += queued
+                .filter(|d| matches!(d.event, Event::AccessRights { .. }))
+                .count();
+        }
+    });
+    assert_eq!((once, twice), (rounds.len(), 0));
 }

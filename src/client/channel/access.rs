@@ -68,7 +68,10 @@ impl Channel {
 
     /// Upcall: the access rights are these.
     pub fn access_changed(self: &Arc<Channel>, read: bool, write: bool) {
-        let mut access = lock(&self.access);
+        self.change_rights(&mut lock(&self.access), read, write);
+    }
+
+    fn change_rights(self: &Arc<Channel>, access: &mut Access, read: bool, write: bool) {
         self.may_be_read.store(read, Ordering::Release);
         self.may_be_written.store(write, Ordering::Release);
         access.told = access.handler.is_some();
@@ -83,9 +86,10 @@ impl Channel {
     /// rights just before, with two exceptions: a server that answers again after it was unresponsive, and a handler that was
     /// set after the report.
     pub(super) fn access_at_connection(self: &Arc<Channel>, read: bool, write: bool) {
-        let told = lock(&self.access).told;
-        if !told || (read, write) != (self.may_be_read(), self.may_be_written()) {
-            self.access_changed(read, write);
+        // Under one lock, because a handler that is set in between is told of these rights by the thread that sets it.
+        let mut access = lock(&self.access);
+        if !access.told || (read, write) != (self.may_be_read(), self.may_be_written()) {
+            self.change_rights(&mut access, read, write);
         }
     }
 
