@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cachannel import CaChannel, CaChannelException, CaChannelTypeError, CaChannelValueError, ChannelGroup, ca, epicsPV
-from cachannel.util import caput
+from cachannel.util import caget, caput
 from helpers import Connect, MakeChannel, read, write
 from server_process import wait_for
 
@@ -287,6 +287,16 @@ def test_a_state_that_is_cut_in_its_last_character(latin: CaChannel, make_channe
     latin.putw(0)
     latin.putw(long)
     assert latin.getw() == 2
+    # The text of the state is that of the list, whichever way it is read.
+    latin.array_get(ca.DBR_STRING)
+    latin.pend_io()
+    texts = [latin.getw(ca.DBR_STRING), latin.getValue(), caget(latin.name(), as_string=True)]
+    with ChannelGroup([latin.name()]) as group:
+        texts += group.get(as_string=True)
+    latin.add_masked_array_event(ca.DBR_TIME_STRING, None, None, lambda event, _: texts.append(event["pv_value"]))
+    latin.flush_io()
+    wait_for(lambda: len(texts) == 5)
+    assert texts == [long] * 5
 
 
 def test_a_state_that_there_is_not(latin: CaChannel) -> None:

@@ -8,17 +8,15 @@
 //! * A subscription to texts has a second subscription beside it, to the numbers. The updates of both have time stamps: the number
 //!   of an empty text is the one with the same stamp ([`EnumTexts`]). Where that does not come, the text stays empty.
 
-use crate::protocol::dbr::{Base, DbrClass};
+use crate::protocol::dbr::DbrClass;
 use crate::protocol::validate::Shape;
 use crate::protocol::value::Dbr;
 use crate::protocol::view::Number;
 use std::sync::Arc;
 
-/// An empty text.
+/// An empty text of a state.
 pub fn is_empty(dbr: &Dbr) -> bool {
-    dbr.shape == Shape::Scalar
-        && dbr.dbr_type.base() == Base::String
-        && dbr.view().string(0).is_empty()
+    dbr.shape == Shape::State && dbr.view().string(0).is_empty()
 }
 
 /// What the state is called whose number this is: by its name among `states`, or by its number; with the alarm and the time of

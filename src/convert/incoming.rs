@@ -184,7 +184,9 @@ fn elements<'py>(
         (Shape::Scalar, Base::String) => {
             return Ok(PyString::new(py, &decoded(view.string(0), STRING)).into_any());
         }
-        (Shape::Text, _) => return Ok(PyString::new(py, &text::of(dbr)).into_any()),
+        (Shape::Text | Shape::State, _) => {
+            return Ok(PyString::new(py, &text::of(dbr)).into_any());
+        }
         (Shape::Scalar, _) => return number(py, view.number(0)),
         (Shape::Array, Base::String) => {
             let texts: Vec<_> = (0..view.count)

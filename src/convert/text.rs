@@ -31,11 +31,18 @@ pub fn in_elements(elements: &[u8]) -> Cow<'_, str> {
     )
 }
 
+/// The text of an enum's state in a STRING. A record holds the names of its states in the room that a list of states has, and
+/// they are cut there; the names of other servers, and those of menus, may fill the STRING.
+pub fn of_state(bytes: &[u8]) -> Cow<'_, str> {
+    spelled(bytes, [STATE, STRING].contains(&bytes.len()))
+}
+
 /// The text of a value: of a STRING, or in the elements of a CHAR array.
 pub fn of(dbr: &Dbr) -> Cow<'_, str> {
     let view = dbr.view();
     match dbr.shape {
         Shape::Text => in_elements(view.value_bytes()),
+        Shape::State => of_state(view.string(0)),
         _ if dbr.dbr_type.base() == Base::String => decoded(view.string(0), STRING),
         _ => Cow::Borrowed(""),
     }
@@ -80,6 +87,16 @@ mod tests {
             decoded(&string.as_bytes()[..STRING], STRING),
             "x".repeat(STRING - 2)
         );
+    }
+
+    #[test]
+    fn a_state_is_cut_where_a_list_of_states_cuts_it() {
+        for cut in [STATE, STRING] {
+            let state = format!("{}é", "x".repeat(cut - 1));
+            assert_eq!(of_state(&state.as_bytes()[..cut]), "x".repeat(cut - 1));
+        }
+        assert_eq!(of_state(b"caf\xe9"), "café");
+        assert_eq!(of_state(&[b'\xe9'; STATE + 5]), "é".repeat(STATE + 5));
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub enum Shape {
     Array,
     /// CHARs that are a text.
     Text,
+    /// The text of an enum's state: a STRING.
+    State,
 }
 
 /// What an answer holds.
@@ -210,7 +212,11 @@ impl RequestSpec {
         let shape = if self.text {
             Shape::Text
         } else if count == 1 && (self.count == 1 || held == 1) {
-            Shape::Scalar
+            if self.numbered {
+                Shape::State
+            } else {
+                Shape::Scalar
+            }
         } else {
             Shape::Array
         };

@@ -64,7 +64,7 @@ impl Dbr {
         Some(place)
     }
 
-    /// A text as the STRING type in `form`, with the alarm and the time of `from`, as far as the form has them. `from` has them
+    /// The text of a state as the STRING type in `form`, with the alarm and the time of `from`, as far as the form has them. `from` has them
     /// in the same places: it is a TIME type where `form` is, and no plain type where `form` is not plain.
     pub fn text(form: DbrClass, from: &Dbr, text: &[u8]) -> Dbr {
         let dbr_type = DbrType::in_form(form, Base::String);
@@ -78,7 +78,7 @@ impl Dbr {
         Dbr {
             dbr_type,
             count: 1,
-            shape: Shape::Scalar,
+            shape: Shape::State,
             bytes: Bytes::of(&bytes),
         }
     }

@@ -1,6 +1,6 @@
 use super::*;
-use crate::protocol::dbr::DbrType;
-use crate::protocol::validate::Extent;
+use crate::protocol::dbr::{Base, DbrType};
+use crate::protocol::validate::{Extent, Shape};
 
 /// TIME_ENUM, with this stamp.
 fn number(stamp: u32, number: u16) -> Arc<Dbr> {
@@ -28,8 +28,12 @@ fn head(stamp: u32) -> Vec<u8> {
 fn made(base: Base, bytes: &[u8]) -> Arc<Dbr> {
     let dbr_type = DbrType::in_form(DbrClass::Time, base);
     assert_eq!(dbr_type.size(1), Some(bytes.len()));
+    let mut extent = Extent::of(1);
+    if base == Base::String {
+        extent.shape = Shape::State;
+    }
     // SAFETY: the bytes are as many as one element takes.
-    let dbr = unsafe { Dbr::copy_from(dbr_type, Extent::of(1), bytes.as_ptr().cast()) };
+    let dbr = unsafe { Dbr::copy_from(dbr_type, extent, bytes.as_ptr().cast()) };
     Arc::new(dbr.unwrap())
 }
 
