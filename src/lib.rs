@@ -22,8 +22,8 @@
 //!
 //! * `getw` calls `py::read::read_wait`, which sends the request by [`client::channel::Channel::get`], waits in `py::wait`,
 //!   and converts the answer with `convert::value`.
-//! * `putw` calls `py::write::Write::send`, which converts the value with `convert::outgoing` and writes it with
-//!   [`client::channel::Channel::put`].
+//! * `putw` calls `py::write::put_checked`, and that calls `py::write::Write::send`, which converts the value with
+//!   `convert::outgoing` and writes it with [`client::channel::Channel::put`].
 //! * An update comes from the backend into the context's [`client::queue::EventQueue`]; `dispatch::run` takes it from there
 //!   and calls the user's function.
 //!

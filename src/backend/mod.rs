@@ -20,9 +20,9 @@
 //!    stuck, upcalls may still come, and the backend keeps what it has pointers to until it calls `released`. After
 //!    [`Command::Unsubscribe`], updates may come until the backend calls `forget_subscription`. The client drops what comes
 //!    for a channel or a subscription that is closed: that no callback of the user starts after a clear is the client's own
-//!    promise. Neither is called from an upcall.
-//! 2. Upcalls of one channel come in order. `connected` comes before all others of a connection but `access_changed`, which may come
-//!    just before `connected`. At a disconnect, requests complete with ECA_DISCONN before `disconnected`, and `access_changed`
+//!    promise. The client never closes a channel in an upcall. It may submit `Unsubscribe` in `subscription_failed`.
+//! 2. Upcalls of one channel come in order. `connected` is the first upcall of a connection; only `access_changed` may come before
+//!    it. At a disconnect, requests complete with ECA_DISCONN before `disconnected`, and `access_changed`
 //!    follows.
 //! 3. An update may come from any thread, also from two at once for one subscription: the newest value is never the one that is
 //!    lost.
@@ -33,9 +33,10 @@
 //!    [`Subscription::spec_for`] says: a new type, if the PV has one; nothing, while it says `None`.
 //! 6. Data are the backend's or the kernel's when `submit` returns.
 //! 7. `submit` and `flush` never block on a server.
-//! 8. No lock of a backend that `submit` needs is held in an upcall; no upcall drops an object of Python's
+//! 8. During an upcall of its library, a backend holds no lock that `submit` takes. An upcall never drops a Python object
 //!    (`DeferredDecref` keeps them).
-//! 9. After a fork, nothing is done with what the parent has made.
+//! 9. In a forked child, a backend does not touch the contexts that the parent made. It calls `client::fork::watch` before it
+//!    loads its library.
 //! 10. A command whose caller has given up, and that has not left the process, is withdrawn.
 
 mod any;
@@ -94,7 +95,8 @@ pub trait ContextIo: Send + Sync {
     /// Sends what has gathered.
     fn flush(&self, context: &Context) -> Result<()>;
 
-    /// Sends a group request to the channels with these places in the group. What it leaves is sent by a call with that.
+    /// Sends a group request to the channels with these places in the group. Returns those that could not be sent
+    /// yet, as a server has a backlog; the client calls again with these.
     fn submit_group(
         &self,
         context: &ContextGuard<'_>,
@@ -103,10 +105,12 @@ pub trait ContextIo: Send + Sync {
         indices: Vec<usize>,
     ) -> Backlog;
 
-    /// Nobody waits for `pending` any more: what of it has not left the process is not sent, and comes to ECA_TIMEOUT.
+    /// Nobody waits for `pending` any more: its commands that have not left the
+    /// process are not sent, and complete with ECA_TIMEOUT.
     fn withdraw(&self, pending: &[Arc<PendingIo>]);
 
-    /// Some server takes nothing, and very much waits for it: [`ChannelIo::backlog`] says of a channel whether it is its.
+    /// Whether more than [`BACKLOG_LIMIT`] bytes wait for some server. [`ChannelIo::backlog`] tells whether it is a given
+    /// channel's server.
     fn has_backlog(&self) -> bool;
 
     /// Prints what is known of the context; more at a higher level.
@@ -168,7 +172,8 @@ pub enum When {
     AfterUpcall,
 }
 
-/// What is asked of one channel. A new operation is one more of these, and one arm of the backend's `execute`.
+/// What is asked of one channel. A new operation is one more variant here, and one arm in each match over the commands in
+/// each backend.
 #[derive(Clone, Copy)]
 pub enum Command<'a> {
     Read(&'a Arc<Request>, When),

@@ -73,7 +73,7 @@ impl ChannelGroupCore {
                 waited => {
                     py.detach(|| {
                         request.give_up(backlog);
-                        if request.is_answered() {
+                        if request.expects_answers() {
                             request.withdraw();
                         }
                     });
@@ -82,7 +82,7 @@ impl ChannelGroupCore {
                 }
             }
         }
-        if request.is_answered() {
+        if request.expects_answers() {
             let pending = std::slice::from_ref(request.pending_io());
             let waited = wait_done(py, context, pending, deadline);
             if !matches!(waited, Ok(Waited::Done)) {

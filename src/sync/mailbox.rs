@@ -61,8 +61,8 @@ impl<T: Weigh> Mailbox<T> {
         }
     }
 
-    /// Keeps an update, in place of the oldest past a limit. `announce` gets its number and how many older ones it pushed out; it
-    /// runs under the mailbox's lock, and takes no other mailbox's.
+    /// Adds an update; while a limit is exceeded, drops the oldest. Calls `announce`, under the mailbox's lock, with the update's
+    /// number and how many were dropped. `announce` must not lock another mailbox.
     pub fn push(&self, update: T, announce: impl FnOnce(u64, usize)) {
         // They may be large: freed after the lock.
         let mut pushed_out = Vec::new();

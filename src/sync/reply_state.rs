@@ -13,8 +13,10 @@ use super::primitives::{AtomicU8, Ordering};
 /// | | | `ABANDONED` | whoever clears the channel: [`abandon`](ReplyState::abandon) |
 /// | `WRITING` | the reply is being written | `DONE` | the same thread that moved it here: [`publish`](ReplyState::publish) |
 /// | `ABANDONED` | nobody waits, but the backend may have a pointer to it | `RELEASED` | whoever answers: `begin` |
-/// | `RELEASED` | final: nobody waits, and the backend has no pointer to it | | |
-/// | `DONE` | final: the reply may be read | | |
+/// | `RELEASED` | final for this request: nobody waits, and the backend has no pointer to it | | |
+/// | `DONE` | final for this request: the reply may be read | | |
+///
+/// `reset`, which needs exclusive access, returns any state to `IDLE`: the reply becomes part of another request.
 ///
 /// A reply is written by the one thread that moves it from `REQUESTED` to `WRITING`; it is read in `DONE` alone, and never changes
 /// then.

@@ -56,7 +56,7 @@ unsafe fn borrowed<T>(user: *const c_void) -> Arc<T> {
 /// `chid` must be an id that libca hands to a callback.
 unsafe fn channel(chid: ca_sys::chid) -> Option<Arc<Channel>> {
     let api = ca_sys::loaded()?.api();
-    // SAFETY: in a callback the id is alive, and its user pointer is the one that `Channel::create` gave: a channel which
+    // SAFETY: in a callback the id is alive, and its user pointer is the one that `LibcaChannel::search` gave: a channel which
     // its context keeps until ca_clear_channel has returned, which waits for this callback.
     unsafe {
         let user = api.ca_puser(chid);
@@ -196,7 +196,7 @@ fn confirm(channel: &Channel, sent: u64) {
 
 unsafe extern "C" fn written(args: event_handler_args) {
     contained(|| {
-        // SAFETY: as for `get`.
+        // SAFETY: as for `read`.
         let request = unsafe { borrowed::<Request>(args.usr) };
         if let Some(request) = request.channel.finish(&request) {
             let status = Status(args.status);

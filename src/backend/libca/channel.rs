@@ -180,7 +180,7 @@ impl LibcaChannel {
         }
     }
 
-    /// The channel's gate is closed and empty, and libca cannot block, or may.
+    /// The channel's gate is closed and empty, and the caller knows that libca will not block, or accepts that it may.
     pub(super) fn close_now(&self, channel: &Channel) {
         if let Some(context) = channel.context().enter() {
             self.clear(context.libca().api());

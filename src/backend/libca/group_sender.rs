@@ -176,7 +176,7 @@ impl GroupSender<'_> {
             }
             // Its answer confirms the run.
             self.request.reply(last).sent.store(sent, Ordering::Release);
-            if !self.request.is_answered() {
+            if !self.request.expects_answers() {
                 self.written
                     .retain(|(other, _)| !Arc::ptr_eq(other, &circuit));
                 self.written.push((circuit, last));
@@ -192,17 +192,17 @@ impl GroupSender<'_> {
         self.dispatch();
         for (circuit, index) in std::mem::take(&mut self.written) {
             if circuit.is_half_full() {
-                confirm(self.channel(index));
+                send_confirming_read(self.channel(index));
             }
         }
         for part in std::mem::take(&mut self.behind) {
             let rest = QueuedShare::new(self.request, self.channels, part.indices, part.counted);
-            let confirmed = (!self.request.is_answered())
+            let confirmed = (!self.request.expects_answers())
                 .then(|| rest.last())
                 .flatten()
                 .map(|index| self.channel(index).clone());
             part.circuit.send(Box::new(rest));
-            confirmed.inspect(confirm);
+            confirmed.inspect(send_confirming_read);
         }
         Backlog {
             wait_for: self
@@ -218,14 +218,15 @@ impl GroupSender<'_> {
     }
 }
 
-/// Writes have no answer that would tell that they have left: a read behind them has.
-fn confirm(channel: &Arc<Channel>) {
+/// A write has no answer. A read that is sent after the write has one, which confirms the write's bytes.
+fn send_confirming_read(channel: &Arc<Channel>) {
     if channel.may_be_read() {
         drop(channel.get(RequestSpec::exactly(DbrType::ENUM, 1), None, None));
     }
 }
 
-/// Adds a run to the circuit's part, where there is one, or one is to be made as `new`: the circuit has counted so many bytes.
+/// Appends the run to the circuit's share. If there is none, makes one if `new` is given: the bytes that the circuit has counted
+/// for the share. Returns whether the run was put off.
 fn put_off(
     parts: &mut Vec<CircuitShare>,
     circuit: &Arc<Circuit>,
@@ -300,7 +301,7 @@ impl QueuedShare {
     fn write(&self, pass: &ContextGuard<'_>, index: usize, inside: &ChannelGuard<'_>) {
         let channel = inside.channel();
         let status = hand(pass, &self.request, index, channel);
-        if !status.is_normal() && !self.request.is_answered() {
+        if !status.is_normal() && !self.request.expects_answers() {
             let error = Error::new(status, channel.name());
             let nothing = RequestSpec::exactly(DbrType::STRING, 0);
             channel.command_failed(Command::Write(nothing, &[], None), &error);
@@ -338,7 +339,7 @@ impl Work for QueuedShare {
     fn withdraw(self: Box<Self>) {}
 
     fn waits_in(&self, pending: &Arc<PendingIo>) -> bool {
-        self.request.is_answered() && Arc::ptr_eq(self.request.pending_io(), pending)
+        self.request.expects_answers() && Arc::ptr_eq(self.request.pending_io(), pending)
     }
 
     fn counted(&self) -> u64 {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub(super) trait Work: Send {
     fn run(self: Box<Self>);
 
-    /// No thread can be started for it, and nobody can be told of that at once.
+    /// No thread can be started for it, and the caller was not told: completes its requests with ECA_ALLOCMEM.
     fn fail(self: Box<Self>);
 
     /// Nobody waits for it any more: it is not done.

@@ -265,8 +265,8 @@ impl GroupRequest {
         self.job.items().is_some()
     }
 
-    /// A write without notification has no answer: it is finished when the backend has it.
-    pub fn is_answered(&self) -> bool {
+    /// `false` for a write without notification: it is finished when the backend has it.
+    pub fn expects_answers(&self) -> bool {
         !matches!(self.job, Job::Write(_))
     }
 
@@ -334,7 +334,7 @@ impl GroupRequest {
         let item = self.job.items().and_then(|items| items.get(index));
         let (item, bytes) = item.ok_or(Status::DISCONN)?;
         let spec = RequestSpec::exactly(item.dbr_type, item.count);
-        Ok(if self.is_answered() {
+        Ok(if self.expects_answers() {
             GroupCommand::WriteNotify(spec, bytes)
         } else {
             GroupCommand::Write(spec, bytes)
@@ -343,7 +343,7 @@ impl GroupRequest {
 
     /// Upcall: one channel's part was sent, or could not be sent.
     pub(crate) fn sent(&self, index: usize, status: Status) {
-        if !status.is_normal() || !self.is_answered() {
+        if !status.is_normal() || !self.expects_answers() {
             self.finish(index, status);
         }
     }
@@ -351,7 +351,7 @@ impl GroupRequest {
     /// The status of each channel; ECA_TIMEOUT if there is no answer yet. (A write without notification that waits in a queue
     /// counts as successful: no answer follows.)
     pub fn statuses(&self) -> Vec<i32> {
-        let nothing = if self.is_answered() {
+        let nothing = if self.expects_answers() {
             Status::TIMEOUT
         } else {
             Status::NORMAL
