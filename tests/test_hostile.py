@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import sys
 import textwrap
 from collections.abc import Iterator
 from typing import Any, Callable
@@ -283,6 +284,38 @@ def test_a_channel_that_is_created_wrongly_does_not_connect(tell: Tell) -> None:
         told += [ca.element_count(huge), len(read(huge, None, 0)), ca.element_count(none)]
     """)
     assert told == [0xFFFFFFFF, 100, 0]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_elements_that_are_claimed_and_never_sent_cost_no_memory(tell: Tell) -> None:
+    """Each PV is said to hold 256 MiB, of which 100 elements come; the values are whole, with zeros for the rest."""
+    told = tell("""
+        def resident():
+            pages = int(open("/proc/self/statm").read().split()[1])
+            return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+        doubles, chars = pvs(["n=0x2000000", "type=4,n=0x10000000"])
+        assert len(read(doubles, None, 0)) == 100
+        seen = []
+        for value in (read(doubles, use_numpy=True), read(chars, use_numpy=True)):
+            seen.append((len(value), int(value[:100].sum())))
+        del value
+        before, kept = resident(), []
+        for _ in range(4):
+            kept += [read(doubles, use_numpy=True), read(doubles, ca.DBR_TIME_DOUBLE, use_numpy=True)["value"]]
+            kept += [read(chars, use_numpy=True), read(chars, ca.DBR_STS_CHAR, use_numpy=True)["value"]]
+        for chid in (doubles, chars):
+            ca.create_subscription(chid, lambda args: kept.append(args["value"]), use_numpy=True)
+        ca.flush_io()
+        wait_for(lambda: len(kept) == 18, 10, f"18 values, not {len(kept)}")
+        told = [seen, {(len(value), int(value[:100].sum())) for value in kept}, resident() - before]
+        text = CaChannel(PREFIX + "type=4,n=0x10000000,text")
+        text.searchw()
+        told += [text.getw(ca.DBR_STRING), resident() - before]
+    """)
+    whole = (0x2000000, 700), (0x10000000, 700)
+    assert (told[0], told[1]) == (list(whole), set(whole))
+    assert max(told[2], told[4]) < 64
+    assert told[3] == "\a" * 100
 
 
 ROUNDS = int(os.environ.get("HOSTILE_ROUNDS", "8"))

@@ -18,6 +18,9 @@ const FAR: usize = 16 * 1024 * 1024;
 const POOL_LIMIT: usize = 256 * 1024 * 1024;
 /// Aligned for every element type, and to a cache line.
 const ALIGN: usize = 64;
+/// Aligned for every element type. The system has zeros at hand only for what `malloc` aligns by itself; for a larger alignment,
+/// `alloc_zeroed` would write them.
+const ALIGN_ZEROED: usize = 8;
 
 /// The bytes of one DBR structure.
 pub enum Bytes {
@@ -78,10 +81,10 @@ pub struct Buffer {
     len: usize,
 }
 
-/// An allocation of `size` bytes.
+/// An allocation.
 struct Block {
     start: NonNull<u8>,
-    size: usize,
+    layout: Layout,
 }
 
 // SAFETY: a block is plain memory that one owner frees; nothing in it belongs to a thread.
@@ -91,29 +94,30 @@ unsafe impl Sync for Block {}
 
 impl Block {
     fn new(size: usize) -> Option<Block> {
-        Block::allocated(size, alloc)
+        Block::allocated(size, ALIGN, alloc)
     }
 
-    /// A block of zeros. The system allocates its memory only where it is written to.
+    /// A large block of zeros. The system allocates its memory only where it is written to.
     fn zeroed(size: usize) -> Option<Block> {
-        Block::allocated(size, alloc_zeroed)
+        Block::allocated(size, ALIGN_ZEROED, alloc_zeroed)
     }
 
-    fn allocated(size: usize, allocate: unsafe fn(Layout) -> *mut u8) -> Option<Block> {
-        let layout = Layout::from_size_align(size, ALIGN).ok()?;
-        // SAFETY: size is never zero (`Buffer::copy_from` rounds it up).
+    fn allocated(
+        size: usize,
+        align: usize,
+        allocate: unsafe fn(Layout) -> *mut u8,
+    ) -> Option<Block> {
+        let layout = Layout::from_size_align(size, align).ok()?;
+        // SAFETY: size is never zero: `Buffer::copy_from` rounds it up, or it is at least FAR.
         let start = NonNull::new(unsafe { allocate(layout) })?;
-        Some(Block { start, size })
+        Some(Block { start, layout })
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
-        // SAFETY: `start` came from `alloc` with this layout, whose size was good then, and is freed once, here.
-        unsafe {
-            let layout = Layout::from_size_align_unchecked(self.size, ALIGN);
-            dealloc(self.start.as_ptr(), layout);
-        }
+        // SAFETY: `start` came from `alloc` or `alloc_zeroed` with this layout, and is freed once, here.
+        unsafe { dealloc(self.start.as_ptr(), self.layout) };
     }
 }
 
@@ -124,7 +128,7 @@ impl Buffer {
         let missing = len - copied;
         if missing >= FAR {
             // A server may claim what it never sends: that costs no memory.
-            let block = Block::zeroed(len.checked_next_multiple_of(POOLED)?)?;
+            let block = Block::zeroed(len)?;
             // SAFETY: as below.
             unsafe { std::ptr::copy_nonoverlapping(source, block.start.as_ptr(), copied) };
             return Some(Buffer {
@@ -154,7 +158,7 @@ impl Buffer {
         unsafe { std::slice::from_raw_parts(self.as_ptr(), self.len) }
     }
 
-    /// The first byte; aligned to 64.
+    /// The first byte, aligned for every element type.
     pub fn as_ptr(&self) -> *const u8 {
         self.block
             .as_ref()
@@ -164,8 +168,10 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
+        // A block of zeros goes back to the system: in the pool, it would be one of which most was never allocated.
         if let Some(block) = self.block.take()
-            && block.size >= POOLED
+            && block.layout.size() >= POOLED
+            && block.layout.align() == ALIGN
         {
             give_back(block);
         }
@@ -201,7 +207,7 @@ fn take(size: usize) -> Option<Block> {
 }
 
 fn give_back(block: Block) {
-    let size = block.size;
+    let size = block.layout.size();
     let surplus = with_pool(|pool| {
         let mut surplus = Vec::new();
         // Blocks of sizes that are no longer used make room for the size in use now.
@@ -210,7 +216,7 @@ fn give_back(block: Block) {
             let Some(other) = others.map(|(_, blocks)| blocks).find_map(Vec::pop) else {
                 break;
             };
-            pool.bytes -= other.size;
+            pool.bytes -= other.layout.size();
             surplus.push(other);
         }
         if pool.bytes + size <= POOL_LIMIT {
@@ -249,6 +255,28 @@ mod tests {
             prop_assert_eq!(&bytes.as_slice()[..source.len()], &source[..]);
             prop_assert_eq!(&bytes.as_slice()[source.len()..], &vec![0; more][..]);
         }
+    }
+
+    #[test]
+    fn much_that_is_missing_is_zero_too_and_not_kept() {
+        let source = [7u8; 1000];
+        let len = source.len() + FAR;
+        // SAFETY: the slice is readable for its length.
+        let bytes = unsafe { Bytes::copy_from(source.as_ptr(), source.len(), len) }.unwrap();
+        assert_eq!(bytes.as_slice().len(), len);
+        assert_eq!(bytes.as_slice()[..source.len()], source);
+        assert!(
+            bytes.as_slice()[source.len()..]
+                .iter()
+                .all(|byte| *byte == 0)
+        );
+        drop(bytes);
+        let kept = with_pool(|pool| {
+            pool.free
+                .keys()
+                .any(|size| (len..len + POOLED).contains(size))
+        });
+        assert_ne!(kept, Some(true));
     }
 
     // One test, because the pool is one for the process.
