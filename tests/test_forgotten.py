@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 
 import pytest
@@ -198,6 +199,77 @@ def test_what_ends_the_callbacks_frees_the_channel(run_script: RunScript, end: s
     """
     )
     assert_quiet(result, "gone\n")
+
+
+WHERE = {
+    "a forked child": """
+        if pid := os.fork():
+            print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+            os._exit(0)
+    """,
+    "a non-preemptive context": "number.getw()",
+    "a context whose dispatcher is in a callback": "number.getw()",
+}
+"""Where the answers to requests are not delivered; and what is done after they were made."""
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_clear_channel_lets_go_of_requests_whose_answers_are_not_delivered(run_script: RunScript, where: str) -> None:
+    """The chid and what the callbacks refer to go at once; those of another channel stay until their answers come."""
+    if "fork" in where and sys.platform == "win32":
+        pytest.skip("needs fork")
+    result = run_script(
+        f"""
+        import gc, warnings, weakref
+        warnings.simplefilter("ignore", DeprecationWarning)
+        ca.create_context({"non-preemptive" not in where})
+        class Watch:
+            def __init__(self, name):
+                self.channel = CaChannel(name)
+                self.channel.searchw()
+            def ask(self):
+                c = self.channel
+                c.array_get_callback(None, None, self.called, self, c)
+                c.array_put_callback(1, None, None, self.called, self, c)
+                ca.get(c._chid, callback=self.called)
+                ca.put(c._chid, 1, callback=self.called)
+            def called(self, args, user_args=None):
+                calls.append(args)
+        calls = []
+        watch, other, number = Watch(P + "fast0"), Watch(P + "fast1"), CaChannel(P + "calong")
+        number.searchw()
+        held, release = threading.Event(), threading.Event()
+        def hold(args, user_args):
+            held.set()
+            release.wait(20)
+        if "dispatcher" in {where!r}:
+            number.array_get_callback(None, None, hold)
+            number.flush_io()
+            assert held.wait(10)
+        watch.ask()
+        other.ask()
+{textwrap.indent(textwrap.dedent(WHERE[where]), " " * 8)}
+        c = watch.channel
+        gone, kept = ([weakref.ref(w), weakref.ref(w.channel), weakref.ref(w.channel._chid)] for w in (watch, other))
+        del watch, other
+        gc.collect()
+        assert all(one() for one in gone + kept), gone + kept
+        c.clear_channel()
+        del c
+        gc.collect()
+        print([one() for one in gone], all(one() for one in kept), calls)
+        release.set()
+        if ca.current_context():
+            wait_for(lambda: ca.poll() and len(calls) == 4)
+            calls.clear()
+            gc.collect()
+            print([one() for one in kept])
+        sys.stdout.flush()
+        os._exit(0)
+        """
+    )
+    none = "[None, None, None]"
+    assert_quiet(result, f"{none} True []\n" + ("0\n" if "fork" in where else f"{none}\n"))
 
 
 def test_the_last_answer_frees_the_channel_without_the_collector(run_script: RunScript) -> None:

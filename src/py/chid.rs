@@ -15,12 +15,13 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 /// A channel. Dropping the last reference clears it; callbacks hold one until they are gone.
 #[pyclass(frozen, weakref, name = "chid", module = "cachannel.ca")]
 pub struct Chid {
     channel: OnceLock<Arc<Channel>>,
+    /// Locked by attached threads alone, so that a fork, for which Python has its own lock, does not leave it locked.
     callbacks: Mutex<Callbacks>,
 }
 
@@ -30,12 +31,29 @@ struct Callbacks {
     connection: Vec<Arc<Callback>>,
     access: Vec<Arc<Callback>>,
     subscriptions: Vec<Arc<Callback>>,
+    /// Each belongs to its request, which goes when the answer was delivered.
+    requests: Vec<Weak<Callback>>,
 }
 
 impl Callbacks {
-    fn all(&self) -> impl Iterator<Item = &Arc<Callback>> {
+    /// All but those of requests.
+    fn lasting(&self) -> impl Iterator<Item = &Arc<Callback>> {
         let handlers = self.connection.iter().chain(&self.access);
         handlers.chain(&self.subscriptions)
+    }
+
+    fn requests(&self) -> impl Iterator<Item = Arc<Callback>> {
+        self.requests.iter().filter_map(Weak::upgrade)
+    }
+
+    fn add_request(&mut self, callback: &Arc<Callback>) {
+        let requests = &mut self.requests;
+        if requests.len() == requests.capacity() {
+            // Those of requests that are gone make room; at least half of the room is free then, so that this is seldom.
+            requests.retain(|callback| callback.strong_count() > 0);
+            requests.reserve(requests.len().max(8));
+        }
+        requests.push(Arc::downgrade(callback));
     }
 
     fn connection(&mut self) -> &mut Vec<Arc<Callback>> {
@@ -96,6 +114,12 @@ impl Chid {
         Chid::hold(this, &callback);
     }
 
+    /// A request was sent, whose answer the callback gets.
+    pub fn add_request(this: &Bound<'_, Chid>, callback: &Arc<Callback>) {
+        this.get().callbacks().add_request(callback);
+        Chid::hold(this, callback);
+    }
+
     /// Drops a callback.
     pub fn remove(&self, py: Python<'_>, callback: &Arc<Callback>) {
         let others = |c: &Arc<Callback>| !Arc::ptr_eq(c, callback);
@@ -107,20 +131,24 @@ impl Chid {
         callback.let_go(py);
     }
 
-    /// The callbacks by kind: of the connection, of the access rights, of subscriptions.
-    pub fn all_callbacks(&self) -> [Vec<Arc<Callback>>; 3] {
+    /// The callbacks by kind: of the connection, of the access rights, of subscriptions, of requests.
+    pub fn all_callbacks(&self) -> [Vec<Arc<Callback>>; 4] {
         let callbacks = self.callbacks();
         [
             callbacks.connection.clone(),
             callbacks.access.clone(),
             callbacks.subscriptions.clone(),
+            callbacks.requests().collect(),
         ]
     }
 
     /// Drops all callbacks, and with them their references.
     pub fn let_go(&self, py: Python<'_>) {
         let callbacks = std::mem::take(&mut *self.callbacks());
-        callbacks.all().for_each(|callback| callback.let_go(py));
+        callbacks.lasting().for_each(|callback| callback.let_go(py));
+        callbacks
+            .requests()
+            .for_each(|callback| callback.let_go(py));
     }
 }
 
@@ -159,7 +187,7 @@ impl Chid {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         if let Ok(callbacks) = self.callbacks.try_lock() {
-            for callback in callbacks.all() {
+            for callback in callbacks.lasting() {
                 callback.traverse(&visit)?;
             }
         }

@@ -1,7 +1,7 @@
 //! Channels that nothing in the program refers to except their own callbacks.
 
 use super::chid::Chid;
-use crate::callback::{Callback, callback, chid_of};
+use crate::callback::chid_of;
 use crate::calls::{call_method, import};
 use crate::client::channel::Channel;
 use pyo3::prelude::*;
@@ -24,11 +24,8 @@ fn freed<'py>(
     let Some(object) = chid_of(py, channel) else {
         return Ok(None);
     };
-    let [connection, access, subscriptions] = object.cast::<Chid>()?.get().all_callbacks();
-    let in_flight = channel.handlers_in_flight();
-    let requests = in_flight.iter().filter_map(callback).collect();
+    let all = object.cast::<Chid>()?.get().all_callbacks();
     let mut shown = Vec::new();
-    let all: [Vec<Arc<Callback>>; 4] = [connection, access, subscriptions, requests];
     for (callbacks, (one, more)) in all.iter().zip(KINDS) {
         match callbacks.iter().filter(|one| one.unhold(py)).count() {
             0 => {}

@@ -157,7 +157,7 @@ impl<'py> Read<'_, 'py> {
         let started = self.begin(channel, handler, None, guard);
         let (status, request) = outcome(started)?;
         if let Some(callback) = callback.filter(|_| request.is_some()) {
-            callback.hold(chid.as_any());
+            Chid::add_request(chid, callback);
         }
         let value = request
             .filter(|_| callback.is_none())

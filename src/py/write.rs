@@ -211,8 +211,8 @@ pub fn put<'py>(
             .map(drop),
     };
     let hold = || {
-        if let (Some(callback), Some(chid)) = (callback, chid) {
-            callback.hold(chid.as_any());
+        if let (Some(callback), Some(chid)) = (&callback, chid) {
+            Chid::add_request(chid, callback);
         }
     };
     let sent = write.send_then(py, send, hold);

@@ -256,15 +256,6 @@ impl Channel {
         lock(&self.subscriptions).clone()
     }
 
-    /// The callbacks of its requests that are not answered yet.
-    pub fn handlers_in_flight(&self) -> Vec<UserData> {
-        let requests = lock(&self.requests);
-        requests
-            .iter()
-            .filter_map(|request| request.handler.clone())
-            .collect()
-    }
-
     pub(crate) fn finish(&self, request: &Request) -> Option<Arc<Request>> {
         lock(&self.requests).remove(request)
     }
