@@ -23,7 +23,7 @@ use crate::client::queue::{Delivery, Wake};
 use crate::client::subscription::Subscription;
 use crate::deferred_decref::release_dropped;
 use crate::sync::wait_queue::remaining;
-use crate::thread_state::{Delivering, in_callback, is_exiting};
+use crate::thread_state::{Calling, delivers, in_callback, is_exiting};
 use handlers::{access_rights, connection, exception, message, reply, update};
 use log::report;
 use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PySystemExit};
@@ -61,7 +61,17 @@ pub fn run(py: Python<'_>, context: &Context) {
 /// Whether the calling thread delivers events while it waits: the context is not preemptive, the thread has made it, and is not
 /// in a callback.
 pub fn delivers_while_waiting(context: &Context) -> bool {
-    !context.is_preemptive() && context.owner() == std::thread::current().id() && !in_callback()
+    is_owners(context) && !in_callback()
+}
+
+/// Whether the context's callbacks come only when the callback that the calling thread is in has returned.
+pub fn holds_up(context: &Context) -> bool {
+    delivers(context) || is_owners(context) && in_callback()
+}
+
+/// Whether the calling thread is the one that delivers the events of a context that is not preemptive.
+fn is_owners(context: &Context) -> bool {
+    !context.is_preemptive() && context.owner() == std::thread::current().id()
 }
 
 /// How a wait that delivers ended.
@@ -136,9 +146,9 @@ fn deliver(
     delivery: Delivery<'_>,
     hand_on: fn(Python<'_>, &PyErr) -> bool,
 ) -> PyResult<()> {
-    let delivering = Delivering::start(context);
+    let calling = Calling::for_event(context);
     let called = call(py, context, &delivery.event);
-    drop(delivering);
+    drop(calling);
     let called = match called {
         Err(error) if hand_on(py, &error) => Err(error),
         Err(error) => {
@@ -193,8 +203,8 @@ pub fn deliver_own(py: Python<'_>, subscription: &Arc<Subscription>) -> PyResult
     Ok(())
 }
 
-/// Calls an access rights handler with the rights, in the thread that has just set the handler. Errors are logged; an interrupt
-/// is returned.
+/// Calls an access rights handler with the rights, in the thread that has just set the handler: a callback as any other, in which
+/// no other runs. Errors are logged; an interrupt is returned.
 pub fn tell_rights(
     py: Python<'_>,
     channel: &Arc<Channel>,
@@ -207,7 +217,10 @@ pub fn tell_rights(
         read,
         write,
     };
-    match access_rights(py, channel, handler, read, write) {
+    let calling = Calling::at_once();
+    let called = access_rights(py, channel, handler, read, write);
+    drop(calling);
+    match called {
         Err(error) if interrupts(py, &error) => Err(error),
         Err(error) => {
             report(py, &event, error);

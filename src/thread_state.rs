@@ -9,17 +9,29 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 thread_local! {
-    /// The context whose callback this thread is in; 0, which is no context's id, if it is in none.
-    static DELIVERING: Cell<u64> = const { Cell::new(0) };
-    /// The waits for callbacks within the present callback, during which no callback can run.
-    static VAIN: Cell<Vain> = const { Cell::new(Vain { count: 0, since: None }) };
+    static CALLBACK: Cell<InCallback> = const { Cell::new(InCallback::NONE) };
 }
 
-/// Waits for callbacks within one callback.
+/// The callback that a thread is in. A function that is called at once may be called within another callback; each [`Calling`]
+/// puts back, in the end, what was before it.
 #[derive(Clone, Copy)]
-struct Vain {
-    count: u32,
+struct InCallback {
+    /// The context whose events the thread delivers; 0, which is no context's id, if it delivers none.
+    delivers: u64,
+    /// The callback was called by a function that the thread has called, and not for an event.
+    at_once: bool,
+    /// The waits for callbacks within the callback, during which no callback can run: how many, and since when.
+    vain: u32,
     since: Option<Instant>,
+}
+
+impl InCallback {
+    const NONE: InCallback = InCallback {
+        delivers: 0,
+        at_once: false,
+        vain: 0,
+        since: None,
+    };
 }
 
 /// A callback that has waited this often, and for this long, is probably in an endless loop.
@@ -31,49 +43,62 @@ const LEFT_BEHIND: Duration = Duration::from_secs(2);
 /// The thread that ends the interpreter, if one does.
 static EXITING: OnceLock<ThreadId> = OnceLock::new();
 
-/// While this lives, the calling thread is in a callback of the context.
-pub struct Delivering(());
+/// While this lives, the calling thread is in a callback.
+pub struct Calling {
+    before: InCallback,
+}
 
-impl Delivering {
-    pub fn start(context: &Context) -> Delivering {
-        DELIVERING.set(context.id());
-        Delivering(())
+impl Calling {
+    /// The thread delivers an event of the context.
+    pub fn for_event(context: &Context) -> Calling {
+        Calling::start(InCallback {
+            delivers: context.id(),
+            ..InCallback::NONE
+        })
+    }
+
+    /// A function that the thread has called calls the callback before it returns.
+    pub fn at_once() -> Calling {
+        Calling::start(InCallback {
+            delivers: CALLBACK.get().delivers,
+            at_once: true,
+            ..InCallback::NONE
+        })
+    }
+
+    fn start(callback: InCallback) -> Calling {
+        let before = CALLBACK.replace(callback);
+        Calling { before }
     }
 }
 
-impl Drop for Delivering {
+impl Drop for Calling {
     fn drop(&mut self) {
-        DELIVERING.set(0);
-        VAIN.set(Vain {
-            count: 0,
-            since: None,
-        });
+        CALLBACK.set(self.before);
     }
 }
 
-/// Whether the calling thread is in a callback of any context.
+/// Whether the calling thread is in a callback, of whichever context.
 pub fn in_callback() -> bool {
-    DELIVERING.get() != 0
+    let callback = CALLBACK.get();
+    callback.at_once || callback.delivers != 0
 }
 
-/// Whether the calling thread is in a callback of this context.
+/// Whether the calling thread delivers an event of this context.
 pub fn delivers(context: &Context) -> bool {
-    DELIVERING.get() == context.id()
+    CALLBACK.get().delivers == context.id()
 }
 
 /// Counts a wait for callbacks within a callback, during which none can run. Returns `true` once in this process: for the first
 /// callback that is probably in a loop that waits for another callback.
 pub fn waits_in_vain() -> bool {
     static TOLD: AtomicBool = AtomicBool::new(false);
-    let vain = VAIN.get();
+    let mut callback = CALLBACK.get();
     let now = Instant::now();
-    let since = vain.since.unwrap_or(now);
-    let count = vain.count.saturating_add(1);
-    VAIN.set(Vain {
-        count,
-        since: Some(since),
-    });
-    count >= LOOP.0 && now - since >= LOOP.1 && !TOLD.swap(true, Ordering::Relaxed)
+    let since = *callback.since.get_or_insert(now);
+    callback.vain = callback.vain.saturating_add(1);
+    CALLBACK.set(callback);
+    callback.vain >= LOOP.0 && now - since >= LOOP.1 && !TOLD.swap(true, Ordering::Relaxed)
 }
 
 /// The calling thread ends the interpreter.
@@ -88,11 +113,11 @@ pub fn is_exiting() -> bool {
 
 /// When the interpreter ends, only daemon threads are left, and their calls fail because their contexts end. They must not
 /// report these errors: they wait here for the end, as Python lets them wait for its lock. (Not for ever: an exit handler may
-/// wait for such a thread.) A thread in a callback goes on, because the end waits for callbacks.
+/// wait for such a thread.) A thread that delivers an event goes on, because the end waits for dispatchers.
 pub fn park_at_exit(py: Python<'_>) {
     let current = std::thread::current().id();
     let left_behind = EXITING.get().is_some_and(|thread| *thread != current);
-    if left_behind && !in_callback() {
+    if left_behind && CALLBACK.get().delivers == 0 {
         py.detach(|| std::thread::sleep(LEFT_BEHIND));
     }
 }

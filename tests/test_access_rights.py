@@ -75,6 +75,43 @@ def test_it_is_told_in_a_callback(run_script: RunScript, preemptive: bool) -> No
     assert_quiet(result, "[False, 'returned']\n")
 
 
+@pytest.mark.parametrize("preemptive", [True, False])
+def test_it_is_in_a_callback_when_it_is_told_at_once(run_script: RunScript, preemptive: bool) -> None:
+    """No wait in it runs another callback. When it has returned, or raised, waits are what they were before."""
+    result = run_script(
+        f"""
+        ca.create_context({preemptive})
+        logging.disable()  # of what it raises
+        chid, number, order, others = connect("readonly"), connect("calong"), [], []
+        def changed(args):
+            began = time.monotonic()
+            ca.get(number, callback=others.append)
+            order.append([ca.pend_event(30).name, ca.poll().name, ca.pend(30, False).name, read(number)])
+            assert time.monotonic() - began < 10
+            if {preemptive}:
+                wait_for(lambda: others)  # in the dispatcher
+            order.append(len(others))
+            raise ValueError
+        ca.replace_access_rights_event(chid, changed)
+        order.append(ca.poll().name)
+        print(order, len(others))
+        order.clear()
+        others.clear()
+        def callback(args):
+            ca.replace_access_rights_event(chid, changed_in_a_callback)
+            order.append(ca.poll().name)
+        def changed_in_a_callback(args):
+            order.append(ca.poll().name)
+            raise ValueError
+        ca.get(number, callback=callback)
+        wait_for(lambda: ca.poll() and len(order) == 2)
+        print(order, ca.poll().name)
+        """
+    )
+    order = [["EVDISALLOW", "EVDISALLOW", "EVDISALLOW", 5], int(preemptive), "TIMEOUT"]
+    assert_quiet(result, f"{order} 1\n['EVDISALLOW', 'EVDISALLOW'] TIMEOUT\n")
+
+
 def test_a_channel_that_is_not_connected_is_told_of_later(make_channel: MakeChannel) -> None:
     told: list[Any] = []
     channel = make_channel("readonly", search=False)

@@ -440,6 +440,24 @@ def test_in_a_context_that_is_not_preemptive(rig: Rig, run_script: RunScript) ->
     assert_quiet(run_script(code.format(rig.name)), "2.0\n1.0\n")
 
 
+@pytest.mark.parametrize("preemptive", [True, False])
+def test_in_a_callback_that_is_called_at_once(rig: Rig, run_script: RunScript, preemptive: bool) -> None:
+    """No other callback runs in it, but the updates that the motor needs reach the motor."""
+    code = f"""
+    from cachannel.epicsMotor import epicsMotor
+    ca.create_context({preemptive})
+    m, c = epicsMotor({rig.name!r}), CaChannel({rig.name + ".DESC"!r})
+    c.searchw()
+    def changed(args, user_args):
+        for target in (2, 1):
+            m.move(target)
+            m.wait(start=True, stop=True, timeout=20)
+            print(m.get_position(readback=True))
+    c.replace_access_rights_event(changed)
+    """
+    assert_quiet(run_script(code), "2.0\n1.0\n")
+
+
 def test_ctrl_c(rig: Rig, run_script: RunScript) -> None:
     code = """
     from cachannel.epicsMotor import epicsMotor

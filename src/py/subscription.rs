@@ -5,10 +5,10 @@ use super::chid::Chid;
 use crate::callback::{Callback, callback};
 use crate::client::subscription::{Subscription, SubscriptionSpec, WantedCount, WantedType};
 use crate::convert::Style;
+use crate::dispatch;
 use crate::errors::{eca, outcome, raise, status, truth};
 use crate::protocol::dbr::DbrClass;
 use crate::protocol::status::Status;
-use crate::thread_state::in_callback;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use std::sync::Arc;
@@ -138,14 +138,15 @@ pub fn clear_subscription<'py>(
     status(py, cleared)
 }
 
-/// In a callback: delivers the updates of a subscription that the package itself made, and returns True. Elsewhere returns
-/// False.
+/// In a callback that holds them up: delivers the updates of a subscription that the package itself made, and returns True.
+/// Elsewhere returns False.
 #[pyfunction]
 pub fn deliver_own(py: Python<'_>, evid: &Bound<'_, Evid>) -> PyResult<bool> {
-    if !in_callback() {
+    let evid = evid.get();
+    if !dispatch::holds_up(evid.chid.get().channel()?.context()) {
         return Ok(false);
     }
-    crate::dispatch::deliver_own(py, &evid.get().subscription)?;
+    dispatch::deliver_own(py, &evid.subscription)?;
     Ok(true)
 }
 
