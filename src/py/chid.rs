@@ -51,7 +51,7 @@ impl Callbacks {
         if requests.len() == requests.capacity() {
             // Those of requests that are gone make room; at least half of the room is free then, so that this is seldom.
             requests.retain(|callback| callback.strong_count() > 0);
-            requests.reserve(requests.len().max(8));
+            requests.reserve(requests.len().max(4));
         }
         requests.push(Arc::downgrade(callback));
     }
