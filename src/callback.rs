@@ -7,6 +7,7 @@ use crate::convert::Style;
 use crate::deferred_decref::DeferredDecref;
 use crate::errors::bad_type;
 use crate::protocol::status::Status;
+use crate::values::monitor::ValueMonitor;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyWeakrefMethods, PyWeakrefReference};
@@ -19,6 +20,8 @@ pub struct Callback {
     pub use_numpy: bool,
     /// A function of the package itself, which does not keep its channel alive.
     is_own: bool,
+    /// Of a subscription whose callback gets values (`values/mod.rs`) instead of dicts.
+    pub values: Option<ValueMonitor>,
 }
 
 /// A function of the package itself as a callback: it is dropped with its channel, when nothing else refers to the channel.
@@ -60,6 +63,20 @@ impl Callback {
         user_args: Option<&Bound<'_, PyAny>>,
         use_numpy: bool,
     ) -> PyResult<Arc<Callback>> {
+        Callback::with(function, user_args, use_numpy, None)
+    }
+
+    /// A callback that gets values.
+    pub fn of_values(function: &Bound<'_, PyAny>, values: ValueMonitor) -> PyResult<Arc<Callback>> {
+        Callback::with(function, None, true, Some(values))
+    }
+
+    fn with(
+        function: &Bound<'_, PyAny>,
+        user_args: Option<&Bound<'_, PyAny>>,
+        use_numpy: bool,
+        values: Option<ValueMonitor>,
+    ) -> PyResult<Arc<Callback>> {
         if !function.is_callable() {
             let detail = format!(
                 "a callback must be callable, and {} is not",
@@ -76,6 +93,7 @@ impl Callback {
                 channel: None,
             })),
             is_own: own.is_some(),
+            values,
             style: if user_args.is_some() {
                 Style::Pv
             } else {

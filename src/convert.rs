@@ -34,7 +34,7 @@ pub mod text;
 mod wire;
 
 #[cfg(feature = "python")]
-pub use incoming::{ArrayCache, Memory, Style, fill, value};
+pub use incoming::{ArrayCache, Memory, Style, elements, fill, number, value};
 #[cfg(feature = "python")]
 pub use outgoing::outgoing;
 #[cfg(feature = "python")]

@@ -3,12 +3,16 @@
 //! * [`handlers`] calls the function that an event is for
 //! * [`log`] logs failures of these functions, and [`repeated`] texts for which there is no function, equal ones gathered
 //!
+//! * [`values`] delivers values with their properties, where a callback gets values instead of dicts
+//!
 //! The way of an event: [`run`] (in the dispatcher thread) or [`pump`] (in a thread of a non-preemptive context that waits)
-//! takes the event from the context's queue; `deliver` calls the function and handles what it raises.
+//! takes the event from the context's queue; `deliver` calls the function and handles what it raises. The events of an event
+//! loop's channels have a queue of their own, and [`drain`] delivers them, in the loop's thread.
 
 mod handlers;
 mod log;
 mod repeated;
+mod values;
 
 pub use log::{log, warn_of_loop};
 pub use repeated::{finish as finish_log, warn};
@@ -19,12 +23,12 @@ use crate::client::channel::Channel;
 use crate::client::context::Context;
 use crate::client::event::{Event, UserData};
 use crate::client::pending_io::PendingIo;
-use crate::client::queue::{Delivery, Wake};
+use crate::client::queue::{Delivery, EventQueue, Wake};
 use crate::client::subscription::Subscription;
 use crate::deferred_decref::release_dropped;
 use crate::sync::wait_queue::remaining;
 use crate::thread_state::{Calling, delivers, in_callback, is_exiting};
-use handlers::{access_rights, connection, exception, message, reply, update};
+use handlers::{access_rights, connection, done, exception, message, reply, update};
 use log::report;
 use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PySystemExit};
 use pyo3::prelude::*;
@@ -47,7 +51,7 @@ pub fn run(py: Python<'_>, context: &Context) {
                 let turn_ends = Instant::now() + TURN;
                 while let Some(delivery) = context.queue.pop() {
                     // No caller could raise an interrupt here.
-                    let delivered = deliver(py, context, delivery, |_, _| false);
+                    let delivered = deliver(py, Some(context), delivery, |_, _| false);
                     debug_assert!(delivered.is_ok());
                     if Instant::now() >= turn_ends {
                         break;
@@ -56,6 +60,20 @@ pub fn run(py: Python<'_>, context: &Context) {
             }
         }
     }
+}
+
+/// Delivers what has come for the channels of an event loop, in the loop's thread, for a few milliseconds; `true` where more is
+/// there. Interrupts are returned.
+pub fn drain(py: Python<'_>, queue: &EventQueue) -> PyResult<bool> {
+    release_dropped(py);
+    let turn_ends = Instant::now() + TURN;
+    while let Some(delivery) = queue.pop() {
+        deliver(py, None, delivery, interrupts)?;
+        if Instant::now() >= turn_ends {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether the calling thread delivers events while it waits: the context is not preemptive, the thread has made it, and is not
@@ -97,7 +115,7 @@ pub fn pump(
             let Some(delivery) = context.queue.pop() else {
                 break;
             };
-            deliver(py, context, delivery, interrupts)?;
+            deliver(py, Some(context), delivery, interrupts)?;
             py.check_signals()?;
             // pend_event delivers everything that had come by the deadline; later events are for the next wait.
             if is_over() && (pending.is_some() || context.queue.is_settled(mark)) {
@@ -139,10 +157,11 @@ fn ends_program(py: Python<'_>, error: &PyErr) -> bool {
     })
 }
 
-/// Delivers one event. An error of its callback is logged; but an error for which `hand_on` returns true is returned.
+/// Delivers one event, of a context's queue or, without a context, of an event loop's. An error of its callback is logged; but an
+/// error for which `hand_on` returns true is returned.
 fn deliver(
     py: Python<'_>,
-    context: &Context,
+    context: Option<&Context>,
     delivery: Delivery<'_>,
     hand_on: fn(Python<'_>, &PyErr) -> bool,
 ) -> PyResult<()> {
@@ -174,7 +193,7 @@ fn deliver(
 }
 
 /// Calls the user's function, unless the channel or subscription was closed.
-fn call(py: Python<'_>, context: &Context, event: &Event) -> PyResult<()> {
+fn call(py: Python<'_>, context: Option<&Context>, event: &Event) -> PyResult<()> {
     match event {
         Event::Update {
             subscription,
@@ -190,6 +209,7 @@ fn call(py: Python<'_>, context: &Context, event: &Event) -> PyResult<()> {
         } => access_rights(py, channel, handler, *read, *write),
         Event::Exception(exception) => self::exception(py, context, exception),
         Event::Message(text) => message(py, context, text),
+        Event::Done(handler) => done(py, handler),
         Event::Warning(text) => log(py, "cachannel", "warning", text, None),
     }
 }

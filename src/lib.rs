@@ -51,6 +51,8 @@ mod states;
 pub mod sync;
 #[cfg(feature = "python")]
 mod thread_state;
+#[cfg(feature = "python")]
+mod values;
 
 // "Free-threaded Python" in docs/internals.rst says what `gil_used` waits for.
 #[cfg(feature = "python")]
@@ -65,7 +67,7 @@ mod module {
     #[pymodule_export]
     use crate::py::chid::{
         Chid, change_connection_event, clear_channel, create_channel, open_channel,
-        replace_access_rights_event, state,
+        replace_access_rights_event, state, watch_channel,
     };
     #[pymodule_export]
     use crate::py::context::{
@@ -74,6 +76,8 @@ mod module {
     };
     #[pymodule_export]
     use crate::py::end::{destroy_context, shutdown};
+    #[pymodule_export]
+    use crate::py::event_loop::{LoopQueue, Wait};
     #[pymodule_export]
     use crate::py::groups::{sg_block, sg_create, sg_delete, sg_get, sg_put, sg_reset, sg_test};
     #[pymodule_export]
@@ -92,12 +96,19 @@ mod module {
     #[pymodule_export]
     use crate::py::thread::{News, start_thread, thread_ident};
     #[pymodule_export]
+    use crate::py::values::{
+        PyProperties, Reads, ValueSpec, Writes, backlog, read_values, subscribe_values,
+        wait_for_connections, write_values,
+    };
+    #[pymodule_export]
     use crate::py::wait::{
         deliver_due, flush_io, pend, pend_event, pend_io, poll, test_io, wait_answers,
         wait_connected, wait_io,
     };
     #[pymodule_export]
     use crate::py::write::{put, put_checked, put_wait};
+    #[pymodule_export]
+    use crate::values::update::Update;
 
     use crate::calls::in_main_interpreter;
     use pyo3::exceptions::PyImportError;
@@ -142,6 +153,19 @@ mod module {
             "chid",
             "dropped",
             "evid",
+            "LoopQueue",
+            "Wait",
+            "Properties",
+            "Reads",
+            "ValueSpec",
+            "Writes",
+            "Update",
+            "backlog",
+            "read_values",
+            "subscribe_values",
+            "wait_for_connections",
+            "write_values",
+            "watch_channel",
         ] {
             all.call_method1("remove", (private,))?;
         }

@@ -18,7 +18,7 @@ thread_local! {
 struct InCallback {
     /// The context whose events the thread delivers; 0, which is no context's id, if it delivers none.
     delivers: u64,
-    /// The callback was called by a function that the thread has called, and not for an event.
+    /// The callback was called by a function that the thread has called, and not for an event of a context.
     at_once: bool,
     /// The waits for callbacks within the callback, during which no callback can run: how many, and since when.
     vain: u32,
@@ -49,10 +49,11 @@ pub struct Calling {
 }
 
 impl Calling {
-    /// The thread delivers an event of the context.
-    pub fn for_event(context: &Context) -> Calling {
+    /// The thread delivers an event of the context; without a context, of an event loop's channel.
+    pub fn for_event(context: Option<&Context>) -> Calling {
         Calling::start(InCallback {
-            delivers: context.id(),
+            delivers: context.map_or(0, Context::id),
+            at_once: context.is_none(),
             ..InCallback::NONE
         })
     }

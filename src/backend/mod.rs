@@ -177,7 +177,8 @@ pub enum When {
 #[derive(Clone, Copy)]
 pub enum Command<'a> {
     Read(&'a Arc<Request>, When),
-    /// The data hold as many elements as the spec says. Somebody may wait to hear whether the server takes it.
+    /// The data hold as many elements as the spec says. Somebody may wait to hear whether the server takes it: while the write
+    /// is accepted and has not left the process, it counts as outstanding in theirs.
     Write(RequestSpec, &'a [u8], Option<&'a Arc<PendingIo>>),
     WriteNotify(&'a Arc<Request>, &'a [u8]),
     Subscribe(&'a Arc<Subscription>),

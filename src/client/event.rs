@@ -45,6 +45,8 @@ pub enum Event {
         answer: Answer,
     },
     Exception(Box<Exception>),
+    /// What somebody who does not sleep waits for is done.
+    Done(UserData),
     /// A diagnostic of the backend.
     Message(String),
     /// A warning of the client's own, for the log.

@@ -14,6 +14,7 @@ use crate::protocol::status::Status;
 use crate::protocol::validate::RequestSpec;
 use crate::protocol::value::Answer;
 use crate::sync::lock;
+use crate::sync::mailbox::QueueLimits;
 use std::sync::Arc;
 
 impl Channel {
@@ -108,10 +109,20 @@ impl Channel {
         spec: SubscriptionSpec,
         handler: UserData,
     ) -> Result<Arc<Subscription>> {
+        self.subscribe_within(LIMITS, spec, handler)
+    }
+
+    /// As [`subscribe`](Channel::subscribe), with limits of its own for the updates that wait to be delivered.
+    pub fn subscribe_within(
+        self: &Arc<Channel>,
+        limits: QueueLimits,
+        spec: SubscriptionSpec,
+        handler: UserData,
+    ) -> Result<Arc<Subscription>> {
         let (native, held) = (self.native_type(), self.element_count());
         let channel = Arc::downgrade(self);
         let io = self.io().new_subscription();
-        let new = Subscription::new(channel, io, spec, native, held, handler, LIMITS);
+        let new = Subscription::new(channel, io, spec, native, held, handler, limits);
         let Some(subscription) = new else {
             return Err(self.not_connected());
         };

@@ -6,6 +6,7 @@
 
 use crate::protocol::error::Error;
 use crate::protocol::status::Status;
+use crate::sync::continuations::Continuations;
 use crate::sync::lock;
 use crate::sync::wait_queue::{
     Check, INTERRUPT_CHECK, Outstanding, WaitQueue, Waited, Wakeable, remaining,
@@ -48,6 +49,7 @@ impl Waiters {
 pub struct PendingIo {
     waiters: Arc<Waiters>,
     outstanding: Outstanding,
+    continuations: Continuations,
     /// A thread other than the owner has waited for it until a timeout: other threads do not wait for it again.
     given_up: AtomicBool,
     /// The owner's wait has timed out: answers that still come are late.
@@ -65,6 +67,7 @@ impl PendingIo {
         Arc::new(PendingIo {
             waiters: waiters.clone(),
             outstanding: Outstanding::default(),
+            continuations: Continuations::default(),
             given_up: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             dropped_before: AtomicU64::new(0),
@@ -94,6 +97,12 @@ impl PendingIo {
 
     pub fn is_done(&self) -> bool {
         self.outstanding.is_done()
+    }
+
+    /// Has `then` called once all its requests are done, at once where they are; by whichever thread ends the last one, a thread of
+    /// the backend maybe. `then` must not wait.
+    pub fn then(&self, then: impl FnOnce() + Send + 'static) {
+        self.continuations.add(&self.outstanding, then);
     }
 
     /// A thread other than the owner may wait for it.
@@ -158,8 +167,10 @@ impl PendingGuard {
 
 impl Drop for PendingGuard {
     fn drop(&mut self) {
-        if self.pending.outstanding.end() {
-            self.pending.waiters.wake();
+        let pending = &self.pending;
+        if pending.outstanding.end() {
+            pending.waiters.wake();
+            pending.continuations.call(&pending.outstanding);
         }
     }
 }

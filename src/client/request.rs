@@ -228,7 +228,7 @@ impl Request {
             }
         }
         if let Some(event) = event {
-            self.channel.context().queue.push(event);
+            self.channel.queue().push(event);
         }
     }
 }

@@ -26,6 +26,11 @@ pub enum WantedType {
     Fixed(DbrType),
     /// The PV's native type in this form; also after the PV has come back with another type.
     Native(DbrClass),
+    /// As `Native`; but an array of CHAR is the text in it. The PV need not be connected yet: the backend is asked with the first
+    /// connection.
+    Readable(DbrClass),
+    /// As `Readable`, but an array of CHAR is an array.
+    AnyNative(DbrClass),
     /// This type; but if an array of CHAR is asked for as STRING, the text in the array; and if an enum is, the numbers of the
     /// states that have no name.
     Text(DbrType),
@@ -74,10 +79,17 @@ impl SubscriptionSpec {
             (WantedType::Fixed(dbr_type) | WantedType::Text(dbr_type), _) => {
                 RequestSpec::of(dbr_type, count, held)
             }
-            (WantedType::Native(form), Some(native)) => {
-                RequestSpec::of(DbrType::in_form(form, native), count, held)
+            (WantedType::Readable(form), Some(Base::Char)) if held > 1 => {
+                let text = DbrType::in_form(form, Base::String);
+                RequestSpec::of_text(text, Base::Char, count, held)
             }
-            (WantedType::Native(_), None) => return None,
+            (
+                WantedType::Native(form) | WantedType::Readable(form) | WantedType::AnyNative(form),
+                Some(native),
+            ) => RequestSpec::of(DbrType::in_form(form, native), count, held),
+            (WantedType::Native(_) | WantedType::Readable(_) | WantedType::AnyNative(_), None) => {
+                return None;
+            }
         };
         Some(request.for_updates())
     }
@@ -125,10 +137,18 @@ impl Subscription {
         handler: UserData,
         limits: QueueLimits,
     ) -> Option<Subscription> {
+        let active = match (spec.request_spec(native, held), spec.dbr_type) {
+            (Some(active), _) => active,
+            // Until the first connection.
+            (None, WantedType::Readable(form) | WantedType::AnyNative(form)) => {
+                RequestSpec::exactly(DbrType::in_form(form, Base::String), 1)
+            }
+            (None, _) => return None,
+        };
         Some(Subscription {
             channel,
             spec,
-            active: Mutex::new(spec.request_spec(native, held)?),
+            active: Mutex::new(active),
             role: Role::Plain,
             handler,
             recorded: None,
@@ -304,7 +324,7 @@ impl Subscription {
             }
             (Role::Texts { .. } | Role::Plain, _) => {
                 self.texts(EnumTexts::give_up);
-                channel.context().queue.push_update(self, answer);
+                channel.queue().push_update(self, answer);
             }
         }
     }
@@ -348,7 +368,7 @@ impl Subscription {
                 status: Status::NORMAL,
                 dbr: Some(text),
             };
-            channel.context().queue.push_update(self, answer);
+            channel.queue().push_update(self, answer);
         }))
     }
 

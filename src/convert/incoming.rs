@@ -172,7 +172,7 @@ fn limits(dict: &Bound<'_, PyDict>, limits: &DisplayLimits<'_>, keys: &Keys) -> 
 }
 
 /// A value of one element as a scalar, others as a list or array; a text as str.
-fn elements<'py>(
+pub fn elements<'py>(
     py: Python<'py>,
     dbr: &Arc<Dbr>,
     use_numpy: bool,
@@ -263,7 +263,8 @@ fn typed_array<'py, T: Element + Copy>(
     Ok(PyArray1::from_vec(py, copied).into_any())
 }
 
-fn number(py: Python<'_>, number: Number) -> PyResult<Bound<'_, PyAny>> {
+/// A number of a structure, such as a limit.
+pub fn number(py: Python<'_>, number: Number) -> PyResult<Bound<'_, PyAny>> {
     match number {
         Number::Int(value) => value.into_bound_py_any(py),
         Number::Float(value) => value.into_bound_py_any(py),

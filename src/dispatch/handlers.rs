@@ -1,6 +1,7 @@
 //! Calls the function that an event is for, with the arguments that Python code expects.
 
 use super::repeated::warn;
+use super::values::{properties, property_cell, value_came};
 use crate::callback::{Callback, callback, chid_of};
 use crate::calls::getattr;
 use crate::client::channel::Channel;
@@ -27,10 +28,18 @@ pub(super) fn update(
     if subscription.is_closed() {
         return Ok(());
     }
-    let (Some(channel), Some(callback)) = (subscription.channel(), callback(&subscription.handler))
-    else {
+    let Some(channel) = subscription.channel() else {
         return Ok(());
     };
+    let Some(callback) = callback(&subscription.handler) else {
+        return match property_cell(&subscription.handler) {
+            Some(cell) => properties(py, &cell, answer),
+            None => Ok(()),
+        };
+    };
+    if let Some(monitor) = &callback.values {
+        return value_came(py, subscription, &channel, monitor, answer);
+    }
     let brought = answer.dbr.as_ref().map(|dbr| dbr.requested_type());
     let dbr_type = brought.unwrap_or_else(|| subscription.dbr_type());
     let Some(args) = value_args(py, &channel, dbr_type, 0, answer, &callback)? else {
@@ -46,7 +55,10 @@ pub(super) fn update(
 pub(super) fn reply(py: Python<'_>, request: &Arc<Request>, answer: &Answer) -> PyResult<()> {
     let channel = &request.channel;
     let Some(callback) = request.handler.as_ref().and_then(callback) else {
-        return Ok(());
+        return match request.handler.as_ref().and_then(property_cell) {
+            Some(cell) => properties(py, &cell, answer),
+            None => Ok(()),
+        };
     };
     if channel.is_closed() {
         return Ok(());
@@ -147,10 +159,15 @@ pub(super) fn access_rights(
     callback.call(args.into_any())
 }
 
-pub(super) fn exception(py: Python<'_>, context: &Context, exception: &Exception) -> PyResult<()> {
+pub(super) fn exception(
+    py: Python<'_>,
+    context: Option<&Context>,
+    exception: &Exception,
+) -> PyResult<()> {
     let names = names(py)?;
     let op = names.op.get(py, exception.op)?;
-    let Some(callback) = context.exception_handler().as_ref().and_then(callback) else {
+    let handler = context.and_then(Context::exception_handler);
+    let Some(callback) = handler.as_ref().and_then(callback) else {
         let mut text = exception.status.message().to_owned();
         if let Some(channel) = &exception.channel {
             text = format!("{}: {text}", channel.name());
@@ -181,8 +198,21 @@ pub(super) fn exception(py: Python<'_>, context: &Context, exception: &Exception
     callback.call(args.into_any())
 }
 
-pub(super) fn message(py: Python<'_>, context: &Context, text: &str) -> PyResult<()> {
-    match context.message_handler().as_ref().and_then(callback) {
+/// What somebody who does not sleep waited for is done.
+pub(super) fn done(py: Python<'_>, handler: &UserData) -> PyResult<()> {
+    match callback(handler) {
+        Some(callback) => {
+            let called = callback.call(py.None().into_bound(py));
+            callback.let_go(py);
+            called
+        }
+        None => Ok(()),
+    }
+}
+
+pub(super) fn message(py: Python<'_>, context: Option<&Context>, text: &str) -> PyResult<()> {
+    let handler = context.and_then(Context::message_handler);
+    match handler.as_ref().and_then(callback) {
         Some(callback) => callback.call(text.into_pyobject(py)?.into_any()),
         None => warn(py, "cachannel.libca", text.trim_end().to_owned()),
     }

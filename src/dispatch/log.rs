@@ -32,7 +32,7 @@ pub(super) fn report(py: Python<'_>, event: &Event, error: PyErr) {
             Some(handler.clone()),
         ),
         Event::Exception(exception) => (exception.channel.clone(), "exception", None),
-        Event::Message(_) | Event::Warning(_) => (None, "printf", None),
+        Event::Message(_) | Event::Warning(_) | Event::Done(_) => (None, "printf", None),
     };
     let article = if kind.starts_with(['a', 'e']) {
         "an"

@@ -2,10 +2,12 @@
 
 use super::arguments::{pv_name, whole};
 use super::context::current;
+use super::event_loop::LoopQueue;
 use crate::callback::{Callback, Owner, callback};
 use crate::calls::{getattr, setattr};
 use crate::client::channel::Channel;
 use crate::client::event::UserData;
+use crate::client::queue::EventQueue;
 use crate::convert::names::names;
 use crate::dispatch::tell_rights;
 use crate::errors::{Failure, eca, outcome, raise, status};
@@ -14,7 +16,7 @@ use crate::protocol::status::Status;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyType};
+use pyo3::types::{PyString, PyTuple, PyType};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 /// A channel. Dropping the last reference clears it; callbacks hold one until they are gone.
@@ -221,8 +223,24 @@ pub fn create_channel<'py>(
     user_args: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<(Bound<'py, PyAny>, Option<Bound<'py, Chid>>)> {
     let callback = Callback::optional(callback, user_args, false)?;
-    let (status, chid) = outcome(search(py, name, callback, priority, |_| Ok(())))?;
+    let (status, chid) = outcome(search(py, name, callback, priority, None, |_| Ok(())))?;
     Ok((eca(py, status)?, chid))
+}
+
+/// As `create_channel`, for class PV and for event loops: raises, and the callback is called with the chid and `op`. With a
+/// `queue`, all events of the channel are delivered by the event loop of that queue.
+#[pyfunction]
+#[pyo3(signature = (name, callback, queue=None))]
+pub fn watch_channel<'py>(
+    py: Python<'py>,
+    name: &Bound<'py, PyAny>,
+    callback: &Bound<'py, PyAny>,
+    queue: Option<&Bound<'py, LoopQueue>>,
+) -> PyResult<Bound<'py, Chid>> {
+    let user_args = PyTuple::empty(py);
+    let callback = Callback::optional(Some(callback), Some(user_args.as_any()), false)?;
+    let queue = queue.map(|queue| queue.get().queue().clone());
+    Ok(raise(search(py, name, callback, 0, queue, |_| Ok(())))??)
 }
 
 /// As `create_channel`, but puts the chid into `holder._chid` before the channel can have an event, and raises: a callback
@@ -238,7 +256,7 @@ pub fn open_channel<'py>(
 ) -> PyResult<()> {
     let callback = Callback::optional(callback, Some(user_args), false)?;
     let hold = |chid: Option<&Bound<'py, Chid>>| setattr(holder, intern!(py, "_chid"), chid);
-    let made = raise(search(py, name, callback, priority, |chid| {
+    let made = raise(search(py, name, callback, priority, None, |chid| {
         hold(Some(chid))
     }))?;
     if made.is_err() {
@@ -252,6 +270,7 @@ fn search<'py>(
     name: &Bound<'py, PyAny>,
     callback: Option<Arc<Callback>>,
     priority: i64,
+    queue: Option<Arc<EventQueue>>,
     hold: impl FnOnce(&Bound<'py, Chid>) -> PyResult<()>,
 ) -> Result<Bound<'py, Chid>, Failure> {
     let name = pv_name(name)?;
@@ -276,7 +295,8 @@ fn search<'py>(
         // Nobody else sets the channel: the object is new.
         object.channel.set(channel.clone()).ok();
     };
-    py.detach(|| Channel::create(&context, &name, priority, owner, handler, announce))?;
+    let queue = queue.unwrap_or_else(|| context.queue.clone());
+    py.detach(|| Channel::create_for(queue, &context, &name, priority, owner, handler, announce))?;
     if let Some(callback) = callback {
         Chid::hold(&chid, &callback);
     }

@@ -4,6 +4,7 @@
 //!   callbacks keep alive
 //! * [`chid`] a channel's handle; [`channel`] the part of class `CaChannel` that is in Rust; [`info`] what is known of a channel
 //! * [`read`], [`write`], [`subscription`], [`groups`] the operations of module `ca`
+//! * [`values`] reads, writes and subscriptions of class PV and of event loops; [`event_loop`] how an event loop hears of them
 //! * [`wait`] all waits for answers and callbacks; [`thread`] the package's own threads
 //! * [`channel_group`] class `ChannelGroup`; [`recorder`] class `Recorder`
 //! * [`arguments`] names, types, counts, masks and times, as Python code gives them
@@ -20,6 +21,7 @@ pub mod channel_group;
 pub mod chid;
 pub mod context;
 pub mod end;
+pub mod event_loop;
 pub mod forgotten;
 pub mod groups;
 pub mod info;
@@ -27,5 +29,6 @@ pub mod read;
 pub mod recorder;
 pub mod subscription;
 pub mod thread;
+pub mod values;
 pub mod wait;
 pub mod write;

@@ -2,6 +2,7 @@
 
 use super::arguments::{DEFAULT_MASK, element_count, event_mask, request_type};
 use super::chid::Chid;
+use super::values::dropped_while_held;
 use crate::callback::{Callback, callback};
 use crate::client::subscription::{Subscription, SubscriptionSpec, WantedCount, WantedType};
 use crate::convert::Style;
@@ -153,5 +154,6 @@ pub fn deliver_own(py: Python<'_>, evid: &Bound<'_, Evid>) -> PyResult<bool> {
 /// Updates of a subscription that were dropped, oldest first, because its callback did not keep up.
 #[pyfunction]
 pub fn dropped(evid: &Bound<'_, Evid>) -> u64 {
-    evid.get().subscription.dropped()
+    let subscription = &evid.get().subscription;
+    subscription.dropped() + dropped_while_held(subscription)
 }

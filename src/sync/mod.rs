@@ -7,9 +7,11 @@
 //! * [`handle_gate`] who may use a handle of C, and who frees it
 //! * [`reply_state`] one reply, written once and read by others
 //! * [`wait_queue`] waiting until nothing is outstanding
+//! * [`continuations`] what is done when nothing is outstanding, for who cannot sleep until then
 //! * [`mailbox`] the updates of one subscription that wait to be delivered
 //! * [`primitives`] what they are built on: the standard library's primitives, or loom's
 
+pub mod continuations;
 pub mod handle_gate;
 pub mod mailbox;
 pub(crate) mod primitives;

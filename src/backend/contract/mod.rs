@@ -218,7 +218,7 @@ fn heard(event: &Event) -> Option<Heard> {
             is_open(&request.channel).then_some(Heard::Reply(address, answer.status))
         }
         Event::Exception(exception) => Some(Heard::Exception(exception.status)),
-        Event::Message(_) | Event::Warning(_) => None,
+        Event::Message(_) | Event::Warning(_) | Event::Done(_) => None,
     }
 }
 

@@ -6,7 +6,7 @@ use super::work::Work;
 use crate::backend::{Command, When};
 use crate::client::channel::{Channel, ChannelGuard};
 use crate::client::context::Context;
-use crate::client::pending_io::PendingIo;
+use crate::client::pending_io::{PendingGuard, PendingIo};
 use crate::client::request::Request;
 use crate::client::subscription::Subscription;
 use crate::protocol::buffer::Bytes;
@@ -204,8 +204,8 @@ enum DeferredCommand {
         guard: ChannelGuard<'static>,
         spec: RequestSpec,
         data: Bytes,
-        /// Of whoever waits to hear whether the server takes it.
-        pending: Option<Arc<PendingIo>>,
+        /// Of whoever waits to hear whether the server takes it, and the guard that counts it as outstanding there.
+        pending: Option<(Arc<PendingIo>, PendingGuard)>,
     },
     WriteNotify(ChannelGuard<'static>, Arc<Request>, Bytes),
     Subscribe(Arc<Subscription>),
@@ -220,7 +220,7 @@ impl DeferredCommand {
                 guard: guard.owned(),
                 spec,
                 data: Bytes::of(data),
-                pending: pending.cloned(),
+                pending: pending.map(|own| (own.clone(), own.begin())),
             },
             Command::WriteNotify(request, data) => {
                 DeferredCommand::WriteNotify(guard.owned(), request.clone(), Bytes::of(data))
@@ -241,7 +241,10 @@ impl DeferredCommand {
                 data,
                 pending,
                 ..
-            } => Command::Write(*spec, data.as_slice(), pending.as_ref()),
+            } => {
+                let pending = pending.as_ref().map(|(own, _)| own);
+                Command::Write(*spec, data.as_slice(), pending)
+            }
             DeferredCommand::WriteNotify(_, request, data) => {
                 Command::WriteNotify(request, data.as_slice())
             }
@@ -303,7 +306,8 @@ impl Work for DeferredCommand {
                 request.waits_in(pending)
             }
             DeferredCommand::Write {
-                pending: Some(own), ..
+                pending: Some((own, _)),
+                ..
             } => Arc::ptr_eq(own, pending),
             _ => false,
         }

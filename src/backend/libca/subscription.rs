@@ -64,12 +64,11 @@ impl LibcaSubscription {
         }
         {
             let _alone = lock(&self.starting);
-            if subscription.brings_numbers()
-                && subscription
-                    .spec_for(channel.native_type(), channel.element_count())
-                    .is_none()
+            if subscription
+                .spec_for(channel.native_type(), channel.element_count())
+                .is_none()
             {
-                // It is started where the PV connects as an enum.
+                // It is started when the PV connects, as something for which there is a request.
                 self.stale.store(true, Ordering::SeqCst);
             } else if lock(&self.event).0.is_null() {
                 self.create(entered, &channel, subscription)?;

@@ -3,7 +3,7 @@
 use crate::backend::{Command, When};
 use crate::client::channel::Channel;
 use crate::client::group::request::GroupRequest;
-use crate::client::pending_io::PendingIo;
+use crate::client::pending_io::{PendingGuard, PendingIo};
 use crate::client::request::Request;
 use crate::client::subscription::Subscription;
 use crate::protocol::error::Error;
@@ -57,6 +57,14 @@ impl Sent {
             Sent::Write(.., own) => own.as_ref().is_some_and(|own| Arc::ptr_eq(own, pending)),
             Sent::Subscribe(..) => false,
             Sent::Group(_, request, _) => Arc::ptr_eq(request.pending_io(), pending),
+        }
+    }
+
+    /// Counts a write as outstanding for who waits to hear of it.
+    pub(super) fn guard(&self) -> Option<PendingGuard> {
+        match self {
+            Sent::Write(.., Some(pending)) => Some(pending.begin()),
+            _ => None,
         }
     }
 

@@ -25,6 +25,9 @@ pub struct Server {
     undone: Arc<PendingIo>,
 }
 
+/// They count a command that has not left the process: as undone, and for whoever waits to hear of it.
+type Guards = (PendingGuard, Option<PendingGuard>);
+
 #[derive(Default)]
 struct State {
     pvs: HashMap<String, Pv>,
@@ -41,7 +44,7 @@ struct State {
     /// A close takes until [`Server::release`].
     is_slow_to_close: bool,
     /// What has not left the process: the oldest first.
-    waiting: Vec<(Sent, PendingGuard)>,
+    waiting: Vec<(Sent, Guards)>,
     /// What the server has not answered: the oldest first.
     unanswered: Vec<Sent>,
 }
@@ -96,7 +99,8 @@ impl Server {
     pub(super) fn take(&self, sent: Sent) {
         let mut state = lock(&self.state);
         if state.hangs {
-            state.waiting.push((sent, self.undone.begin()));
+            let guards = (self.undone.begin(), sent.guard());
+            state.waiting.push((sent, guards));
         } else if state.is_manual && !matches!(sent, Sent::Write(..) | Sent::Subscribe(..)) {
             state.unanswered.push(sent);
         } else {

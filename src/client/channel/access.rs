@@ -58,7 +58,7 @@ impl Channel {
     }
 
     fn push_rights(self: &Arc<Channel>, handler: UserData, read: bool, write: bool) {
-        self.context.queue.push(Event::AccessRights {
+        self.queue.push(Event::AccessRights {
             channel: self.clone(),
             handler,
             read,

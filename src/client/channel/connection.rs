@@ -82,8 +82,8 @@ impl Channel {
         // Last, so that the threads that wait for the connection have the mark up to which the access rights handlers are
         // called first.
         let guards = lock(&self.connection).take_guards();
-        if self.has_access_handler() {
-            let mark = self.context.queue.mark();
+        if self.has_access_handler() && Arc::ptr_eq(&self.queue, &self.context.queue) {
+            let mark = self.queue.mark();
             guards.iter().for_each(|guard| guard.deliver_first(mark));
         }
         drop(guards);
@@ -113,19 +113,20 @@ impl Channel {
             .for_each(|recorded| self.tell_recorded(recorded));
         if lock(&self.connection).handler.is_some() {
             let channel = self.clone();
-            self.context.queue.push(Event::Connection { channel, up });
+            self.queue.push(Event::Connection { channel, up });
         }
     }
 
     /// Counts the channel as outstanding in `pending` until it is connected or cleared.
-    pub(crate) fn await_connection(&self, pending: &Arc<PendingIo>) {
+    pub fn await_connection(&self, pending: &Arc<PendingIo>) {
         let mut connection = lock(&self.connection);
         if self.native_type().is_none() && !self.is_closed() {
             connection.awaited.push(pending.begin());
         }
     }
 
-    pub(crate) fn cancel_await(&self, pending: &Arc<PendingIo>) {
+    /// The channel no longer counts as outstanding in `pending`.
+    pub fn cancel_await(&self, pending: &Arc<PendingIo>) {
         let mut connection = lock(&self.connection);
         let awaited = &mut connection.awaited;
         let forgotten = awaited.extract_if(.., |guard| guard.belongs_to(pending));

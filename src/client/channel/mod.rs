@@ -21,6 +21,7 @@ use crate::backend::{AnyChannel, Command};
 use crate::client::context::Context;
 use crate::client::event::UserData;
 use crate::client::pending_io::PendingIo;
+use crate::client::queue::EventQueue;
 use crate::client::recorder::recorded_pv::RecordedPv;
 use crate::client::request::{InFlight, Request};
 use crate::client::subscription::Subscription;
@@ -58,6 +59,8 @@ pub struct Channel {
     was_connected: AtomicBool,
     pub write_errors: WriteErrors,
     context: Arc<Context>,
+    /// Takes the channel's events: its context's, or that of an event loop.
+    queue: Arc<EventQueue>,
     name: CString,
     priority: u32,
     /// What the layer above attaches to the channel.
@@ -90,6 +93,20 @@ impl Channel {
         handler: Option<UserData>,
         announce: impl FnOnce(&Arc<Channel>),
     ) -> Result<Arc<Channel>> {
+        let queue = context.queue.clone();
+        Channel::create_for(queue, context, name, priority, user, handler, announce)
+    }
+
+    /// As [`create`](Channel::create), with a queue that takes the channel's events in place of its context's.
+    pub fn create_for(
+        queue: Arc<EventQueue>,
+        context: &Arc<Context>,
+        name: &str,
+        priority: u32,
+        user: UserData,
+        handler: Option<UserData>,
+        announce: impl FnOnce(&Arc<Channel>),
+    ) -> Result<Arc<Channel>> {
         let failed = |status, detail: &str| Err(Error::with_detail(status, name, detail));
         if name.is_empty() {
             return failed(Status::BADSTR, "a PV name must not be empty");
@@ -106,6 +123,7 @@ impl Channel {
         let guard = handler.is_none().then(|| context.begin());
         let channel = Arc::new(Channel {
             context: context.clone(),
+            queue,
             name: c_name,
             priority,
             user,
@@ -139,6 +157,11 @@ impl Channel {
 
     pub fn context(&self) -> &Arc<Context> {
         &self.context
+    }
+
+    /// Where its events go.
+    pub fn queue(&self) -> &Arc<EventQueue> {
+        &self.queue
     }
 
     pub fn user(&self) -> &UserData {

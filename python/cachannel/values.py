@@ -1,0 +1,259 @@
+"""Values that carry what came along: numbers, texts and arrays with time, alarm, units, limits and states.
+
+>>> from cachannel import PV
+>>> value = PV("catest").get()
+>>> value.name, value.severity, value.units
+('catest', <AlarmSeverity.No: 0>, 'mm')
+>>> isinstance(value, float), type(+value)
+(True, <class 'float'>)
+
+Class :class:`PV`, :func:`caget` with a format, and :mod:`cachannel.aio` give such values. Each is a float, int, str, bytes or
+numpy array, and may be used wherever these may; ``+value`` is the plain one. What is computed from a value is plain, too.
+
+All have ``name``, ``ok`` (True), ``datatype`` (:class:`ca.DBR`) and ``element_count`` (of the PV). What else they have depends
+on what was asked for; an attribute that did not come raises AttributeError:
+
+=================================== ===========================================================================================
+with alarm and time                 ``severity`` (:class:`ca.AlarmSeverity`), ``status`` (:class:`ca.AlarmCondition`),
+                                    ``timestamp`` (seconds since 1970, to the microsecond), ``raw_stamp`` (seconds since 1970 and
+                                    nanoseconds), ``datetime`` (local time), ``datetime64`` (numpy, UTC, to the nanosecond)
+with properties, a number           ``units``, ``upper_disp_limit``, ``lower_disp_limit``, ``upper_alarm_limit``,
+                                    ``lower_alarm_limit``, ``upper_warning_limit``, ``lower_warning_limit``,
+                                    ``upper_ctrl_limit``, ``lower_ctrl_limit``, and ``precision`` (FLOAT and DOUBLE)
+with properties, an enum            ``enums``: the names of its states
+=================================== ===========================================================================================
+
+The time of a record that was never processed is None (``datetime64``: NaT); in :mod:`cachannel.aio` it is 1990-01-01 UTC, as in
+aioca.
+"""
+
+from __future__ import annotations
+
+import datetime as _datetime
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Union
+
+import numpy
+
+from . import _ca
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from ._enums import DBR, AlarmCondition, AlarmSeverity
+
+    class Value(Protocol):
+        """What all values have, for type checkers: a number, a text or an array is not told apart."""
+
+        ok: bool
+
+        @property
+        def name(self) -> str: ...
+        @property
+        def datatype(self) -> DBR: ...
+        @property
+        def element_count(self) -> int: ...
+        @property
+        def severity(self) -> AlarmSeverity: ...
+        @property
+        def status(self) -> AlarmCondition: ...
+        @property
+        def raw_stamp(self) -> tuple[int, int] | None: ...
+        @property
+        def timestamp(self) -> float | None: ...
+        @property
+        def datetime(self) -> _datetime.datetime | None: ...
+        @property
+        def datetime64(self) -> numpy.datetime64: ...
+        @property
+        def units(self) -> str: ...
+        @property
+        def precision(self) -> int: ...
+        @property
+        def enums(self) -> list[str]: ...
+        @property
+        def upper_disp_limit(self) -> float: ...
+        @property
+        def lower_disp_limit(self) -> float: ...
+        @property
+        def upper_alarm_limit(self) -> float: ...
+        @property
+        def lower_alarm_limit(self) -> float: ...
+        @property
+        def upper_warning_limit(self) -> float: ...
+        @property
+        def lower_warning_limit(self) -> float: ...
+        @property
+        def upper_ctrl_limit(self) -> float: ...
+        @property
+        def lower_ctrl_limit(self) -> float: ...
+        def __getattr__(self, name: str) -> Any: ...
+        def __pos__(self) -> Any: ...
+        def __neg__(self) -> Any: ...
+        def __abs__(self) -> Any: ...
+        def __add__(self, other: Any) -> Any: ...
+        def __radd__(self, other: Any) -> Any: ...
+        def __sub__(self, other: Any) -> Any: ...
+        def __rsub__(self, other: Any) -> Any: ...
+        def __mul__(self, other: Any) -> Any: ...
+        def __rmul__(self, other: Any) -> Any: ...
+        def __truediv__(self, other: Any) -> Any: ...
+        def __rtruediv__(self, other: Any) -> Any: ...
+        def __floordiv__(self, other: Any) -> Any: ...
+        def __mod__(self, other: Any) -> Any: ...
+        def __pow__(self, other: Any) -> Any: ...
+        def __and__(self, other: Any) -> Any: ...
+        def __or__(self, other: Any) -> Any: ...
+        def __lt__(self, other: Any) -> Any: ...
+        def __le__(self, other: Any) -> Any: ...
+        def __gt__(self, other: Any) -> Any: ...
+        def __ge__(self, other: Any) -> Any: ...
+        def __float__(self) -> float: ...
+        def __int__(self) -> int: ...
+        def __index__(self) -> int: ...
+        def __len__(self) -> int: ...
+        def __iter__(self) -> Any: ...
+        def __getitem__(self, index: Any) -> Any: ...
+
+    _Attributes = Union[_ca.Update, SimpleNamespace]
+
+
+_NAMES = (
+    "name",
+    "datatype",
+    "element_count",
+    "severity",
+    "status",
+    "raw_stamp",
+    "timestamp",
+    "nanoseconds",
+    "units",
+    "precision",
+    "enums",
+    "upper_disp_limit",
+    "lower_disp_limit",
+    "upper_alarm_limit",
+    "lower_alarm_limit",
+    "upper_warning_limit",
+    "lower_warning_limit",
+    "upper_ctrl_limit",
+    "lower_ctrl_limit",
+    "ackt",
+    "acks",
+)
+
+
+class _Augmented:
+    """What came along with a value, read from the update that the value refers to."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        _update: _Attributes
+
+    ok = True
+    """True: it is a value. What stands for a PV that failed has False."""
+
+    @property
+    def datetime(self) -> _datetime.datetime | None:
+        """The time as a datetime without a time zone, in local time."""
+        timestamp = self._update.timestamp
+        return None if timestamp is None else _datetime.datetime.fromtimestamp(timestamp)
+
+    @property
+    def datetime64(self) -> numpy.datetime64:
+        """The time as numpy has it, in UTC, to the nanosecond."""
+        return numpy.datetime64(self._update.nanoseconds, "ns")
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        known = {name: getattr(self._update, name) for name in _NAMES if hasattr(self._update, name)}
+        return _restored, (type(self), self._plain(), known)
+
+    def _plain(self) -> Any:
+        raise NotImplementedError
+
+
+def _attribute(name: str) -> property:
+    def read(self: _Augmented) -> Any:
+        return getattr(self._update, name)
+
+    return property(read)
+
+
+for _name in _NAMES:
+    if _name != "nanoseconds":
+        setattr(_Augmented, _name, _attribute(_name))
+
+
+class FloatValue(_Augmented, float):
+    """A float with what came along."""
+
+    __slots__ = ("_update",)
+
+    def __pos__(self) -> float:
+        return float(self)
+
+    _plain = __pos__
+
+
+class IntValue(_Augmented, int):
+    """An int with what came along; of an enum the number of its state."""
+
+    def __pos__(self) -> int:
+        return int(self)
+
+    _plain = __pos__
+
+
+class StrValue(_Augmented, str):
+    """A str with what came along."""
+
+    __slots__ = ("_update",)
+
+    def __pos__(self) -> str:
+        return str.__str__(self)
+
+    def _plain(self) -> str:
+        return "".join(self)
+
+    if not TYPE_CHECKING:
+        __pos__ = _plain
+
+
+class BytesValue(_Augmented, bytes):
+    """Bytes with what came along."""
+
+    def __pos__(self) -> bytes:
+        return bytes(self)
+
+    _plain = __pos__
+
+
+class ArrayValue(_Augmented, numpy.ndarray):
+    """A numpy array with what came along. Its slices and copies have that, too; what is computed from it is a plain array."""
+
+    __slots__ = ("_update",)
+
+    def __array_finalize__(self, source: Any) -> None:
+        update = getattr(source, "_update", None)
+        if update is not None:
+            self._update = update
+
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        plain = numpy.asarray(array)
+        return plain[()] if return_scalar or plain.ndim == 0 else plain
+
+    def __pos__(self) -> Any:
+        return numpy.array(self)
+
+    _plain = __pos__
+
+    # As all arrays.
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _restored(kind: type, plain: Any, known: dict[str, Any]) -> Any:
+    """A value from a pickle, or a copy."""
+    value = plain.view(kind) if issubclass(kind, numpy.ndarray) else kind(plain)
+    value._update = SimpleNamespace(**known)
+    return value

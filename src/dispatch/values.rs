@@ -1,0 +1,137 @@
+//! Updates for callbacks that get values, and the properties that go with these.
+
+use super::log::report;
+use super::repeated::warn;
+use crate::callback::callback;
+use crate::client::channel::Channel;
+use crate::client::event::{Event, UserData};
+use crate::client::subscription::Subscription;
+use crate::protocol::error::Error;
+use crate::protocol::value::{Answer, Dbr};
+use crate::values::make;
+use crate::values::monitor::{Admitted, ValueMonitor};
+use crate::values::properties::PropertyCell;
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+use std::sync::Arc;
+
+/// The properties that a subscription, or a request, is for.
+pub(super) fn property_cell(handler: &UserData) -> Option<Arc<PropertyCell>> {
+    handler.clone().downcast::<PropertyCell>().ok()
+}
+
+/// An update of a subscription to values.
+pub(super) fn value_came(
+    py: Python<'_>,
+    subscription: &Arc<Subscription>,
+    channel: &Arc<Channel>,
+    monitor: &ValueMonitor,
+    answer: &Answer,
+) -> PyResult<()> {
+    let Some(dbr) = &answer.dbr else {
+        let error = Error::new(answer.status, channel.name());
+        return warn(
+            py,
+            "cachannel",
+            format!("{error}: a subscription brings no value"),
+        );
+    };
+    match monitor.admit(dbr) {
+        Admitted::Now(properties) => {
+            deliver_value(py, subscription, channel, monitor, dbr, properties)
+        }
+        Admitted::Held => {
+            if let Some(cell) = &monitor.properties {
+                ask(py, channel, cell)?;
+            }
+            release(py, subscription, monitor)
+        }
+        Admitted::Skipped => Ok(()),
+    }
+}
+
+/// Properties have come, or the answer that there are none: the values that wait for them are delivered.
+pub(super) fn properties(
+    py: Python<'_>,
+    cell: &Arc<PropertyCell>,
+    answer: &Answer,
+) -> PyResult<()> {
+    cell.set(answer);
+    let mut ended = Ok(());
+    for subscription in cell.listeners() {
+        let Some(callback) = callback(&subscription.handler) else {
+            continue;
+        };
+        let Some(monitor) = &callback.values else {
+            continue;
+        };
+        match release(py, &subscription, monitor) {
+            // It ends only the callback that has raised it; the values of the other subscriptions are delivered.
+            Err(error) if error.is_instance_of::<PyException>(py) => {
+                let answer = Answer::failed(answer.status);
+                report(
+                    py,
+                    &Event::Update {
+                        subscription,
+                        answer,
+                    },
+                    error,
+                );
+            }
+            Err(error) => ended = Err(error),
+            Ok(()) => {}
+        }
+    }
+    ended
+}
+
+/// Asks the server for the properties, unless it is being asked. What cannot be asked is taken for none.
+fn ask(py: Python<'_>, channel: &Arc<Channel>, cell: &Arc<PropertyCell>) -> PyResult<()> {
+    let Some(spec) = channel.native_type().and_then(PropertyCell::spec) else {
+        return Ok(());
+    };
+    if !cell.begin_to_ask() {
+        return Ok(());
+    }
+    let asked = py.detach(|| {
+        channel.get(spec, Some(cell.clone()), None)?;
+        channel.context().flush()
+    });
+    match asked {
+        Ok(()) => Ok(()),
+        Err(error) => properties(py, cell, &Answer::failed(error.status)),
+    }
+}
+
+fn release(
+    py: Python<'_>,
+    subscription: &Arc<Subscription>,
+    monitor: &ValueMonitor,
+) -> PyResult<()> {
+    let Some(channel) = subscription.channel() else {
+        return Ok(());
+    };
+    while let Some((dbr, properties)) = monitor.release() {
+        deliver_value(py, subscription, &channel, monitor, &dbr, properties)?;
+    }
+    Ok(())
+}
+
+fn deliver_value(
+    py: Python<'_>,
+    subscription: &Arc<Subscription>,
+    channel: &Arc<Channel>,
+    monitor: &ValueMonitor,
+    dbr: &Arc<Dbr>,
+    properties: Option<Arc<Dbr>>,
+) -> PyResult<()> {
+    let Some(callback) = callback(&subscription.handler) else {
+        return Ok(());
+    };
+    let value = make::value(py, channel, dbr, properties, monitor.manner)?;
+    // Making the value may have run other Python code, which may have cleared the subscription.
+    if subscription.is_closed() || channel.is_closed() {
+        return Ok(());
+    }
+    callback.call(value)
+}
