@@ -108,6 +108,8 @@ mod module {
     #[pymodule_export]
     use crate::py::write::{put, put_checked, put_wait};
     #[pymodule_export]
+    use crate::thread_state::in_callback;
+    #[pymodule_export]
     use crate::values::update::Update;
 
     use crate::calls::in_main_interpreter;
@@ -166,6 +168,7 @@ mod module {
             "wait_for_connections",
             "write_values",
             "watch_channel",
+            "in_callback",
         ] {
             all.call_method1("remove", (private,))?;
         }

@@ -79,7 +79,8 @@ impl Drop for Calling {
     }
 }
 
-/// Whether the calling thread is in a callback, of whichever context.
+/// Whether the calling thread is in a callback of any context, or of an event loop's channels.
+#[pyfunction]
 pub fn in_callback() -> bool {
     let callback = CALLBACK.get();
     callback.at_once || callback.delivers != 0

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+from typing import Any
+
 from . import _ca
+from ._constants import ECA_TIMEOUT
 from ._enums import ECA
 
 
@@ -23,9 +27,16 @@ class CaChannelException(Exception):
     status: ECA | int
     pvname: str | None
 
+    def __new__(cls, status: int, *args: Any, **keywords: Any) -> CaChannelException:
+        if cls is CaChannelException and status == ECA_TIMEOUT:
+            cls = CaChannelTimeout
+        # OSError, which TimeoutError is, would take these for its own.
+        return super().__new__(cls) if not issubclass(cls, OSError) else OSError.__new__(cls)
+
     def __init__(self, status: int, pvname: str | None = None, detail: str = "", what: str = "") -> None:
         # `what` tells it better than libca's text for the status.
-        super().__init__(status, pvname, detail, *([what] if what else []))
+        super().__init__()
+        self.args = (status, pvname, detail, *([what] if what else []))
         self.status = _status(status)
         self.pvname = pvname
         self._detail = detail
@@ -58,6 +69,23 @@ class CaChannelException(Exception):
         return CaChannelException(self.status, self.pvname, detail, self._what)
 
 
+class CaChannelTimeout(CaChannelException, TimeoutError):
+    """No answer came in time: a :class:`CaChannelException` with ECA_TIMEOUT, and a TimeoutError.
+
+    Wherever such a status raises, it raises this class.
+    """
+
+    def __init__(
+        self, status: int = ECA_TIMEOUT, pvname: str | None = None, detail: str = "", what: str = ""
+    ) -> None:
+        super().__init__(status, pvname, detail, what)
+        self.errno = errno.ETIMEDOUT
+        self.strerror = self._text()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args
+
+
 class _Misuse(CaChannelException):
     """What the caller gave was wrong, which the detail tells better than the status."""
 
@@ -73,5 +101,5 @@ class CaChannelTypeError(_Misuse, TypeError):
     """An object of a type that does not convert. Nothing was sent."""
 
 
-for _class in (CaChannelException, CaChannelValueError, CaChannelTypeError):
+for _class in (CaChannelException, CaChannelTimeout, CaChannelValueError, CaChannelTypeError):
     _class.__module__ = "cachannel"  # where they are to be imported from

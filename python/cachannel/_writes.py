@@ -92,7 +92,7 @@ def _sent_and_completed(target: Target, timeout: float) -> Any:
     if isinstance(chid, CaChannelException):
         return chid
     try:
-        status = _ca.put_wait(chid, _text_for(name, chid, value), timeout=timeout)
+        status = _ca.put_wait(chid, text_for(name, chid, value), timeout=timeout)
     except CaChannelException as error:
         return error
     return _completed(target, status)
@@ -111,7 +111,7 @@ def _sent(target: Target, send: Callable[[ca.chid, Any], int]) -> Any:
     if isinstance(chid, CaChannelException):
         return chid
     try:
-        status = send(chid, _text_for(name, chid, value))
+        status = send(chid, text_for(name, chid, value))
     except CaChannelValueError as error:
         return error
     except CaChannelException as error:
@@ -126,7 +126,7 @@ def _completed(target: Target, status: int) -> Any:
     return True if status == ECA_NORMAL else write_failed(status, target[0], target[2])
 
 
-def _text_for(name: str, chid: ca.chid, value: Any) -> Any:
+def text_for(name: str, chid: ca.chid, value: Any) -> Any:
     """What to write to a PV: where its name ends in ``$``, a text, whole or not at all."""
     if not is_long_string(name) or ca.field_type(chid) != DBF.CHAR:
         return value

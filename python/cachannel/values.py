@@ -173,6 +173,11 @@ class _Augmented:
         raise NotImplementedError
 
 
+def is_value(result: Any) -> bool:
+    """Whether it is a value, and not the status of a failure."""
+    return isinstance(result, _Augmented)
+
+
 def _attribute(name: str) -> property:
     def read(self: _Augmented) -> Any:
         return getattr(self._update, name)
