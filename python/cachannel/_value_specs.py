@@ -102,11 +102,12 @@ def value_spec(
     count: int | None,
     *,
     texts: bool = False,
+    enum_texts: bool = False,
     state_texts: bool = False,
     as_bytes: bool = False,
     aio: bool = False,
 ) -> _ca.ValueSpec:
     """How to ask for a value, and how to show it."""
     return _ca.ValueSpec(
-        form, datatype, count, texts=texts, state_texts=state_texts, as_bytes=as_bytes, aio=aio
+        form, datatype, count, texts=texts, enum_texts=enum_texts, state_texts=state_texts, as_bytes=as_bytes, aio=aio
     )

@@ -37,6 +37,8 @@ pub struct ValueSpec {
     datatype: Option<DbrType>,
     /// An array of CHAR is the text in it.
     texts: bool,
+    /// An enum is asked for as STRING.
+    enum_texts: bool,
     /// `None`: as many as there are; -1: as many as the PV can hold.
     count: Option<i64>,
     manner: Manner,
@@ -45,15 +47,17 @@ pub struct ValueSpec {
 #[pymethods]
 impl ValueSpec {
     /// `form`: 0 the value alone, 1 with alarm and time, 2 with alarm and properties. `datatype`: the number of a DBR type.
-    /// `texts`: CHAR arrays as texts; `state_texts`: enums as the names of their states; `as_bytes`: texts as bytes; `aio`: as
-    /// aioca has values.
+    /// `texts`: CHAR arrays as texts; `enum_texts`: enums as the texts that the server has for their states; `state_texts`: enums
+    /// as the names of their states, by the PV's properties; `as_bytes`: texts as bytes; `aio`: as aioca has values.
     #[new]
-    #[pyo3(signature = (form, datatype=None, count=None, *, texts=false, state_texts=false, as_bytes=false, aio=false))]
+    #[pyo3(signature = (form, datatype=None, count=None, *, texts=false, enum_texts=false, state_texts=false, as_bytes=false, aio=false))]
+    #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // what a value can be asked for as
     fn new(
         form: u8,
         datatype: Option<i64>,
         count: Option<i64>,
         texts: bool,
+        enum_texts: bool,
         state_texts: bool,
         as_bytes: bool,
         aio: bool,
@@ -77,6 +81,7 @@ impl ValueSpec {
             form,
             datatype,
             texts,
+            enum_texts,
             count,
             manner: Manner {
                 face: if aio { Face::Aio } else { Face::Pv },
@@ -103,6 +108,9 @@ impl ValueSpec {
             None if self.texts && native == Base::Char && held > 1 => {
                 // A text in CHARs has properties only where it has no time.
                 DbrType::in_form(self.form, Base::String)
+            }
+            None if self.enum_texts && native == Base::Enum => {
+                DbrType::in_form(self.form_of(Base::String), Base::String)
             }
             None => DbrType::in_form(self.form_of(native), native),
         }

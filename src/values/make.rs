@@ -76,6 +76,9 @@ fn plain<'py>(
         let bytes = crate::protocol::view::text(view.value_bytes());
         return Ok(PyBytes::new(py, bytes).into_any());
     }
+    if manner.as_bytes && dbr.dbr_type.base() == Base::String && !is_array {
+        return Ok(PyBytes::new(py, view.string(0)).into_any());
+    }
     if dbr.dbr_type.base() == Base::Enum && manner.state_texts {
         let states = match properties {
             Some(properties) => properties.view(),

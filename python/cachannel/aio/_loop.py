@@ -1,0 +1,215 @@
+"""What each event loop has: its channels, and the queue of their events."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from .. import _ca, ca
+from .._enums import CA_OP, ChannelState
+
+
+class Listener(Protocol):
+    """What is told of a channel's connection, in the loop's thread."""
+
+    def connection_changed(self, connected: bool) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Channel:
+    """The channel of one PV in one event loop. All its events are delivered by the loop's thread."""
+
+    def __init__(self, name: str, queue: _ca.LoopQueue) -> None:
+        self.name = name
+        self.listeners: set[Listener] = set()
+        self._properties: _ca.Properties | None = None
+        # The channel of libca must not keep this object.
+        own = weakref.ref(self)
+
+        def changed(epics_args: tuple[ca.chid, CA_OP], user_args: tuple[()]) -> None:
+            channel = own()
+            if channel is not None:
+                channel._changed(epics_args[1] == CA_OP.CONN_UP)
+
+        self.chid = _ca.watch_channel(name, _ca.Own(changed), queue)
+
+    @property
+    def connected(self) -> bool:
+        return ca.state(self.chid) == ChannelState.CONN
+
+    @property
+    def is_closed(self) -> bool:
+        """It was purged, or its context is gone."""
+        return ca.state(self.chid) == ChannelState.CLOSED
+
+    @property
+    def properties(self) -> _ca.Properties:
+        """The PV's properties, which the server is asked for when they are wanted first."""
+        if self._properties is None:
+            self._properties = _ca.Properties(self.chid)
+            ca.flush_io()
+        return self._properties
+
+    @property
+    def known_properties(self) -> _ca.Properties | None:
+        return self._properties
+
+    def close(self) -> None:
+        for listener in list(self.listeners):
+            listener.close()
+        ca.clear_channel(self.chid)
+
+    def _changed(self, connected: bool) -> None:
+        for listener in list(self.listeners):
+            listener.connection_changed(connected)
+
+
+class LoopState:
+    """An event loop's channels, and the queue of their events."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Neither this object nor the waking thread keeps the loop.
+        self._loop = weakref.ref(loop)
+        self.channels: dict[str, Channel] = {}
+        self.queue = _ca.LoopQueue(partial(_wake, self._loop, weakref.ref(self)))
+
+    def channel(self, name: str) -> Channel:
+        """The channel of a PV; it is made, and searched for, where there is none."""
+        channel = self.channels.get(name)
+        if channel is None or channel.is_closed:
+            channel = self.channels[name] = Channel(name, self.queue)
+        return channel
+
+    def drain(self) -> None:
+        """Delivers the events that have come."""
+        loop = self._loop()
+        if self.queue.drain() and loop is not None:
+            loop.call_soon(self.drain)
+
+    async def until(self, waiting: _ca.Wait, deadline: float | None) -> bool:
+        """Awaits something that is outstanding; False where it is not done by the deadline (of the loop's clock).
+
+        Where it is cancelled, or too late, nobody waits any more: what has not left the process is not sent.
+        """
+        if waiting.done:
+            return True
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[bool] = loop.create_future()
+        waiting.then(self.queue, partial(_settle, future, True))
+        timer = None
+        if deadline is not None:
+            timer = loop.call_at(deadline, _settle, future, False)
+        done = False
+        try:
+            done = await future
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if not done:
+                waiting.cancel()
+        return done
+
+    def purge(self) -> None:
+        """Closes all channels, with their subscriptions."""
+        channels, self.channels = self.channels, {}
+        for channel in channels.values():
+            channel.close()
+
+    def end(self) -> None:
+        """The loop is closed, or gone."""
+        self.purge()
+        self.queue.close()
+
+
+def _settle(future: asyncio.Future[bool], done: bool, _: Any = None) -> None:
+    if not future.done():
+        future.set_result(done)
+
+
+def _wake(
+    loop_of: Callable[[], asyncio.AbstractEventLoop | None], state_of: Callable[[], LoopState | None]
+) -> bool:
+    """Has the loop deliver its events; False where it is closed. Called in the waking thread."""
+    loop, state = loop_of(), state_of()
+    if loop is not None and state is not None:
+        try:
+            loop.call_soon_threadsafe(state.drain)
+        except RuntimeError:
+            state.purge()  # the loop is closed
+        else:
+            return True
+    return False
+
+
+_states: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopState] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def _forked() -> None:
+    global _lock
+    _lock = threading.Lock()
+    _states.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+def state() -> LoopState:
+    """What the running event loop has."""
+    loop = asyncio.get_running_loop()
+    found = _states.get(loop)
+    if found is None:
+        found = LoopState(loop)
+        with _lock:
+            _states[loop] = found
+        weakref.finalize(loop, found.end).atexit = False
+    return found
+
+
+def _all_states() -> list[LoopState]:
+    with _lock:
+        return list(_states.values())
+
+
+def purge_channel_caches() -> None:
+    """Closes the channels of all event loops, with their subscriptions. See ca_clear_channel."""
+    for one in _all_states():
+        one.purge()
+    ca.flush_io()
+
+
+class ChannelInfo:
+    """A channel of the running event loop.
+
+    :ivar name: name of the PV.
+    :ivar connected: whether it is connected.
+    :ivar subscriber_count: number of its subscriptions.
+    """
+
+    def __init__(self, name: str, connected: bool, subscriber_count: int) -> None:
+        self.name = name
+        self.connected = connected
+        self.subscriber_count = subscriber_count
+
+    def __repr__(self) -> str:
+        return f"<ChannelInfo {self.name!r}{'' if self.connected else ' not'} connected, {self.subscriber_count} subscribers>"
+
+
+def get_channel_infos() -> list[ChannelInfo]:
+    """The channels of the running event loop."""
+    channels = list(state().channels.values())
+    return [ChannelInfo(one.name, one.connected, len(one.listeners)) for one in channels]
+
+
+@atexit.register
+def _at_exit() -> None:
+    for one in _all_states():
+        one.queue.close()

@@ -1,0 +1,265 @@
+"""Subscriptions whose callbacks run in the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+import traceback
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, overload
+
+from .. import _ca, ca
+from .._constants import DBE_ALARM, DBE_PROPERTY, DBE_VALUE, ECA_DISCONN, ECA_TIMEOUT
+from .._enums import DBF, DBR
+from .._value_specs import FORMAT_CTRL, FORMAT_RAW, FORMAT_TIME, checked_format, checked_mask
+from ._loop import LoopState, state
+from ._nothing import CANothing
+from ._requests import DBR_ENUM_STR, Timeout, deadline_of, names_of, spec_of
+
+_EVENTS = {
+    FORMAT_RAW: DBE_VALUE,
+    FORMAT_TIME: DBE_VALUE | DBE_ALARM,
+    FORMAT_CTRL: DBE_VALUE | DBE_ALARM | DBE_PROPERTY,
+}
+
+Callback = Callable[[Any], object]
+"""``callback(value)``; a coroutine function, or one that returns another awaitable, is awaited."""
+
+
+class Subscription:
+    """A subscription that :func:`camonitor` has made. It lives until it is closed, whoever refers to it.
+
+    :ivar name: name of the PV.
+    :ivar callback: what is called with each value.
+    :ivar all_updates: whether each update calls back; where not, the newest of those that came meanwhile.
+    :ivar notify_disconnect: whether a disconnect calls back, with a :class:`CANothing`.
+    :ivar state: ``OPENING`` until the PV is connected for the first time, ``OPEN``, ``CLOSED``.
+    """
+
+    OPENING = 0
+    OPEN = 1
+    CLOSED = 2
+
+    def __init__(
+        self,
+        name: str,
+        callback: Callback,
+        events: int | None,
+        datatype: Any,
+        format: int,
+        count: int,
+        all_updates: bool,
+        notify_disconnect: bool,
+        connect_timeout: Timeout,
+    ) -> None:
+        self.name = name
+        self.callback = callback
+        self.all_updates = all_updates
+        self.notify_disconnect = notify_disconnect
+        self.state = self.OPENING
+        self.pending_values: deque[Any] = deque(maxlen=None if all_updates else 1)
+        self._dropped = 0
+        self._evid: ca.evid | None = None
+        self._is_async: bool | None = None
+        self._task: asyncio.Task[None] | None = None
+        mask = _EVENTS[checked_format(format)] if events is None else events
+        self._mask = checked_mask(mask, name)
+        self._request = (datatype, format, count)
+        spec_of(name, datatype, format, count)  # raises for what cannot be asked for
+        self._loop = asyncio.get_running_loop()
+        self._here: LoopState = state()
+        self.channel = self._here.channel(name)
+        self.channel.listeners.add(self)
+        self._timer: asyncio.TimerHandle | None = None
+        if self.channel.connected:
+            self._start()
+            self._loop.call_soon(self._opened)
+            return
+        # The PV's type is known when it connects, which this subscription is told.
+        limit = deadline_of(connect_timeout)
+        if limit is not None:
+            self._timer = self._loop.call_at(limit, self._not_connected)
+        if datatype != DBR_ENUM_STR:
+            self._start()
+        ca.flush_io()
+
+    @property
+    def dropped_callbacks(self) -> int:
+        """Updates that were dropped, as a newer one came before the callback was called with them."""
+        return self._dropped + (0 if self._evid is None else _ca.dropped(self._evid))
+
+    def close(self) -> None:
+        """Ends it: the callback is not called after this. See ca_clear_subscription."""
+        if self.state == self.CLOSED:
+            return
+        self.state = self.CLOSED
+        self.channel.listeners.discard(self)
+        if self._evid is not None:
+            ca.clear_subscription(self._evid)
+            ca.flush_io()
+        if self._timer is not None:
+            self._timer.cancel()
+        task, self._task = self._task, None
+        if task is not None and not self._loop.is_closed() and task is not _current_task():
+            task.cancel()
+
+    def __repr__(self) -> str:
+        return f"<Subscription to {self.name!r} {('opening', 'open', 'closed')[self.state]}>"
+
+    def connection_changed(self, connected: bool) -> None:
+        """The PV has connected or disconnected; called by its channel."""
+        if self.state == self.CLOSED:
+            return
+        if connected:
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._evid is None:
+                self._start()
+            self._opened()
+        elif self.notify_disconnect:
+            self._came(CANothing(self.name, ECA_DISCONN))
+
+    def _start(self) -> None:
+        datatype, form, count = self._request
+        if datatype == DBR_ENUM_STR:
+            datatype = DBR.STRING if ca.field_type(self.channel.chid) == DBF.ENUM else None
+        self._evid = _ca.subscribe_values(
+            self.channel.chid,
+            self._came,
+            spec_of(self.name, datatype, form, count),
+            self._mask,
+            latest_only=not self.all_updates,
+        )
+        ca.flush_io()
+
+    def _opened(self) -> None:
+        if self.state == self.OPENING:
+            self.state = self.OPEN
+
+    def _not_connected(self) -> None:
+        if self.state == self.OPENING and not self.channel.connected:
+            self._came(CANothing(self.name, ECA_TIMEOUT))
+
+    def _came(self, value: Any) -> None:
+        """A value, or what stands for one."""
+        if self.state == self.CLOSED:
+            return
+        if self._is_async is False:
+            try:
+                self.callback(value)
+            except Exception:
+                self._failed()
+            return
+        if not self.all_updates and self.pending_values:
+            self._dropped += 1
+        self.pending_values.append(value)
+        if self._task is None:
+            self._call()
+
+    def _call(self) -> None:
+        """Calls back with what is pending, until a callback has to be awaited."""
+        while self.pending_values and self.state != self.CLOSED:
+            try:
+                result = self.callback(self.pending_values.popleft())
+            except Exception:
+                self._failed()
+                return
+            if self._is_async is None:
+                self._is_async = inspect.isawaitable(result)
+            if self._is_async and inspect.isawaitable(result):
+                self._task = self._loop.create_task(self._work(result))
+                return
+
+    async def _work(self, result: Awaitable[object]) -> None:
+        """Awaits a callback, and calls back with what has come meanwhile."""
+        try:
+            await result
+            while self.pending_values and self.state != self.CLOSED:
+                following = self.callback(self.pending_values.popleft())
+                if inspect.isawaitable(following):
+                    await following
+        except Exception:
+            self._failed()
+        finally:
+            if self._task is _current_task():
+                self._task = None
+
+    def _failed(self) -> None:
+        """A callback has raised: it is not called again."""
+        print(f"Subscription {self.name} callback raised exception", file=sys.stderr)
+        traceback.print_exc()
+        print(f"Subscription {self.name} closed", file=sys.stderr)
+        self.close()
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
+@overload
+def camonitor(
+    pv: str,
+    callback: Callable[[Any], object],
+    events: int | None = ...,
+    datatype: Any = ...,
+    format: int = ...,
+    count: int = ...,
+    all_updates: bool = ...,
+    notify_disconnect: bool = ...,
+    connect_timeout: Timeout = ...,
+) -> Subscription: ...
+@overload
+def camonitor(
+    pv: Iterable[str],
+    callback: Callable[[Any, int], object],
+    events: int | None = ...,
+    datatype: Any = ...,
+    format: int = ...,
+    count: int = ...,
+    all_updates: bool = ...,
+    notify_disconnect: bool = ...,
+    connect_timeout: Timeout = ...,
+) -> list[Subscription]: ...
+def camonitor(
+    pv: str | Iterable[str],
+    callback: Callable[..., object],
+    events: int | None = None,
+    datatype: Any = None,
+    format: int = FORMAT_RAW,
+    count: int = 0,
+    all_updates: bool = False,
+    notify_disconnect: bool = False,
+    connect_timeout: Timeout = None,
+) -> Subscription | list[Subscription]:
+    """Has `callback` called in the event loop with a PV's value now, and whenever it changes. See ca_create_subscription.
+
+    It returns at once, and goes on after each reconnect. A callback that raises is written to standard error, and ends its
+    subscription.
+
+    :param pv: name of a PV, or several names.
+    :param callback: ``callback(value)``, for several names ``callback(value, index)``; a coroutine function is awaited before it is
+        called again.
+    :param events: which changes call back: ``DBE_VALUE``, ``DBE_LOG``, ``DBE_ALARM``, ``DBE_PROPERTY``, added. Where None,
+        DBE_VALUE, with ``FORMAT_TIME`` DBE_ALARM as well, and with ``FORMAT_CTRL`` DBE_PROPERTY, too.
+    :param datatype: as for :func:`caget`, and so are `format` and `count`.
+    :param all_updates: each update calls back. Without, those that come before the callback can be called are merged into the
+        newest, and counted in ``dropped_callbacks``.
+    :param notify_disconnect: a disconnect calls back with a :class:`CANothing` (ECA_DISCONN).
+    :param connect_timeout: where the PV has not connected by then, calls back with a CANothing (ECA_TIMEOUT), once; the
+        subscription waits on.
+    :returns: a :class:`Subscription`; a list of them for several names.
+    """
+    names, single = names_of(pv)
+    rest = (events, datatype, format, count, all_updates, notify_disconnect, connect_timeout)
+    if single:
+        return Subscription(names[0], callback, *rest)
+    return [Subscription(name, _with_index(callback, index), *rest) for index, name in enumerate(names)]
+
+
+def _with_index(callback: Callable[..., object], index: int) -> Callback:
+    return lambda value: callback(value, index)
