@@ -67,7 +67,7 @@ mod module {
     #[pymodule_export]
     use crate::py::chid::{
         Chid, change_connection_event, clear_channel, create_channel, open_channel,
-        replace_access_rights_event, state, watch_channel,
+        replace_access_rights_event, state,
     };
     #[pymodule_export]
     use crate::py::context::{
@@ -77,14 +77,16 @@ mod module {
     #[pymodule_export]
     use crate::py::end::{destroy_context, shutdown};
     #[pymodule_export]
-    use crate::py::event_loop::{LoopQueue, Wait};
-    #[pymodule_export]
     use crate::py::groups::{sg_block, sg_create, sg_delete, sg_get, sg_put, sg_reset, sg_test};
     #[pymodule_export]
     use crate::py::info::{
         dbr_size_n, divert_errlog, element_count, field_type, host_name, load_libca, loaded_libca,
         message, name, read_access, udp_port_is_taken, version, write_access,
     };
+    #[pymodule_export]
+    use crate::py::loop_queue::LoopQueue;
+    #[pymodule_export]
+    use crate::py::outstanding::Wait;
     #[pymodule_export]
     use crate::py::read::{DBRValue, get, read_wait};
     #[pymodule_export]
@@ -96,10 +98,17 @@ mod module {
     #[pymodule_export]
     use crate::py::thread::{News, start_thread, thread_ident};
     #[pymodule_export]
-    use crate::py::values::{
-        PyProperties, Reads, ValueSpec, Writes, backlog, read_values, subscribe_values,
-        wait_for_connections, write_values,
-    };
+    use crate::py::values::channels::{backlog, wait_for_connections, watch_channel};
+    #[pymodule_export]
+    use crate::py::values::properties::PyProperties;
+    #[pymodule_export]
+    use crate::py::values::reads::{Reads, read_values};
+    #[pymodule_export]
+    use crate::py::values::spec::ValueSpec;
+    #[pymodule_export]
+    use crate::py::values::subscribe::subscribe_values;
+    #[pymodule_export]
+    use crate::py::values::writes::{Writes, write_values};
     #[pymodule_export]
     use crate::py::wait::{
         deliver_due, flush_io, pend, pend_event, pend_io, poll, test_io, wait_answers,

@@ -23,7 +23,7 @@ from pathlib import Path
 
 SRC = Path(__file__).parents[1] / "src"
 
-PYTHON_SIDE = ["callback", "calls", "convert", "deferred_decref", "errors", "states", "thread_state"]
+PYTHON_SIDE = ["callback", "calls", "convert", "deferred_decref", "errors", "states", "thread_state", "values"]
 
 MAY_USE: dict[str, list[str]] = {
     # Its layout assertions compare what programs see whatever the backend is.
@@ -42,7 +42,8 @@ MAY_USE: dict[str, list[str]] = {
     "deferred_decref": ["client::fork", "calls"],
     "errors": ["protocol", "calls", "convert::names", "thread_state"],
     "thread_state": ["client"],
-    "callback": ["client", "protocol", "calls", "convert", "errors", "deferred_decref"],
+    "values": ["client", "protocol", "calls", "convert"],
+    "callback": ["client", "protocol", "calls", "convert", "errors", "deferred_decref", "values::monitor"],
     "states": ["client", "protocol", "sync::wait_queue", "convert", "calls", "errors", "thread_state"],
     "dispatch": ["client", "protocol", "sync::wait_queue", *PYTHON_SIDE],
     "py": ["client", "protocol", "sync::wait_queue", "backend::mod", "dispatch", *PYTHON_SIDE],

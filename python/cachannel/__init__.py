@@ -9,10 +9,11 @@
 >>> value + 1, value.units
 (13.5, 'mm')
 
-:class:`PV` is one PV, :class:`ChannelGroup` many, :class:`Recorder` records streams, :mod:`cachannel.aio` is for event loops;
-:func:`caget`, :func:`caput`, :func:`camonitor` and :func:`cainfo` are for a prompt. :class:`CaChannel` and the modules ``ca``,
-``epicsPV``, ``epicsMotor`` and ``util`` are those of CaChannel 3.x, whose programs go on with ``import CaChannel``: that gives
-this very package.
+:class:`PV` is one PV, :class:`ChannelGroup` many, :class:`Recorder` records streams, :mod:`cachannel.aio` is for event
+loops;
+:func:`caget`, :func:`caput`, :func:`camonitor` and :func:`cainfo` are for a prompt. :class:`CaChannel` and the modules
+``ca``, ``epicsPV``, ``epicsMotor`` and ``util`` are those of CaChannel 3.x, whose programs go on with ``import
+CaChannel``: that gives this very package.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from . import util as util
     from . import values as values
     from ._pv import PV as PV
-    from ._pv import Subscription as Subscription
+    from ._subscription import Subscription as Subscription
     from .util import caget as caget
     from .util import cainfo as cainfo
     from .util import camonitor as camonitor
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
 
 _ON_DEMAND = {
     "PV": "_pv",
-    "Subscription": "_pv",
+    "Subscription": "_subscription",
     "caget": "util",
     "cainfo": "util",
     "camonitor": "util",

@@ -75,9 +75,7 @@ class CaChannelTimeout(CaChannelException, TimeoutError):
     Wherever such a status raises, it raises this class.
     """
 
-    def __init__(
-        self, status: int = ECA_TIMEOUT, pvname: str | None = None, detail: str = "", what: str = ""
-    ) -> None:
+    def __init__(self, status: int = ECA_TIMEOUT, pvname: str | None = None, detail: str = "", what: str = "") -> None:
         super().__init__(status, pvname, detail, what)
         self.errno = errno.ETIMEDOUT
         self.strerror = self._text()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from . import _ca, ca
 from ._constants import (
@@ -18,10 +17,12 @@ from ._constants import (
     ECA_NORMAL,
     ECA_TIMEOUT,
 )
-from ._enums import CA_OP, DBF, AlarmCondition, AlarmSeverity, ChannelState
+from ._enums import CA_OP, DBF, ChannelState
 from ._errors import CaChannelException
 from ._not_found import one_not_found
+from ._pv_attributes import PVAttributes
 from ._strings import is_long_string
+from ._subscription import Subscription, ValueCallback, Watch
 from ._timeouts import seconds
 from ._value_specs import FORMAT_TIME, Deadline, checked_mask, dbr_number, value_spec
 from ._write_errors import write_failed
@@ -32,23 +33,13 @@ from .values import is_value
 if TYPE_CHECKING:
     from .values import Value
 
-ValueCallback = Callable[["Value"], object]
-"""``callback(value)``."""
+Datatype = Union[int, type, None]
+"""A DBR type, int, float, str, bytes or a numpy dtype; None for the PV's own."""
 
-_TYPES = {
-    DBF.STRING: "string",
-    DBF.SHORT: "short",
-    DBF.FLOAT: "float",
-    DBF.ENUM: "enum",
-    DBF.CHAR: "char",
-    DBF.LONG: "long",
-    DBF.DOUBLE: "double",
-}
-_ACCESS = {(True, True): "read/write", (True, False): "read-only", (False, True): "write-only"}
 _SHOWN_WITHIN = 0.1
 
 
-class PV:
+class PV(PVAttributes):
     """One PV as an object that has a value.
 
     >>> from cachannel import PV
@@ -59,7 +50,8 @@ class PV:
     >>> test.units
     'mm'
 
-    It connects by itself, in the background, and again whenever its IOC comes back. What needs the connection waits for it:
+    It connects by itself, in the background, and again whenever its IOC comes back. What needs the connection waits
+    for it:
     :meth:`get`, :meth:`put` and the attributes, `timeout` seconds at most (not in a callback, where nothing waits for a
     connection). All methods may be called from any thread.
 
@@ -67,10 +59,10 @@ class PV:
     ``status``, ``units``, ``precision``, ``enums`` and limits. Of an enum the value is the number of its state.
 
     :param name: name of the PV. The search for it begins at once. See ca_create_channel.
-    :param timeout: seconds that methods wait where they are not told otherwise, 0 to give up at once, ``math.inf`` for ever;
-        ``CaChannel.ca_timeout`` (3 s) where None.
-    :param connection_callback: ``connection_callback(pv, connected)``, called whenever the PV connects or disconnects; it
-        keeps the PV alive until :meth:`close`.
+    :param timeout: seconds that methods wait where they are not told otherwise, 0 to give up at once, ``math.inf`` for
+        ever; ``CaChannel.ca_timeout`` (3 s) where None.
+    :param connection_callback: ``connection_callback(pv, connected)``, called whenever the PV connects or disconnects;
+        it keeps the PV alive until :meth:`close`.
     :raises CaChannelException: for a name that cannot be one: empty, too long.
     """
 
@@ -126,7 +118,7 @@ class PV:
         timeout: float | None = None,
         as_string: bool = False,
         count: int | None = None,
-        datatype: int | type | None = None,
+        datatype: Datatype = None,
     ) -> Value:
         """Reads the value. See ca_array_get_callback.
 
@@ -136,8 +128,8 @@ class PV:
         :param count: elements to read at most, and 1 gives a scalar; as many as there are where None.
         :param datatype: another type than the PV's own: ``ca.DBR_DOUBLE``, … or int, float, str (the server's text).
         :returns: a value of :mod:`cachannel.values`, with time, alarm and properties.
-        :raises CaChannelException: ECA_TIMEOUT (:class:`CaChannelTimeout`) where no server is found or the answer does not
-            come in time, ECA_DISCONN where the server goes meanwhile, ECA_NORDACCESS where the PV may not be read.
+        :raises CaChannelException: ECA_TIMEOUT (:class:`CaChannelTimeout`) where no server is found or the answer does
+            not come in time, ECA_DISCONN where the server goes meanwhile, ECA_NORDACCESS where the PV may not be read.
         """
         deadline = Deadline(self._limit(timeout))
         self._connect(deadline)
@@ -149,23 +141,24 @@ class PV:
             reads.cancel()
         result: Any = reads.results()[0]
         if is_value(result):
-            return result
+            return result  # type: ignore[no-any-return]
         raise CaChannelException(result, self._name)
 
-    def put(self, value: Any, *, wait: bool = False, timeout: float | None = None, datatype: int | type | None = None) -> None:
+    def put(self, value: Any, *, wait: bool = False, timeout: float | None = None, datatype: Datatype = None) -> None:
         """Writes the value. See ca_array_put and ca_array_put_callback.
 
-        :param value: a number, str, bytes, sequence, or numpy array; what is read may be written back. To an enum the name of
-            a state, or its number. It is sent as it is, or not at all.
+        :param value: a number, str, bytes, sequence, or numpy array; what is read may be written back. To an enum the
+            name of a state, or its number. It is sent as it is, or not at all.
         :param wait: wait until the processing that the write started is complete: the motor has arrived.
         :param timeout: seconds for all of it; where None, the PV's for the connection, and no limit for the completion.
         :param datatype: another type to send than the PV's own.
-        :raises CaChannelException: ECA_TIMEOUT (:class:`CaChannelTimeout`) where no server is found, and with `wait` where
-            the processing is not complete in time (it goes on); without, where the server has stopped reading, and the write
-            could not be handed over (it is withdrawn). ECA_NOWTACCESS, ECA_PUTFAIL where the server refuses the value, which
-            is known with `wait`, and always of the name of a state. ECA_DISCONN where the server goes meanwhile.
-        :raises CaChannelValueError: for a value that does not convert or fit. CaChannelTypeError for objects that do not
-            convert at all. Nothing is sent then.
+        :raises CaChannelException: ECA_TIMEOUT (:class:`CaChannelTimeout`) where no server is found, and with `wait`
+            where the processing is not complete in time (it goes on); without, where the server has stopped reading,
+            and the write could not be handed over (it is withdrawn). ECA_NOWTACCESS, ECA_PUTFAIL where the server
+            refuses the value, which is known with `wait`, and always of the name of a state. ECA_DISCONN where the
+            server goes meanwhile.
+        :raises CaChannelValueError: for a value that does not convert or fit. CaChannelTypeError for objects that do
+            not convert at all. Nothing is sent then.
         """
         deadline = Deadline(self._limit(timeout))
         self._connect(deadline)
@@ -216,109 +209,6 @@ class PV:
     def value(self, value: Any) -> None:
         self.put(value)
 
-    @property
-    def severity(self) -> AlarmSeverity:
-        """The severity of its alarm, read now; :meth:`get` gives value, alarm and time of one moment."""
-        return self.get().severity
-
-    @property
-    def status(self) -> AlarmCondition:
-        """What its alarm is, read now."""
-        return self.get().status
-
-    @property
-    def timestamp(self) -> float | None:
-        """The time of its value, seconds since 1970, read now; None for a record that was never processed."""
-        return self.get().timestamp
-
-    @property
-    def datetime64(self) -> Any:
-        """The time of its value as a numpy datetime64 in ns, UTC, read now; NaT for a record that was never processed."""
-        return self.get().datetime64
-
-    # Properties
-
-    @property
-    def units(self) -> str:
-        """Its engineering units; kept up to date, as are all properties below. A PV without them raises AttributeError."""
-        return self._property().units
-
-    @property
-    def precision(self) -> int:
-        """The number of decimals that its values are shown with."""
-        return self._property().precision
-
-    @property
-    def enum_strings(self) -> list[str]:
-        """The names of an enum's states."""
-        return self._property().enums
-
-    @property
-    def upper_disp_limit(self) -> float:
-        """The highest value that displays show."""
-        return self._property().upper_disp_limit
-
-    @property
-    def lower_disp_limit(self) -> float:
-        """The lowest value that displays show."""
-        return self._property().lower_disp_limit
-
-    @property
-    def upper_alarm_limit(self) -> float:
-        """Above it the alarm HIHI."""
-        return self._property().upper_alarm_limit
-
-    @property
-    def lower_alarm_limit(self) -> float:
-        """Below it the alarm LOLO."""
-        return self._property().lower_alarm_limit
-
-    @property
-    def upper_warning_limit(self) -> float:
-        """Above it the alarm HIGH."""
-        return self._property().upper_warning_limit
-
-    @property
-    def lower_warning_limit(self) -> float:
-        """Below it the alarm LOW."""
-        return self._property().lower_warning_limit
-
-    @property
-    def upper_ctrl_limit(self) -> float:
-        """The highest value to write."""
-        return self._property().upper_ctrl_limit
-
-    @property
-    def lower_ctrl_limit(self) -> float:
-        """The lowest value to write."""
-        return self._property().lower_ctrl_limit
-
-    # The channel
-
-    @property
-    def type(self) -> str:
-        """Its type: ``string``, ``short``, ``float``, ``enum``, ``char``, ``long`` or ``double``. See ca_field_type."""
-        self.wait_connected()
-        return _TYPES.get(ca.field_type(self._chid), "unknown")
-
-    @property
-    def count(self) -> int:
-        """Elements that it can hold. See ca_element_count."""
-        self.wait_connected()
-        return ca.element_count(self._chid)
-
-    @property
-    def host(self) -> str:
-        """Its server: name and port. See ca_host_name."""
-        self.wait_connected()
-        return ca.host_name(self._chid)
-
-    @property
-    def access(self) -> str:
-        """``read/write``, ``read-only``, ``write-only`` or ``no access``. See ca_read_access, ca_write_access."""
-        self.wait_connected()
-        return _ACCESS.get((ca.read_access(self._chid), ca.write_access(self._chid)), "no access")
-
     # Updates
 
     def subscribe(
@@ -328,7 +218,7 @@ class PV:
         mask: int = DBE_VALUE | DBE_ALARM | DBE_PROPERTY,
         count: int | None = None,
         as_string: bool = False,
-        datatype: int | type | None = None,
+        datatype: Datatype = None,
         latest_only: bool = False,
         first: bool = True,
     ) -> Subscription:
@@ -337,18 +227,18 @@ class PV:
         >>> subscription = PV("cacalc").subscribe(lambda value: None)
         >>> subscription.close()
 
-        The PV need not be connected. The subscription goes on after each reconnect, and lives until it is closed, also where
-        nobody refers to it or to the PV. A PV may have any number of subscriptions. The callbacks of all PVs run on one thread
-        of their own, in the order in which the updates came; what a callback raises is logged.
+        The PV need not be connected. The subscription goes on after each reconnect, and lives until it is closed, also
+        where nobody refers to it or to the PV. A PV may have any number of subscriptions. The callbacks of all PVs run
+        on one thread of their own, in the order in which the updates came; what a callback raises is logged.
 
-        :param callback: ``callback(value)``, with a value of :mod:`cachannel.values` that has time, alarm and the properties
-            as they are then.
+        :param callback: ``callback(value)``, with a value of :mod:`cachannel.values` that has time, alarm and the
+            properties as they are then.
         :param mask: which changes call back: ``ca.DBE_VALUE``, ``DBE_LOG``, ``DBE_ALARM``, ``DBE_PROPERTY``, added.
         :param count: elements at most, and 1 gives a scalar; as many as there are where None.
         :param as_string: as for :meth:`get`.
         :param datatype: as for :meth:`get`.
-        :param latest_only: of the updates that come while callbacks run, only the newest is kept. Without, up to 32,768, or
-            96 MiB, are; ``dropped`` counts what was dropped.
+        :param latest_only: of the updates that come while callbacks run, only the newest is kept. Without, up to
+            32,768, or 96 MiB, are; ``dropped`` counts what was dropped.
         :param first: whether the value at the time of the subscription calls back.
         """
         spec = self._spec(datatype, count, as_string)
@@ -367,7 +257,8 @@ class PV:
     def wait_for(self, wanted: Any, timeout: float | None = None) -> Value:
         """Waits until the value is what is wanted. Each update is looked at.
 
-        :param wanted: a value, or a function of one that says whether it is. A str is compared with the text of the value, as of
+        :param wanted: a value, or a function of one that says whether it is. A str is compared with the text of the
+            value, as of
             :meth:`get` with ``as_string``.
         :param timeout: seconds for all of it; the PV's where None, ``math.inf`` for ever.
         :returns: the value that was wanted.
@@ -378,7 +269,7 @@ class PV:
         limit = self._limit(timeout)
         deadline = Deadline(limit)
         is_wanted = wanted if callable(wanted) else lambda value: bool(value == wanted)
-        watch = _Watch(is_wanted)
+        watch = Watch(is_wanted)
         with self.subscribe(watch.look, as_string=isinstance(wanted, str)):
             self._connect(deadline)
             found = watch.wait(deadline)
@@ -464,84 +355,8 @@ class PV:
         return latest
 
 
-class _Watch:
-    """The callback of a wait for a value, and what has come of it."""
-
-    def __init__(self, is_wanted: Callable[[Value], object]) -> None:
-        self._is_wanted = is_wanted
-        self._news = _ca.News()
-        self._found: Value | None = None
-        self._error: BaseException | None = None
-
-    def look(self, value: Value) -> None:
-        if self._found is not None or self._error is not None:
-            return
-        try:
-            if self._is_wanted(value):
-                self._found = value
-        except BaseException as error:
-            # It belongs to the caller of the wait.
-            self._error = error
-        if self._found is not None or self._error is not None:
-            self._news.add()
-
-    def wait(self, deadline: Deadline) -> Value | None:
-        """The value; None where it has not come in time."""
-        self._news.wait(0, deadline.left() or threading.TIMEOUT_MAX)
-        if self._error is not None:
-            raise self._error
-        return self._found
-
-
 def _nothing(epics_args: Any, user_args: Any) -> None:
     """What is called at changes of a connection that nobody wants to hear of."""
-
-
-class Subscription:
-    """A callback of a :class:`PV`: what :meth:`PV.subscribe` returns. As a context manager it is closed at the end."""
-
-    def __init__(self, name: str, callback: ValueCallback, evid: ca.evid) -> None:
-        self._name = name
-        self._callback = callback
-        self._evid = evid
-        self._closed = False
-
-    @property
-    def name(self) -> str:
-        """The PV's name."""
-        return self._name
-
-    @property
-    def callback(self) -> ValueCallback:
-        """The function that is called."""
-        return self._callback
-
-    @property
-    def closed(self) -> bool:
-        """Whether it was closed."""
-        return self._closed
-
-    @property
-    def dropped(self) -> int:
-        """Updates that were dropped, oldest first, because the callback did not keep up."""
-        return _ca.dropped(self._evid)
-
-    def close(self) -> None:
-        """Ends it: the callback does not start again after this. See ca_clear_subscription."""
-        self._closed = True
-        ca.clear_subscription(self._evid)
-        ca.flush_io()
-
-    def __enter__(self) -> Subscription:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"<Subscription to {self._name!r}{' closed' if self._closed else ''}>"
 
 
 for _class in (PV, Subscription):

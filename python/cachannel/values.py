@@ -7,24 +7,23 @@
 >>> isinstance(value, float), type(+value)
 (True, <class 'float'>)
 
-Class :class:`PV`, :func:`caget` with a format, and :mod:`cachannel.aio` give such values. Each is a float, int, str, bytes or
-numpy array, and may be used wherever these may; ``+value`` is the plain one. What is computed from a value is plain, too.
+Class :class:`PV`, :func:`caget` with a format, and :mod:`cachannel.aio` give such values. Each is a float, int, str,
+bytes or numpy array, and may be used wherever these may; ``+value`` is the plain one. What is computed from a value is
+plain, too.
 
-All have ``name``, ``ok`` (True), ``datatype`` (:class:`ca.DBR`) and ``element_count`` (of the PV). What else they have depends
-on what was asked for; an attribute that did not come raises AttributeError:
+All have ``name``, ``ok`` (True), ``datatype`` (:class:`ca.DBR`) and ``element_count`` (of the PV). What else they have
+depends on what was asked for; an attribute that did not come raises AttributeError:
 
-=================================== ===========================================================================================
-with alarm and time                 ``severity`` (:class:`ca.AlarmSeverity`), ``status`` (:class:`ca.AlarmCondition`),
-                                    ``timestamp`` (seconds since 1970, to the microsecond), ``raw_stamp`` (seconds since 1970 and
-                                    nanoseconds), ``datetime`` (local time), ``datetime64`` (numpy, UTC, to the nanosecond)
-with properties, a number           ``units``, ``upper_disp_limit``, ``lower_disp_limit``, ``upper_alarm_limit``,
-                                    ``lower_alarm_limit``, ``upper_warning_limit``, ``lower_warning_limit``,
-                                    ``upper_ctrl_limit``, ``lower_ctrl_limit``, and ``precision`` (FLOAT and DOUBLE)
-with properties, an enum            ``enums``: the names of its states
-=================================== ===========================================================================================
+* with alarm and time: ``severity`` (:class:`ca.AlarmSeverity`), ``status`` (:class:`ca.AlarmCondition`), ``timestamp``
+  (seconds since 1970, to the microsecond), ``raw_stamp`` (seconds since 1970 and nanoseconds), ``datetime`` (local
+  time), ``datetime64`` (numpy, UTC, to the nanosecond)
+* a number with properties: ``units``, ``upper_disp_limit``, ``lower_disp_limit``, ``upper_alarm_limit``,
+  ``lower_alarm_limit``, ``upper_warning_limit``, ``lower_warning_limit``, ``upper_ctrl_limit``, ``lower_ctrl_limit``,
+  and ``precision`` (FLOAT and DOUBLE)
+* an enum with properties: ``enums``, the names of its states
 
-The time of a record that was never processed is None (``datetime64``: NaT); in :mod:`cachannel.aio` it is 1990-01-01 UTC, as in
-aioca.
+The time of a record that was never processed is None (``datetime64``: NaT); in :mod:`cachannel.aio` it is 1990-01-01
+UTC, as in aioca.
 """
 
 from __future__ import annotations
@@ -235,7 +234,10 @@ class BytesValue(_Augmented, bytes):
 
 
 class ArrayValue(_Augmented, numpy.ndarray):
-    """A numpy array with what came along. Its slices and copies have that, too; what is computed from it is a plain array."""
+    """A numpy array with what came along.
+
+    Its slices and copies have that, too; what is computed from it is a plain array.
+    """
 
     __slots__ = ("_update",)
 
@@ -254,10 +256,10 @@ class ArrayValue(_Augmented, numpy.ndarray):
     _plain = __pos__
 
     # As all arrays.
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
 
-def _restored(kind: type, plain: Any, known: dict[str, Any]) -> Any:
+def _restored(kind: Any, plain: Any, known: dict[str, Any]) -> Any:
     """A value from a pickle, or a copy."""
     value = plain.view(kind) if issubclass(kind, numpy.ndarray) else kind(plain)
     value._update = SimpleNamespace(**known)

@@ -2,7 +2,6 @@
 
 use super::arguments::{pv_name, whole};
 use super::context::current;
-use super::event_loop::LoopQueue;
 use crate::callback::{Callback, Owner, callback};
 use crate::calls::{getattr, setattr};
 use crate::client::channel::Channel;
@@ -16,7 +15,7 @@ use crate::protocol::status::Status;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyTuple, PyType};
+use pyo3::types::{PyString, PyType};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 /// A channel. Dropping the last reference clears it; callbacks hold one until they are gone.
@@ -227,22 +226,6 @@ pub fn create_channel<'py>(
     Ok((eca(py, status)?, chid))
 }
 
-/// As `create_channel`, for class PV and for event loops: raises, and the callback is called with the chid and `op`. With a
-/// `queue`, all events of the channel are delivered by the event loop of that queue.
-#[pyfunction]
-#[pyo3(signature = (name, callback, queue=None))]
-pub fn watch_channel<'py>(
-    py: Python<'py>,
-    name: &Bound<'py, PyAny>,
-    callback: &Bound<'py, PyAny>,
-    queue: Option<&Bound<'py, LoopQueue>>,
-) -> PyResult<Bound<'py, Chid>> {
-    let user_args = PyTuple::empty(py);
-    let callback = Callback::optional(Some(callback), Some(user_args.as_any()), false)?;
-    let queue = queue.map(|queue| queue.get().queue().clone());
-    Ok(raise(search(py, name, callback, 0, queue, |_| Ok(())))??)
-}
-
 /// As `create_channel`, but puts the chid into `holder._chid` before the channel can have an event, and raises: a callback
 /// may come before this returns, and finds the object complete.
 #[pyfunction]
@@ -265,7 +248,7 @@ pub fn open_channel<'py>(
     Ok(made.map(drop)?)
 }
 
-fn search<'py>(
+pub(super) fn search<'py>(
     py: Python<'py>,
     name: &Bound<'py, PyAny>,
     callback: Option<Arc<Callback>>,

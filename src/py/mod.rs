@@ -4,7 +4,8 @@
 //!   callbacks keep alive
 //! * [`chid`] a channel's handle; [`channel`] the part of class `CaChannel` that is in Rust; [`info`] what is known of a channel
 //! * [`read`], [`write`], [`subscription`], [`groups`] the operations of module `ca`
-//! * [`values`] reads, writes and subscriptions of class PV and of event loops; [`event_loop`] how an event loop hears of them
+//! * [`values`] reads, writes and subscriptions of class PV and of event loops; [`loop_queue`] how an event loop hears of
+//!   them, [`outstanding`] what threads and event loops wait for
 //! * [`wait`] all waits for answers and callbacks; [`thread`] the package's own threads
 //! * [`channel_group`] class `ChannelGroup`; [`recorder`] class `Recorder`
 //! * [`arguments`] names, types, counts, masks and times, as Python code gives them
@@ -21,10 +22,11 @@ pub mod channel_group;
 pub mod chid;
 pub mod context;
 pub mod end;
-pub mod event_loop;
 pub mod forgotten;
 pub mod groups;
 pub mod info;
+pub mod loop_queue;
+pub mod outstanding;
 pub mod read;
 pub mod recorder;
 pub mod subscription;

@@ -2,7 +2,6 @@
 
 use super::arguments::{DEFAULT_MASK, element_count, event_mask, request_type};
 use super::chid::Chid;
-use super::values::dropped_while_held;
 use crate::callback::{Callback, callback};
 use crate::client::subscription::{Subscription, SubscriptionSpec, WantedCount, WantedType};
 use crate::convert::Style;
@@ -155,5 +154,7 @@ pub fn deliver_own(py: Python<'_>, evid: &Bound<'_, Evid>) -> PyResult<bool> {
 #[pyfunction]
 pub fn dropped(evid: &Bound<'_, Evid>) -> u64 {
     let subscription = &evid.get().subscription;
-    subscription.dropped() + dropped_while_held(subscription)
+    let values = callback(&subscription.handler);
+    let held = values.and_then(|callback| Some(callback.values.as_ref()?.dropped()));
+    subscription.dropped() + held.unwrap_or(0)
 }

@@ -11,12 +11,14 @@
 >>> asyncio.run(main())
 2.5 [2.5, 0]
 
-Nothing here blocks the loop, whatever hangs: what has to be waited for is awaited. Whatever is awaited can be cancelled, and ends
-at once; its answer is forgotten, and what has not left the process is not sent. No task stays behind.
+Nothing here blocks the loop, whatever hangs: what has to be waited for is awaited. Whatever is awaited can be
+cancelled, and ends at once; its answer is forgotten, and what has not left the process is not sent. No task stays
+behind.
 
-:func:`caget`, :func:`caput`, :func:`camonitor`, :func:`connect` and :func:`cainfo` take one name or a list, and have the
-arguments and meanings that they have in aioca; :class:`PV` is an object with what a program needs of one PV. Each event loop has
-channels of its own, which stay connected for the next call until the loop is closed, or :func:`purge_channel_caches`.
+:func:`caget`, :func:`caput`, :func:`camonitor`, :func:`connect` and :func:`cainfo` take one name or a list, and have
+the arguments and meanings that they have in aioca; :class:`PV` is an object with what a program needs of one PV. Each
+event loop has channels of its own, which stay connected for the next call until the loop is closed, or
+:func:`purge_channel_caches`.
 
 Values are those of :mod:`cachannel.values`; what failed raises :class:`CANothing`, or with ``throw=False`` is one.
 """

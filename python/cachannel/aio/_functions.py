@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal, Union, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .. import _ca, ca
-from .._constants import ECA_BADCOUNT, ECA_NORMAL, ECA_TIMEOUT
+from .._constants import ECA_BADCOUNT, ECA_TIMEOUT
 from .._enums import DBF
 from .._errors import CaChannelException, CaChannelTypeError, CaChannelValueError
-from .._value_specs import FORMAT_RAW, dbr_number, value_spec
+from .._value_specs import FORMAT_RAW, FORMAT_TIME, dbr_number, value_spec
 from .._writes import text_for
 from ..values import is_value
 from ._loop import Channel, LoopState, state
 from ._nothing import CAInfo, CANothing, raised
-from ._requests import DBR_CHAR_BYTES, DBR_CHAR_STR, DBR_CHAR_UNICODE, DEFAULT_TIMEOUT, Timeout, deadline_of, names_of, spec_of
+from ._requests import (
+    DBR_CHAR_BYTES,
+    DBR_CHAR_STR,
+    DBR_CHAR_UNICODE,
+    DEFAULT_TIMEOUT,
+    Names,
+    Timeout,
+    deadline_of,
+    names_of,
+    spec_of,
+)
 
 if TYPE_CHECKING:
     from ..values import Value
@@ -49,20 +58,16 @@ def settle(results: list[Any], single: bool, throw: bool) -> Any:
 
 
 @overload
-async def connect(
-    pv: str, wait: bool = ..., *, timeout: Timeout = ..., throw: bool = ...
-) -> CANothing: ...
+async def connect(pv: str, wait: bool = ..., *, timeout: Timeout = ..., throw: bool = ...) -> CANothing: ...
 @overload
+async def connect(pv: Names, wait: bool = ..., *, timeout: Timeout = ..., throw: bool = ...) -> list[CANothing]: ...
 async def connect(
-    pv: Iterable[str], wait: bool = ..., *, timeout: Timeout = ..., throw: bool = ...
-) -> list[CANothing]: ...
-async def connect(
-    pv: str | Iterable[str],
+    pv: str | Names,
     wait: bool = True,
     *,
     timeout: Timeout = DEFAULT_TIMEOUT,
     throw: bool = True,
-) -> CANothing | list[CANothing]:
+) -> Any:
     """Connects to a PV, or to several. The other functions do so by themselves. See ca_create_channel.
 
     :param pv: name of a PV, or several names.
@@ -87,19 +92,15 @@ async def connect(
 @overload
 async def cainfo(pv: str, wait: bool = ..., *, timeout: Timeout = ..., throw: Literal[True] = ...) -> CAInfo: ...
 @overload
-async def cainfo(
-    pv: str, wait: bool = ..., *, timeout: Timeout = ..., throw: bool
-) -> CAInfo | CANothing: ...
+async def cainfo(pv: str, wait: bool = ..., *, timeout: Timeout = ..., throw: bool) -> CAInfo | CANothing: ...
 @overload
 async def cainfo(
-    pv: Iterable[str], wait: bool = ..., *, timeout: Timeout = ..., throw: Literal[True] = ...
+    pv: Names, wait: bool = ..., *, timeout: Timeout = ..., throw: Literal[True] = ...
 ) -> list[CAInfo]: ...
 @overload
+async def cainfo(pv: Names, wait: bool = ..., *, timeout: Timeout = ..., throw: bool) -> list[CAInfo | CANothing]: ...
 async def cainfo(
-    pv: Iterable[str], wait: bool = ..., *, timeout: Timeout = ..., throw: bool
-) -> list[CAInfo | CANothing]: ...
-async def cainfo(
-    pv: str | Iterable[str],
+    pv: str | Names,
     wait: bool = True,
     *,
     timeout: Timeout = DEFAULT_TIMEOUT,
@@ -136,7 +137,7 @@ async def caget(
 ) -> Value | CANothing: ...
 @overload
 async def caget(
-    pv: Iterable[str],
+    pv: Names,
     datatype: Any = ...,
     format: int = ...,
     count: int = ...,
@@ -146,7 +147,7 @@ async def caget(
 ) -> list[Value]: ...
 @overload
 async def caget(
-    pv: Iterable[str],
+    pv: Names,
     datatype: Any = ...,
     format: int = ...,
     count: int = ...,
@@ -155,7 +156,7 @@ async def caget(
     throw: bool,
 ) -> list[Value | CANothing]: ...
 async def caget(
-    pv: str | Iterable[str],
+    pv: str | Names,
     datatype: Any = None,
     format: int = FORMAT_RAW,
     count: int = 0,
@@ -166,15 +167,17 @@ async def caget(
     """Reads a PV, or several at once. See ca_array_get_callback.
 
     :param pv: name of a PV, or several names.
-    :param datatype: another type than the PV's own: ``DBR_DOUBLE``, …, int, float, str, a numpy dtype; ``DBR_ENUM_STR`` for the
-        text of an enum's state, ``DBR_CHAR_STR`` and ``DBR_CHAR_BYTES`` for what a CHAR array spells.
+    :param datatype: another type than the PV's own: ``DBR_DOUBLE``, …, int, float, str, a numpy dtype;
+        ``DBR_ENUM_STR`` for the text of an enum's state, ``DBR_CHAR_STR`` and ``DBR_CHAR_BYTES`` for what a CHAR array
+        spells.
     :param format: what comes along: ``FORMAT_RAW`` nothing, ``FORMAT_TIME`` alarm and time, ``FORMAT_CTRL`` alarm and
         properties. See :mod:`cachannel.values`.
     :param count: elements to read at most; 0 for as many as there are, -1 for as many as the PV can hold.
-    :param timeout: seconds for all of it, connecting included; None for no limit, ``(deadline,)`` in seconds since 1970.
+    :param timeout: seconds for all of it, connecting included; None for no limit, ``(deadline,)`` in seconds since
+    1970.
     :param throw: False: a PV that fails is a :class:`CANothing` among the values.
-    :raises CANothing: ECA_TIMEOUT for a PV that is not found or does not answer in time, ECA_DISCONN for one whose server goes
-        meanwhile, ECA_NORDACCESS.
+    :raises CANothing: ECA_TIMEOUT for a PV that is not found or does not answer in time, ECA_DISCONN for one whose
+        server goes meanwhile, ECA_NORDACCESS.
     """
     names, single = names_of(pv)
     here, deadline = state(), deadline_of(timeout)
@@ -188,7 +191,8 @@ async def caget(
         places = [
             place
             for place, channel in enumerate(channels)
-            if isinstance(channel, Channel) and (len(specs) == 1 or spec_of(channel.name, datatype, format, count) is spec)
+            if isinstance(channel, Channel)
+            and (len(specs) == 1 or spec_of(channel.name, datatype, format, count) is spec)
         ]
         if not places:
             continue
@@ -205,7 +209,7 @@ async def caput(
 ) -> CANothing: ...
 @overload
 async def caput(
-    pv: Iterable[str],
+    pv: Names,
     value: Any,
     *,
     repeat_value: bool = ...,
@@ -215,7 +219,7 @@ async def caput(
     throw: bool = ...,
 ) -> list[CANothing]: ...
 async def caput(
-    pv: str | Iterable[str],
+    pv: str | Names,
     value: Any,
     *,
     repeat_value: bool = False,
@@ -223,24 +227,24 @@ async def caput(
     wait: bool = False,
     timeout: Timeout = DEFAULT_TIMEOUT,
     throw: bool = True,
-) -> CANothing | list[CANothing]:
+) -> Any:
     """Writes to a PV, or to several at once. See ca_array_put and ca_array_put_callback.
 
     :param pv: name of a PV, or several names.
-    :param value: a number, str, bytes, sequence or numpy array; for several names one value each, or one for all where it is a str
-        or no sequence. It is sent as it is, or not at all.
+    :param value: a number, str, bytes, sequence or numpy array; for several names one value each, or one for all where
+        it is a str or no sequence. It is sent as it is, or not at all.
     :param repeat_value: one value for all, also where it is a sequence.
     :param datatype: another type to send than the PV's own.
     :param wait: waits until the processing that the write started is complete.
-    :param timeout: seconds for all of it; None for no limit, ``(deadline,)`` in seconds since 1970. Without `wait` it counts for
-        connecting, and for handing the value over where the server has stopped reading.
+    :param timeout: seconds for all of it; None for no limit, ``(deadline,)`` in seconds since 1970. Without `wait` it
+        counts for connecting, and for handing the value over where the server has stopped reading.
     :param throw: False: a PV that fails is a :class:`CANothing` that is false, and nothing is raised.
     :returns: a :class:`CANothing`, which is true; a list of them for several names.
-    :raises CANothing: ECA_TIMEOUT for a PV that is not found, with `wait` for processing that is not complete in time (it goes
-        on), without for a value that could not be handed over (it is withdrawn, unless libca has it in part). ECA_DISCONN,
-        ECA_NOWTACCESS; with `wait` ECA_PUTFAIL where the server refuses the value.
-    :raises CaChannelValueError: for a value that does not convert or fit. CaChannelTypeError for objects that do not convert at
-        all. Nothing is sent then.
+    :raises CANothing: ECA_TIMEOUT for a PV that is not found, with `wait` for processing that is not complete in time
+        (it goes on), without for a value that could not be handed over (it is withdrawn, unless libca has it in part).
+        ECA_DISCONN, ECA_NOWTACCESS; with `wait` ECA_PUTFAIL where the server refuses the value.
+    :raises CaChannelValueError: for a value that does not convert or fit. CaChannelTypeError for objects that do not
+        convert at all. Nothing is sent then.
     """
     names, single = names_of(pv)
     values = [value] if single else _one_each(value, len(names), repeat_value)
@@ -305,7 +309,7 @@ async def _settle_states(here: LoopState, targets: list[tuple[Channel, Any]], de
         and not channel.properties.settled
     ]
     if unknown:
-        spec = value_spec(1, None, 1, aio=True)
+        spec = value_spec(FORMAT_TIME, None, 1, aio=True)
         reads = _ca.read_values([one.chid for one in unknown], spec, [one.properties for one in unknown])
         await here.until(reads, deadline)
         reads.results()
@@ -321,6 +325,3 @@ async def _make_room(here: LoopState, channels: list[Channel], deadline: float |
             if not await here.until(room, deadline):
                 return channel
     return None
-
-
-

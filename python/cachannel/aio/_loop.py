@@ -133,9 +133,7 @@ def _settle(future: asyncio.Future[bool], done: bool, _: Any = None) -> None:
         future.set_result(done)
 
 
-def _wake(
-    loop_of: Callable[[], asyncio.AbstractEventLoop | None], state_of: Callable[[], LoopState | None]
-) -> bool:
+def _wake(loop_of: Callable[[], asyncio.AbstractEventLoop | None], state_of: Callable[[], LoopState | None]) -> bool:
     """Has the loop deliver its events; False where it is closed. Called in the waking thread."""
     loop, state = loop_of(), state_of()
     if loop is not None and state is not None:
@@ -200,7 +198,8 @@ class ChannelInfo:
         self.subscriber_count = subscriber_count
 
     def __repr__(self) -> str:
-        return f"<ChannelInfo {self.name!r}{'' if self.connected else ' not'} connected, {self.subscriber_count} subscribers>"
+        state = "connected" if self.connected else "not connected"
+        return f"<ChannelInfo {self.name!r} {state}, {self.subscriber_count} subscribers>"
 
 
 def get_channel_infos() -> list[ChannelInfo]:

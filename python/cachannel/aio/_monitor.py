@@ -7,7 +7,7 @@ import inspect
 import sys
 import traceback
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any, overload
 
 from .. import _ca, ca
@@ -16,7 +16,7 @@ from .._enums import DBF, DBR
 from .._value_specs import FORMAT_CTRL, FORMAT_RAW, FORMAT_TIME, checked_format, checked_mask
 from ._loop import LoopState, state
 from ._nothing import CANothing
-from ._requests import DBR_ENUM_STR, Timeout, deadline_of, names_of, spec_of
+from ._requests import DBR_ENUM_STR, Names, Timeout, deadline_of, names_of, spec_of
 
 _EVENTS = {
     FORMAT_RAW: DBE_VALUE,
@@ -215,7 +215,7 @@ def camonitor(
 ) -> Subscription: ...
 @overload
 def camonitor(
-    pv: Iterable[str],
+    pv: Names,
     callback: Callable[[Any, int], object],
     events: int | None = ...,
     datatype: Any = ...,
@@ -226,7 +226,7 @@ def camonitor(
     connect_timeout: Timeout = ...,
 ) -> list[Subscription]: ...
 def camonitor(
-    pv: str | Iterable[str],
+    pv: str | Names,
     callback: Callable[..., object],
     events: int | None = None,
     datatype: Any = None,
@@ -236,19 +236,20 @@ def camonitor(
     notify_disconnect: bool = False,
     connect_timeout: Timeout = None,
 ) -> Subscription | list[Subscription]:
-    """Has `callback` called in the event loop with a PV's value now, and whenever it changes. See ca_create_subscription.
+    """Has `callback` called in the event loop with a PV's value now, and whenever it changes. See
+    ca_create_subscription.
 
-    It returns at once, and goes on after each reconnect. A callback that raises is written to standard error, and ends its
-    subscription.
+    It returns at once, and goes on after each reconnect. A callback that raises is written to standard error, and ends
+    its subscription.
 
     :param pv: name of a PV, or several names.
-    :param callback: ``callback(value)``, for several names ``callback(value, index)``; a coroutine function is awaited before it is
-        called again.
-    :param events: which changes call back: ``DBE_VALUE``, ``DBE_LOG``, ``DBE_ALARM``, ``DBE_PROPERTY``, added. Where None,
-        DBE_VALUE, with ``FORMAT_TIME`` DBE_ALARM as well, and with ``FORMAT_CTRL`` DBE_PROPERTY, too.
+    :param callback: ``callback(value)``, for several names ``callback(value, index)``; a coroutine function is awaited
+        before it is called again.
+    :param events: which changes call back: ``DBE_VALUE``, ``DBE_LOG``, ``DBE_ALARM``, ``DBE_PROPERTY``, added. Where
+        None, DBE_VALUE, with ``FORMAT_TIME`` DBE_ALARM as well, and with ``FORMAT_CTRL`` DBE_PROPERTY, too.
     :param datatype: as for :func:`caget`, and so are `format` and `count`.
-    :param all_updates: each update calls back. Without, those that come before the callback can be called are merged into the
-        newest, and counted in ``dropped_callbacks``.
+    :param all_updates: each update calls back. Without, those that come before the callback can be called are merged
+        into the newest, and counted in ``dropped_callbacks``.
     :param notify_disconnect: a disconnect calls back with a :class:`CANothing` (ECA_DISCONN).
     :param connect_timeout: where the PV has not connected by then, calls back with a CANothing (ECA_TIMEOUT), once; the
         subscription waits on.

@@ -13,8 +13,8 @@ _NO_ACCESS = 7
 
 
 class CANothing(CaChannelException):
-    """What a call came to for a PV: raised where it failed, and returned by :func:`caput`, :func:`connect`, and in the place of a
-    value that there is none of where ``throw=False``. It is true where all went well.
+    """What a call came to for a PV: raised where it failed, and returned by :func:`caput`, :func:`connect`, and in the
+    place of a value that there is none of where ``throw=False``. It is true where all went well.
 
     A time-out that is raised is a TimeoutError, too.
 

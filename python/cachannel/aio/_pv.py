@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .. import _ca, ca
 from .._constants import DBE_ALARM, DBE_PROPERTY, DBE_VALUE, ECA_BADCOUNT, ECA_DISCONN, ECA_TIMEOUT
-from .._errors import CaChannelException, CaChannelValueError
+from .._errors import CaChannelValueError
 from .._strings import is_long_string
 from .._value_specs import FORMAT_TIME, checked_mask, dbr_number, value_spec
 from ..values import is_value
@@ -38,8 +38,8 @@ class PV:
     >>> asyncio.run(main())
     3.5 mm
 
-    It connects by itself, and again whenever its IOC comes back. ``async with`` waits for the connection, and closes the updates
-    at its end. It belongs to the event loop that runs when it is made.
+    It connects by itself, and again whenever its IOC comes back. ``async with`` waits for the connection, and closes
+    the updates at its end. It belongs to the event loop that runs when it is made.
 
     :param name: name of the PV.
     :param timeout: seconds that methods wait where they are not told otherwise; None for no limit.
@@ -94,7 +94,8 @@ class PV:
     ) -> Value:
         """Reads the value, with time, alarm and properties. See ca_array_get_callback.
 
-        :param as_string: an enum as the name of its state (its number where that has none), a CHAR array as the text in it.
+        :param as_string: an enum as the name of its state (its number where that has none), a CHAR array as the text
+        in it.
         :param count: elements to read at most; as many as there are where None.
         :param datatype: another type than the PV's own.
         :param timeout: seconds for all of it; the PV's by default, None for no limit.
@@ -119,12 +120,13 @@ class PV:
     ) -> None:
         """Writes the value; with `wait`, awaits that the processing is complete. As :func:`caput`."""
         limit = self._timeout if timeout == "default" else timeout
-        await caput(self._name, value, datatype=datatype, wait=wait, timeout=limit)  # type: ignore[arg-type]
+        await caput(self._name, value, datatype=datatype, wait=wait, timeout=limit)
 
     async def wait_for(self, wanted: Any, timeout: Timeout | Literal["default"] = "default") -> Value:
         """Awaits that the value is what is wanted. Each update is looked at.
 
-        :param wanted: a value, or a function of one that says whether it is. A str is compared with the text of the value.
+        :param wanted: a value, or a function of one that says whether it is. A str is compared with the text of the
+        value.
         :returns: the value that was wanted.
         :raises CANothing: ECA_TIMEOUT where it has not come in time. What the function raises.
         """
@@ -153,15 +155,18 @@ class PV:
     ) -> Updates:
         """The values, now and whenever they change, for ``async for``. See ca_create_subscription.
 
-        :param policy: what becomes of updates that come while the loop's body runs: ``"all"`` are kept, however many; only the
-            ``"latest"`` is; or the oldest are dropped (``"drop_oldest"``) where more than `maxsize` wait. ``dropped`` counts.
+        :param policy: what becomes of updates that come while the loop's body runs: ``"all"`` are kept, however many;
+            only the ``"latest"`` is; or the oldest are dropped (``"drop_oldest"``) where more than `maxsize` wait.
+            ``dropped`` counts.
         :param maxsize: for ``"drop_oldest"``.
         :param mask: which changes are updates: ``DBE_VALUE``, ``DBE_LOG``, ``DBE_ALARM``, ``DBE_PROPERTY``, added.
         :param notify_disconnect: a disconnect is a :class:`CANothing` (ECA_DISCONN) among the values.
         :param as_string: as for :meth:`get`, and so are `count` and `datatype`.
         """
         if policy not in ("all", "latest", "drop_oldest"):
-            raise CaChannelValueError(ECA_BADCOUNT, self._name, f'a policy is "all", "latest" or "drop_oldest", not {policy!r}')
+            raise CaChannelValueError(
+                ECA_BADCOUNT, self._name, f'a policy is "all", "latest" or "drop_oldest", not {policy!r}'
+            )
         if (policy == "drop_oldest") != (maxsize > 0):
             detail = 'maxsize is how many updates wait at most with policy="drop_oldest", which needs it'
             raise CaChannelValueError(ECA_BADCOUNT, self._name, detail)
@@ -190,7 +195,7 @@ class PV:
         return f"<aio.PV {self._name!r} {where}>"
 
     def _deadline(self, timeout: Timeout | Literal["default"]) -> float | None:
-        return deadline_of(self._timeout if timeout == "default" else timeout)  # type: ignore[arg-type]
+        return deadline_of(self._timeout if timeout == "default" else timeout)
 
     async def _connect(self, deadline: float | None) -> Channel:
         channel = (await connected(self._here, [self._name], deadline))[0]
@@ -227,9 +232,7 @@ class Updates:
             if updates is not None:
                 updates._came(value)
 
-        self._evid = _ca.subscribe_values(
-            channel.chid, came, spec, mask, channel.properties, latest_only=limit == 1
-        )
+        self._evid = _ca.subscribe_values(channel.chid, came, spec, mask, channel.properties, latest_only=limit == 1)
         self._listener = _Listener(own)
         channel.listeners.add(self._listener)
         ca.flush_io()
@@ -315,5 +318,3 @@ class _Listener:
         updates = self._updates()
         if updates is not None:
             updates.close()
-
-

@@ -30,7 +30,8 @@ DBR_CHAR_STR = 999
 Timeout = Union[None, float, "tuple[float]"]
 """None: no limit; seconds, 0 where nothing may be waited for; or ``(deadline,)``, in seconds since 1970."""
 
-Names = Union[str, Iterable[str]]
+Names = Union["list[str]", "tuple[str, ...]"]
+"""Several names; any other iterable but a str does as well."""
 
 
 def names_of(pv: Any) -> tuple[list[str], bool]:

@@ -1,0 +1,132 @@
+//! Reads of many channels at once.
+
+use super::channels::{channels_of, context_of};
+use super::properties::PyProperties;
+use super::spec::ValueSpec;
+use crate::client::channel::Channel;
+use crate::client::pending_io::PendingIo;
+use crate::client::request::Request;
+use crate::convert::names::names;
+use crate::protocol::status::Status;
+use crate::py::chid::Chid;
+use crate::py::outstanding::Wait;
+use crate::values::properties::{Found, PropertyCell};
+use crate::values::{Manner, make};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use std::sync::Arc;
+
+/// Reads of channels, which were sent.
+#[pyclass(frozen, extends = Wait, module = "cachannel._ca")]
+pub struct Reads {
+    reads: Vec<ReadOne>,
+    manner: Manner,
+}
+
+struct ReadOne {
+    channel: Arc<Channel>,
+    request: Result<Arc<Request>, Status>,
+    cell: Option<Arc<PropertyCell>>,
+    /// The read of the properties, where these were unknown.
+    properties: Option<Arc<Request>>,
+}
+
+/// Sends a read to each channel, all at once. A channel that cannot be read counts as answered.
+///
+/// `properties`: those of each channel, for formats that do not bring them themselves.
+#[pyfunction]
+#[pyo3(signature = (chids, spec, properties=None))]
+pub fn read_values<'py>(
+    py: Python<'py>,
+    chids: Vec<Bound<'py, Chid>>,
+    spec: &Bound<'py, ValueSpec>,
+    properties: Option<Vec<Bound<'py, PyProperties>>>,
+) -> PyResult<Bound<'py, Reads>> {
+    let spec = spec.get();
+    let channels = channels_of(&chids)?;
+    let context = context_of(&channels)?;
+    let cells: Vec<_> = properties.map_or_else(Vec::new, |all| {
+        all.iter().map(|one| one.get().cell.clone()).collect()
+    });
+    let pending = context.pending_io();
+    let reads = py.detach(|| {
+        let all = pending.begin();
+        let mut cells = cells.into_iter();
+        let reads = channels
+            .into_iter()
+            .map(|channel| ReadOne::send(channel, spec, cells.next(), &pending))
+            .collect();
+        // If the flush fails, the circuits are gone, and the requests say so.
+        drop(context.flush());
+        drop(all);
+        reads
+    });
+    let wait = PyClassInitializer::from(Wait::new(&context, pending, Vec::new()));
+    let manner = spec.manner;
+    Bound::new(py, wait.add_subclass(Reads { reads, manner }))
+}
+
+impl ReadOne {
+    fn send(
+        channel: Arc<Channel>,
+        spec: &ValueSpec,
+        cell: Option<Arc<PropertyCell>>,
+        pending: &Arc<PendingIo>,
+    ) -> ReadOne {
+        let native = channel.connected_type();
+        let mut properties = None;
+        let request = native.and_then(|native| {
+            if let Some(cell) = &cell
+                && matches!(cell.find_for(native), Found::Unknown)
+                && let Some(wanted) = PropertyCell::spec(native)
+            {
+                properties = channel.get_later(wanted, pending.begin(), None).ok();
+            }
+            let wanted = spec.read_spec(native, channel.element_count());
+            channel.get_later(wanted, pending.begin(), None)
+        });
+        ReadOne {
+            channel,
+            request: request.map_err(|error| error.status),
+            cell,
+            properties,
+        }
+    }
+
+    fn value<'py>(&self, py: Python<'py>, manner: Manner) -> PyResult<Bound<'py, PyAny>> {
+        if let (Some(request), Some(cell)) = (&self.properties, &self.cell)
+            && let Some(answer) = request.answer()
+            && answer.status != Status::TIMEOUT
+        {
+            cell.set_if_unknown(&answer);
+        }
+        let answer = match &self.request {
+            Ok(request) => request.answer(),
+            Err(status) => return names(py)?.eca.get(py, status.0.into()),
+        };
+        let status = answer
+            .as_ref()
+            .map_or(Status::TIMEOUT, |answer| answer.status);
+        let Some(dbr) = answer.and_then(|answer| answer.dbr) else {
+            return names(py)?.eca.get(py, status.0.into());
+        };
+        let properties = self.cell.as_ref().and_then(|cell| match cell.find(&dbr) {
+            Found::Known(properties) => Some(properties),
+            _ => None,
+        });
+        make::value(py, &self.channel, &dbr, properties, manner)
+    }
+}
+
+#[pymethods]
+impl Reads {
+    /// The value of each channel, or the status (ECA) to which its read has come: ECA_TIMEOUT where there is no answer.
+    fn results<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let results: PyResult<Vec<_>> = self
+            .reads
+            .iter()
+            .map(|read| read.value(py, self.manner))
+            .collect();
+        PyList::new(py, results?)
+    }
+}
