@@ -7,7 +7,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import Self
+from typing_extensions import Self, disjoint_base
 
 # Module `ca` puts these in, for programs that import them from here.
 from ._constants import *
@@ -232,6 +232,7 @@ class LoopQueue:
     def drain(self) -> bool: ...
     def close(self) -> None: ...
 
+@disjoint_base
 class Wait:
     """Something that is outstanding: answers, or connections. A thread can wait for it, and an event loop can be
     told."""
