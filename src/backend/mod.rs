@@ -37,7 +37,8 @@
 //!    (`DeferredDecref` keeps them).
 //! 9. In a forked child, a backend does not touch the contexts that the parent made. It calls `client::fork::watch` before it
 //!    loads its library.
-//! 10. A command whose caller has given up, and that has not left the process, is withdrawn.
+//! 10. A command whose caller has given up, and that has not left the process, is withdrawn. What waits for a write is told why
+//!     the write is not sent.
 
 mod any;
 #[cfg(test)]

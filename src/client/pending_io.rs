@@ -124,6 +124,16 @@ impl PendingIo {
         lock(&self.failure).take()
     }
 
+    /// The status of the first failure, which stays.
+    pub fn failure_status(&self) -> Option<Status> {
+        lock(&self.failure).as_ref().map(|failure| failure.status)
+    }
+
+    /// One of its requests has failed.
+    pub fn fail(&self, status: Status, pv: &str) {
+        lock(&self.failure).get_or_insert_with(|| Error::new(status, pv));
+    }
+
     /// Why one of its answers may never come, if the backend knows.
     pub(crate) fn why_unanswered(&self) -> Option<&'static str> {
         let dropped = !self.is_done()
@@ -161,7 +171,7 @@ impl PendingGuard {
     }
 
     pub fn failed(self, status: Status, pv: &str) {
-        lock(&self.pending.failure).get_or_insert_with(|| Error::new(status, pv));
+        self.pending.fail(status, pv);
     }
 }
 

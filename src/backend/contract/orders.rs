@@ -274,7 +274,10 @@ fn a_write_that_was_given_up_is_withdrawn() {
     let data = 2f64.to_ne_bytes();
     let (kind, channel) = (DbrType::DOUBLE, &client.channel);
     channel.put_for(Some(&pending), kind, 1, &data).unwrap();
-    client.context.withdraw(&[pending]);
+    assert!(!pending.is_done());
+    client.context.withdraw(std::slice::from_ref(&pending));
+    assert!(pending.is_done());
+    assert_eq!(pending.failure_status(), Some(Status::TIMEOUT));
     server.go_on();
     assert_eq!(client.value(), 1.0);
     let ended = client

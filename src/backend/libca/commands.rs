@@ -266,8 +266,23 @@ impl DeferredCommand {
     }
 
     fn failed(&self, error: &Error) {
+        self.tell_waiter(error.status);
         if let Some(channel) = self.channel() {
             channel.command_failed(self.command(), error);
+        }
+    }
+}
+
+impl DeferredCommand {
+    /// Who waits to hear of a write hears that it was not sent.
+    fn tell_waiter(&self, status: Status) {
+        if let DeferredCommand::Write {
+            guard,
+            pending: Some((own, _)),
+            ..
+        } = self
+        {
+            own.fail(status, guard.channel().name());
         }
     }
 }
@@ -286,7 +301,7 @@ impl Work for DeferredCommand {
                 .and_then(|guard| execute(channel.libca(), &guard, self.command())),
         };
         if let Err(error) = done {
-            channel.command_failed(self.command(), &error);
+            self.failed(&error);
         }
     }
 
@@ -295,8 +310,11 @@ impl Work for DeferredCommand {
     }
 
     fn withdraw(self: Box<Self>) {
-        if matches!(self.command(), Command::Read(..) | Command::WriteNotify(..)) {
-            self.failed(&Error::from(Status::TIMEOUT));
+        match self.command() {
+            Command::Read(..) | Command::WriteNotify(..) => {
+                self.failed(&Error::from(Status::TIMEOUT));
+            }
+            _ => self.tell_waiter(Status::TIMEOUT),
         }
     }
 

@@ -139,8 +139,10 @@ impl Server {
                 .collect()
         };
         for (sent, _) in &withdrawn {
-            if !matches!(sent, Sent::Write(..)) {
-                sent.fail(Status::TIMEOUT);
+            match sent {
+                Sent::Write(channel, .., Some(own)) => own.fail(Status::TIMEOUT, channel.name()),
+                Sent::Write(..) => {}
+                _ => sent.fail(Status::TIMEOUT),
             }
         }
     }

@@ -142,7 +142,9 @@ impl Write {
             Write::Notified(request) => request
                 .answer()
                 .map_or(Status::TIMEOUT, |answer| answer.status),
-            Write::Handed(handed) if handed.is_done() => Status::NORMAL,
+            Write::Handed(handed) if handed.is_done() => {
+                handed.failure_status().unwrap_or(Status::NORMAL)
+            }
             Write::Handed(_) => Status::TIMEOUT,
             Write::Failed(status) => *status,
         }
@@ -151,7 +153,7 @@ impl Write {
 
 #[pymethods]
 impl Writes {
-    /// To what each write has come (ECA): ECA_TIMEOUT where it is not done.
+    /// To what each write has come (ECA): ECA_TIMEOUT where it is not done, or was withdrawn.
     fn results<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let names = names(py)?;
         let results: PyResult<Vec<_>> = self
