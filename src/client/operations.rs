@@ -16,6 +16,7 @@ use crate::protocol::value::Answer;
 use crate::sync::lock;
 use crate::sync::mailbox::QueueLimits;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 impl Channel {
     /// Reads the value (ca_array_get_callback).
@@ -109,15 +110,17 @@ impl Channel {
         spec: SubscriptionSpec,
         handler: UserData,
     ) -> Result<Arc<Subscription>> {
-        self.subscribe_within(LIMITS, spec, handler)
+        self.subscribe_within(LIMITS, spec, handler, false)
     }
 
-    /// As [`subscribe`](Channel::subscribe), with limits of its own for the updates that wait to be delivered.
+    /// As [`subscribe`](Channel::subscribe), with limits of its own for the updates that wait to be delivered. `skips_first`: the
+    /// value at the time of the subscription is no update.
     pub fn subscribe_within(
         self: &Arc<Channel>,
         limits: QueueLimits,
         spec: SubscriptionSpec,
         handler: UserData,
+        skips_first: bool,
     ) -> Result<Arc<Subscription>> {
         let (native, held) = (self.native_type(), self.element_count());
         let channel = Arc::downgrade(self);
@@ -126,6 +129,9 @@ impl Channel {
         let Some(subscription) = new else {
             return Err(self.not_connected());
         };
+        subscription
+            .skips_first
+            .store(skips_first, Ordering::Relaxed);
         let Some(form) = spec.text_form() else {
             return self.begin(Arc::new(subscription));
         };

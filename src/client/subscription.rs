@@ -43,6 +43,8 @@ pub enum WantedCount {
     Fixed(usize),
     /// As many as the PV can hold; also after the PV has come back with more or fewer.
     Native,
+    /// As many as there are at each update; of a PV that can hold one, that one.
+    Present,
 }
 
 /// What the caller asked for: a type, a number of elements, and which changes are updates.
@@ -71,6 +73,7 @@ impl SubscriptionSpec {
         let count = match self.count {
             WantedCount::Fixed(count) => Some(count),
             WantedCount::Native => None,
+            WantedCount::Present => (held != 1).then_some(0),
         };
         let request = match (self.dbr_type, native) {
             (WantedType::Text(dbr_type), Some(native)) => {
@@ -120,6 +123,8 @@ pub struct Subscription {
     pub(crate) recorded: Option<Arc<RecordedPv>>,
     /// The subscription was cleared, or its channel.
     closed: AtomicBool,
+    /// Its next value is that of the time of the subscription, and nobody wants it.
+    pub(super) skips_first: AtomicBool,
     io: AnySubscription,
     /// The updates on their way to the callback.
     pub(crate) mailbox: Mailbox<Answer>,
@@ -153,6 +158,7 @@ impl Subscription {
             handler,
             recorded: None,
             closed: AtomicBool::new(false),
+            skips_first: AtomicBool::new(false),
             io,
             mailbox: Mailbox::new(limits),
         })
@@ -177,6 +183,7 @@ impl Subscription {
             handler: Arc::new(()),
             recorded: None,
             closed: AtomicBool::new(false),
+            skips_first: AtomicBool::new(false),
             io: channel.io().new_subscription(),
             mailbox: Mailbox::new(LIMITS),
         });
@@ -324,7 +331,7 @@ impl Subscription {
             }
             (Role::Texts { .. } | Role::Plain, _) => {
                 self.texts(EnumTexts::give_up);
-                channel.queue().push_update(self, answer);
+                self.deliver(channel, answer);
             }
         }
     }
@@ -368,8 +375,14 @@ impl Subscription {
                 status: Status::NORMAL,
                 dbr: Some(text),
             };
-            channel.queue().push_update(self, answer);
+            self.deliver(&channel, answer);
         }))
+    }
+
+    fn deliver(self: &Arc<Subscription>, channel: &Channel, answer: Answer) {
+        if answer.dbr.is_none() || !self.skips_first.swap(false, Ordering::Relaxed) {
+            channel.queue().push_update(self, answer);
+        }
     }
 
     /// The oldest update that was not delivered, ahead of everything else in the queue.

@@ -1,7 +1,7 @@
 //! Calls the function that an event is for, with the arguments that Python code expects.
 
 use super::repeated::warn;
-use super::values::{properties, property_cell, value_came};
+use super::values::{connection_changed, properties, property_cell, value_came};
 use crate::callback::{Callback, callback, chid_of};
 use crate::calls::getattr;
 use crate::client::channel::Channel;
@@ -118,6 +118,7 @@ fn value_args<'py>(
 }
 
 pub(super) fn connection(py: Python<'_>, channel: &Arc<Channel>, up: bool) -> PyResult<()> {
+    connection_changed(channel);
     let Some(callback) = channel.connection_handler().as_ref().and_then(callback) else {
         return Ok(());
     };

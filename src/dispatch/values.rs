@@ -20,6 +20,15 @@ pub(super) fn property_cell(handler: &UserData) -> Option<Arc<PropertyCell>> {
     handler.clone().downcast::<PropertyCell>().ok()
 }
 
+/// The PV has connected or disconnected: its properties may be others from then on.
+pub(super) fn connection_changed(channel: &Channel) {
+    for subscription in channel.all_subscriptions() {
+        if let Some(cell) = property_cell(&subscription.handler) {
+            cell.connection_changed();
+        }
+    }
+}
+
 /// An update of a subscription to values.
 pub(super) fn value_came(
     py: Python<'_>,
@@ -36,7 +45,7 @@ pub(super) fn value_came(
             format!("{error}: a subscription brings no value"),
         );
     };
-    match monitor.admit(dbr) {
+    match monitor.admit(dbr, channel.native_type()) {
         Admitted::Now(properties) => {
             deliver_value(py, subscription, channel, monitor, dbr, properties)
         }
@@ -46,7 +55,6 @@ pub(super) fn value_came(
             }
             release(py, subscription, monitor)
         }
-        Admitted::Skipped => Ok(()),
     }
 }
 
@@ -111,7 +119,7 @@ fn release(
     let Some(channel) = subscription.channel() else {
         return Ok(());
     };
-    while let Some((dbr, properties)) = monitor.release() {
+    while let Some((dbr, properties)) = monitor.release(channel.native_type()) {
         deliver_value(py, subscription, &channel, monitor, &dbr, properties)?;
     }
     Ok(())

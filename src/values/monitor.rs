@@ -2,6 +2,7 @@
 
 use super::Manner;
 use super::properties::{Found, PropertyCell};
+use crate::protocol::dbr::Base;
 use crate::protocol::value::Dbr;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,14 +17,15 @@ const HELD_AT_MOST: usize = 1_000;
 pub struct ValueMonitor {
     pub manner: Manner,
     pub properties: Option<Arc<PropertyCell>>,
+    /// The values come as another type than the PV's own.
+    converted: bool,
     state: Mutex<State>,
 }
 
+#[derive(Default)]
 struct State {
     held: VecDeque<Arc<Dbr>>,
     dropped: u64,
-    /// The next value is that of the time of the subscription, which is not wanted.
-    skips_first: bool,
 }
 
 /// What is to be done with a value.
@@ -32,23 +34,19 @@ pub enum Admitted {
     Now(Option<Arc<Dbr>>),
     /// It waits. The server has to be asked for the properties.
     Held,
-    Skipped,
 }
 
 impl ValueMonitor {
     pub fn new(
         manner: Manner,
         properties: Option<Arc<PropertyCell>>,
-        skips_first: bool,
+        converted: bool,
     ) -> ValueMonitor {
         ValueMonitor {
             manner,
             properties,
-            state: Mutex::new(State {
-                held: VecDeque::new(),
-                dropped: 0,
-                skips_first,
-            }),
+            converted,
+            state: Mutex::default(),
         }
     }
 
@@ -61,16 +59,21 @@ impl ValueMonitor {
         self.state().dropped
     }
 
-    /// A new value.
-    pub fn admit(&self, value: &Arc<Dbr>) -> Admitted {
-        let mut state = self.state();
-        if std::mem::take(&mut state.skips_first) {
-            return Admitted::Skipped;
+    fn find(&self, cell: &PropertyCell, value: &Dbr, native: Option<Base>) -> Found {
+        if self.converted {
+            cell.find_converted(native)
+        } else {
+            cell.find(value)
         }
+    }
+
+    /// A new value; `native` is the type of the PV as it is now.
+    pub fn admit(&self, value: &Arc<Dbr>, native: Option<Base>) -> Admitted {
         let Some(properties) = &self.properties else {
             return Admitted::Now(None);
         };
-        let found = properties.find(value);
+        let mut state = self.state();
+        let found = self.find(properties, value, native);
         match found {
             Found::Known(known) if state.held.is_empty() => Admitted::Now(Some(known)),
             Found::None if state.held.is_empty() => Admitted::Now(None),
@@ -90,10 +93,10 @@ impl ValueMonitor {
     }
 
     /// The next of the values that were held and can be delivered now.
-    pub fn release(&self) -> Option<(Arc<Dbr>, Option<Arc<Dbr>>)> {
+    pub fn release(&self, native: Option<Base>) -> Option<(Arc<Dbr>, Option<Arc<Dbr>>)> {
         let properties = self.properties.as_ref()?;
         let mut state = self.state();
-        let properties = match properties.find(state.held.front()?) {
+        let properties = match self.find(properties, state.held.front()?, native) {
             Found::Known(known) => Some(known),
             Found::None => None,
             Found::Unknown => return None,

@@ -2,6 +2,7 @@
 
 use crate::client::subscription::Subscription;
 use crate::protocol::dbr::{Base, DbrClass, DbrType};
+use crate::protocol::status::Status;
 use crate::protocol::validate::RequestSpec;
 use crate::protocol::value::{Answer, Dbr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 /// | unknown | asked | whoever has a value, and needs the properties for it |
 /// | unknown, asked | known, or none | whoever gets an answer, or an update of the subscription to them |
 /// | known, none | known | the same, when they change |
+/// | any | unknown | whoever delivers that the PV has connected or disconnected: its IOC may have come back with others |
 ///
 /// Properties of another type than a value's are unknown for that value: the PV has come back as something else, and its new
 /// properties are on their way.
@@ -25,7 +27,10 @@ pub struct PropertyCell {
 
 #[derive(Default)]
 struct State {
+    /// The newest; they count as unknown where they are `old`.
     known: Option<Arc<Dbr>>,
+    /// They are those of an earlier connection.
+    old: bool,
     /// The server did not give them when it was asked.
     none: bool,
     asked: bool,
@@ -62,10 +67,29 @@ impl PropertyCell {
         }
         let state = self.state();
         match &state.known {
-            Some(known) if known.dbr_type.base() == base => Found::Known(known.clone()),
+            Some(known) if known.dbr_type.base() == base && !state.old => {
+                Found::Known(known.clone())
+            }
             _ if state.none => Found::None,
             _ => Found::Unknown,
         }
+    }
+
+    /// The properties for a value that has come as another type than that of its PV, `native`; the last ones that were known where
+    /// the PV is not connected any more.
+    pub fn find_converted(&self, native: Option<Base>) -> Found {
+        match native {
+            Some(native) => self.find_for(native),
+            None => self.latest().map_or(Found::None, Found::Known),
+        }
+    }
+
+    /// The PV has connected or disconnected.
+    pub fn connection_changed(&self) {
+        let mut state = self.state();
+        state.old = true;
+        state.none = false;
+        state.asked = false;
     }
 
     /// What is known, whatever type it is for.
@@ -81,10 +105,12 @@ impl PropertyCell {
             match &answer.dbr {
                 Some(dbr) => {
                     state.none = false;
+                    state.old = false;
                     state.known.replace(dbr.clone())
                 }
                 None => {
-                    state.none = true;
+                    // A server that has gone has said nothing of them.
+                    state.none = answer.status != Status::DISCONN;
                     None
                 }
             }
@@ -96,7 +122,8 @@ impl PropertyCell {
     pub fn set_if_unknown(&self, answer: &Answer) {
         let is_known = {
             let state = self.state();
-            let base = state.known.as_ref().map(|known| known.dbr_type.base());
+            let known = state.known.as_ref().filter(|_| !state.old);
+            let base = known.map(|known| known.dbr_type.base());
             base.is_some() && base == answer.dbr.as_ref().map(|dbr| dbr.dbr_type.base())
         };
         if !is_known {

@@ -10,7 +10,7 @@ use crate::values::update::Update;
 use pyo3::prelude::*;
 use std::sync::Arc;
 
-/// A PV's properties, kept up to date as long as its channel lives.
+/// A PV's properties, kept up to date as long as its channel lives; with `follow=False` those that the next read finds.
 #[pyclass(frozen, name = "Properties", module = "cachannel._ca")]
 pub struct PyProperties {
     pub(super) cell: Arc<PropertyCell>,
@@ -20,9 +20,13 @@ pub struct PyProperties {
 #[pymethods]
 impl PyProperties {
     #[new]
-    fn new(py: Python<'_>, chid: &Bound<'_, Chid>) -> PyResult<PyProperties> {
+    #[pyo3(signature = (chid, *, follow=true))]
+    fn new(py: Python<'_>, chid: &Bound<'_, Chid>, follow: bool) -> PyResult<PyProperties> {
         let channel = chid.get().channel()?.clone();
         let cell = Arc::<PropertyCell>::default();
+        if !follow {
+            return Ok(PyProperties { cell, channel });
+        }
         let spec = SubscriptionSpec {
             dbr_type: WantedType::AnyNative(DbrClass::Ctrl),
             count: WantedCount::Fixed(1),
@@ -33,9 +37,13 @@ impl PyProperties {
         Ok(PyProperties { cell, channel })
     }
 
-    /// What is known of them, as an Update; None where nothing is.
+    /// What is known of them, as an Update; None where nothing is, or where the PV has none.
     #[getter]
     fn latest(&self) -> Option<Update> {
+        let native = self.channel.native_type();
+        if native.is_some_and(|native| matches!(self.cell.find_for(native), Found::None)) {
+            return None;
+        }
         let known = self.cell.latest()?;
         Some(Update::of_properties(&self.channel, known))
     }

@@ -21,6 +21,8 @@ use std::sync::Arc;
 pub struct Reads {
     reads: Vec<ReadOne>,
     manner: Manner,
+    /// The values come as another type than the PVs' own.
+    converted: bool,
 }
 
 struct ReadOne {
@@ -33,20 +35,21 @@ struct ReadOne {
 
 /// Sends a read to each channel, all at once. A channel that cannot be read counts as answered.
 ///
-/// `properties`: those of each channel, for formats that do not bring them themselves.
+/// `properties`: those of each channel, or None for it, for formats that do not bring them themselves.
 #[pyfunction]
 #[pyo3(signature = (chids, spec, properties=None))]
 pub fn read_values<'py>(
     py: Python<'py>,
     chids: Vec<Bound<'py, Chid>>,
     spec: &Bound<'py, ValueSpec>,
-    properties: Option<Vec<Bound<'py, PyProperties>>>,
+    properties: Option<Vec<Option<Bound<'py, PyProperties>>>>,
 ) -> PyResult<Bound<'py, Reads>> {
     let spec = spec.get();
     let channels = channels_of(&chids)?;
     let context = context_of(&channels)?;
     let cells: Vec<_> = properties.map_or_else(Vec::new, |all| {
-        all.iter().map(|one| one.get().cell.clone()).collect()
+        let cell = |one: &Bound<'_, PyProperties>| one.get().cell.clone();
+        all.iter().map(|one| one.as_ref().map(cell)).collect()
     });
     let pending = context.pending_io();
     let reads = py.detach(|| {
@@ -54,7 +57,7 @@ pub fn read_values<'py>(
         let mut cells = cells.into_iter();
         let reads = channels
             .into_iter()
-            .map(|channel| ReadOne::send(channel, spec, cells.next(), &pending))
+            .map(|channel| ReadOne::send(channel, spec, cells.next().flatten(), &pending))
             .collect();
         // If the flush fails, the circuits are gone, and the requests say so.
         drop(context.flush());
@@ -62,8 +65,13 @@ pub fn read_values<'py>(
         reads
     });
     let wait = PyClassInitializer::from(Wait::new(&context, pending, Vec::new()));
-    let manner = spec.manner;
-    Bound::new(py, wait.add_subclass(Reads { reads, manner }))
+    let (manner, converted) = (spec.manner, spec.converts());
+    let reads = Reads {
+        reads,
+        manner,
+        converted,
+    };
+    Bound::new(py, wait.add_subclass(reads))
 }
 
 impl ReadOne {
@@ -93,7 +101,12 @@ impl ReadOne {
         }
     }
 
-    fn value<'py>(&self, py: Python<'py>, manner: Manner) -> PyResult<Bound<'py, PyAny>> {
+    fn value<'py>(
+        &self,
+        py: Python<'py>,
+        manner: Manner,
+        converted: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
         if let (Some(request), Some(cell)) = (&self.properties, &self.cell)
             && let Some(answer) = request.answer()
             && answer.status != Status::TIMEOUT
@@ -110,10 +123,14 @@ impl ReadOne {
         let Some(dbr) = answer.and_then(|answer| answer.dbr) else {
             return names(py)?.eca.get(py, status.0.into());
         };
-        let properties = self.cell.as_ref().and_then(|cell| match cell.find(&dbr) {
-            Found::Known(properties) => Some(properties),
+        let find = |cell: &Arc<PropertyCell>| match converted {
+            true => cell.find_converted(self.channel.native_type()),
+            false => cell.find(&dbr),
+        };
+        let properties = match self.cell.as_ref().map(find) {
+            Some(Found::Known(properties)) => Some(properties),
             _ => None,
-        });
+        };
         make::value(py, &self.channel, &dbr, properties, manner)
     }
 }
@@ -125,7 +142,7 @@ impl Reads {
         let results: PyResult<Vec<_>> = self
             .reads
             .iter()
-            .map(|read| read.value(py, self.manner))
+            .map(|read| read.value(py, self.manner, self.converted))
             .collect();
         PyList::new(py, results?)
     }

@@ -94,6 +94,11 @@ impl ValueSpec {
         }
     }
 
+    /// Whether values come as another type than the PV's own, maybe.
+    pub(super) fn converts(&self) -> bool {
+        self.datatype.is_some() || self.enum_texts
+    }
+
     /// The request to a PV of this type and element count.
     pub(super) fn read_spec(&self, native: Base, held: usize) -> RequestSpec {
         let count = match self.count {
@@ -117,7 +122,7 @@ impl ValueSpec {
                 None => WantedType::AnyNative(self.form),
             },
             count: match self.count {
-                None => WantedCount::Fixed(0),
+                None | Some(0) => WantedCount::Present,
                 Some(count) => {
                     usize::try_from(count).map_or(WantedCount::Native, WantedCount::Fixed)
                 }

@@ -28,7 +28,7 @@ pub fn subscribe_values(
 ) -> PyResult<Evid> {
     let spec = spec.get();
     let cell = properties.map(|properties| properties.get().cell.clone());
-    let monitor = ValueMonitor::new(spec.manner, cell.clone(), skips_first);
+    let monitor = ValueMonitor::new(spec.manner, cell.clone(), spec.converts());
     let callback = Callback::of_values(callback, monitor)?;
     let channel = chid.get().channel()?;
     let mut limits = LIMITS;
@@ -37,7 +37,8 @@ pub fn subscribe_values(
     }
     let handler = callback.handler();
     let wanted = spec.subscription_spec(mask);
-    let subscription = py.detach(|| channel.subscribe_within(limits, wanted, handler))?;
+    let subscription =
+        py.detach(|| channel.subscribe_within(limits, wanted, handler, skips_first))?;
     if let Some(cell) = cell {
         cell.listen(&subscription);
     }
