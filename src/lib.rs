@@ -93,7 +93,7 @@ mod module {
     use crate::py::recorder::Recorder;
     #[pymodule_export]
     use crate::py::subscription::{
-        Evid, clear_subscription, create_subscription, deliver_own, dropped,
+        Evid, clear_subscription, create_subscription, deliver_own, delivers_events, dropped,
     };
     #[pymodule_export]
     use crate::py::thread::{News, start_thread, thread_ident};
@@ -146,6 +146,7 @@ mod module {
             "read_wait",
             "deliver_due",
             "deliver_own",
+            "delivers_events",
             "wait_answers",
             "wait_connected",
             "Recorder",

@@ -19,7 +19,8 @@ Key = tuple[Any, str]
 _channels: dict[Key, ca.chid] = {}
 """Channels that have been connected."""
 
-_TIME_TO_ANSWER = 1.0
+TIME_TO_ANSWER = 1.0
+"""Seconds that PVs which have connected get to answer, where others have used up the time."""
 
 AT_ONCE = 1e-6
 """The shortest timeout: 0 is none at all."""
@@ -136,7 +137,7 @@ def read(requests: Iterable[Any], deadline: float) -> list[Any]:
     under_way = [one for one in asked if isinstance(one, Request)]
     if any(isinstance(one, CaChannelException) for one in asked):
         # PVs that did not connect have used up the time; the others get a minimum nevertheless.
-        deadline = max(deadline, time.monotonic() + _TIME_TO_ANSWER)
+        deadline = max(deadline, time.monotonic() + TIME_TO_ANSWER)
     if under_way:
         wait(deadline, under_way[0].chid)
     return [one.result() if isinstance(one, Request) else one for one in asked]

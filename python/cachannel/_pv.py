@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
+import reprlib
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Union
+
+import numpy
 
 from . import _ca, ca
 from ._constants import (
@@ -14,6 +18,7 @@ from ._constants import (
     DBE_VALUE,
     ECA_DISCONN,
     ECA_EVDISALLOW,
+    ECA_NORDACCESS,
     ECA_NORMAL,
     ECA_TIMEOUT,
 )
@@ -28,7 +33,7 @@ from ._value_specs import FORMAT_TIME, Deadline, checked_mask, dbr_number, value
 from ._write_errors import write_failed
 from ._writes import text_for
 from .CaChannel import CaChannel
-from .values import is_value
+from .values import ArrayValue, is_value
 
 if TYPE_CHECKING:
     from .values import Value
@@ -37,6 +42,9 @@ Datatype = Union[int, type, None]
 """A DBR type, int, float, str, bytes or a numpy dtype; None for the PV's own."""
 
 _SHOWN_WITHIN = 0.1
+_LATE = "it was written, and may complete later"
+_NOT_READ = "the server does not read: it was not written"
+_IN_PART = "the server does not read: it will be written when the server reads again"
 
 
 class PV(PVAttributes):
@@ -51,9 +59,8 @@ class PV(PVAttributes):
     'mm'
 
     It connects by itself, in the background, and again whenever its IOC comes back. What needs the connection waits
-    for it:
-    :meth:`get`, :meth:`put` and the attributes, `timeout` seconds at most (not in a callback, where nothing waits for a
-    connection). All methods may be called from any thread.
+    for it: :meth:`get`, :meth:`put` and the attributes, `timeout` seconds at most (not in a callback, where nothing
+    waits for a connection). All methods may be called from any thread.
 
     Its values are those of :mod:`cachannel.values`: a float, int, str or array that has ``timestamp``, ``severity``,
     ``status``, ``units``, ``precision``, ``enums`` and limits. Of an enum the value is the number of its state.
@@ -75,6 +82,7 @@ class PV(PVAttributes):
     ) -> None:
         self._timeout = None if timeout is None else seconds(timeout, name)
         self._known_properties: _ca.Properties | None = None
+        self._process = os.getpid()
         if connection_callback is None:
             self._chid = _ca.watch_channel(name, _ca.Own(_nothing))
         else:
@@ -142,6 +150,9 @@ class PV(PVAttributes):
         result: Any = reads.results()[0]
         if is_value(result):
             return result  # type: ignore[no-any-return]
+        if result == ECA_TIMEOUT:
+            what = f"the server did not answer within {abs(round(deadline.limit, 3)):g} s"
+            raise CaChannelException(result, self._name, what=what)
         raise CaChannelException(result, self._name)
 
     def put(self, value: Any, *, wait: bool = False, timeout: float | None = None, datatype: Datatype = None) -> None:
@@ -154,9 +165,9 @@ class PV(PVAttributes):
         :param datatype: another type to send than the PV's own.
         :raises CaChannelException: ECA_TIMEOUT (:class:`CaChannelTimeout`) where no server is found, and with `wait`
             where the processing is not complete in time (it goes on); without, where the server has stopped reading,
-            and the write could not be handed over (it is withdrawn). ECA_NOWTACCESS, ECA_PUTFAIL where the server
-            refuses the value, which is known with `wait`, and always of the name of a state. ECA_DISCONN where the
-            server goes meanwhile.
+            and the write could not be handed over (it is withdrawn, unless libca has it in part). ECA_NOWTACCESS,
+            ECA_PUTFAIL where the server refuses the value, which is known with `wait`, and always of the name of a
+            state. ECA_DISCONN where the server goes meanwhile.
         :raises CaChannelValueError: for a value that does not convert or fit. CaChannelTypeError for objects that do
             not convert at all. Nothing is sent then.
         """
@@ -178,8 +189,9 @@ class PV(PVAttributes):
             writes.cancel()
         status = writes.results()[0]
         if status == ECA_TIMEOUT:
-            what = "it was written, and may complete later" if wait else "the server does not read: it was not written"
-            raise CaChannelException(ECA_TIMEOUT, self._name, what)
+            # What is done has been withdrawn.
+            detail = _NOT_READ if writes.done else _LATE if wait else _IN_PART
+            raise CaChannelException(ECA_TIMEOUT, self._name, detail)
         if status != ECA_NORMAL:
             raise write_failed(status, self._name, value)
 
@@ -189,6 +201,8 @@ class PV(PVAttributes):
         except CaChannelException as error:
             if isinstance(error, ValueError):
                 raise
+            if error.status == ECA_TIMEOUT:
+                raise CaChannelException(ECA_TIMEOUT, self._name, _LATE) from None
             raise write_failed(error.status, self._name, value) from None
 
     def _make_room(self, deadline: Deadline) -> None:
@@ -198,7 +212,7 @@ class PV(PVAttributes):
             if room is None:
                 return
             if not room.wait(deadline.left()):
-                raise CaChannelException(ECA_TIMEOUT, self._name, "the server does not read: it was not written")
+                raise CaChannelException(ECA_TIMEOUT, self._name, _NOT_READ)
 
     @property
     def value(self) -> Value:
@@ -241,6 +255,7 @@ class PV(PVAttributes):
             32,768, or 96 MiB, are; ``dropped`` counts what was dropped.
         :param first: whether the value at the time of the subscription calls back.
         """
+        self._check_open()
         spec = self._spec(datatype, count, as_string)
         evid = _ca.subscribe_values(
             self._chid,
@@ -252,14 +267,13 @@ class PV(PVAttributes):
             skips_first=not first,
         )
         ca.flush_io()
-        return Subscription(self._name, callback, evid)
+        return Subscription(self._name, self._chid, callback, evid)
 
-    def wait_for(self, wanted: Any, timeout: float | None = None) -> Value:
+    def wait_for(self, wanted: Callable[[Value], object] | object, timeout: float | None = None) -> Value:
         """Waits until the value is what is wanted. Each update is looked at.
 
         :param wanted: a value, or a function of one that says whether it is. A str is compared with the text of the
-            value, as of
-            :meth:`get` with ``as_string``.
+            value, as of :meth:`get` with ``as_string``; an array, or another sequence, with all of an array.
         :param timeout: seconds for all of it; the PV's where None, ``math.inf`` for ever.
         :returns: the value that was wanted.
         :raises CaChannelTimeout: where it has not come in time. What the function raises.
@@ -268,14 +282,15 @@ class PV(PVAttributes):
             raise CaChannelException(ECA_EVDISALLOW, self._name, "in a callback no value comes: subscribe to it")
         limit = self._limit(timeout)
         deadline = Deadline(limit)
-        is_wanted = wanted if callable(wanted) else lambda value: bool(value == wanted)
+        is_wanted = wanted if callable(wanted) else lambda value: _is_equal(value, wanted)
         watch = Watch(is_wanted)
         with self.subscribe(watch.look, as_string=isinstance(wanted, str)):
             self._connect(deadline)
-            found = watch.wait(deadline)
+            found = watch.wait(deadline, self._chid)
         if found is None:
-            shown = "was wanted" if callable(wanted) else f"{wanted!r} was wanted"
-            raise CaChannelException(ECA_TIMEOUT, self._name, f"in {limit:g} s no value came that {shown}")
+            awaited = "the value that is wanted" if callable(wanted) else reprlib.repr(wanted)
+            what = f"{awaited} did not come within {abs(round(limit, 3)):g} s"
+            raise CaChannelException(ECA_TIMEOUT, self._name, what=what)
         return found
 
     def close(self) -> None:
@@ -323,14 +338,19 @@ class PV(PVAttributes):
     def _connect(self, deadline: Deadline) -> None:
         if ca.state(self._chid) == ChannelState.CONN:
             return
+        self._check_open()
         if _ca.in_callback():
             raise CaChannelException(ECA_DISCONN, self._name, "in a callback nothing waits for a connection")
         waiting = _ca.wait_for_connections([self._chid])
         if not waiting.wait(deadline.left()):
             waiting.cancel()
             raise one_not_found(self._name, deadline.limit, "")
+        self._check_open()
+
+    def _check_open(self) -> None:
         if ca.state(self._chid) == ChannelState.CLOSED:
-            raise CaChannelException(ECA_DISCONN, self._name, "the PV was closed")
+            was = "closed" if self._process == os.getpid() else "made in another process, which has forked this one"
+            raise CaChannelException(ECA_DISCONN, self._name, f"the PV was {was}")
 
     def _properties(self) -> _ca.Properties:
         """Its properties; the server is asked for them when they are wanted first, and has to tell of changes."""
@@ -350,9 +370,17 @@ class PV(PVAttributes):
             self._connect(deadline)
             self._settle(deadline)
         latest = self._properties().latest
+        if latest is None and self.connected and not ca.read_access(self._chid):
+            raise CaChannelException(ECA_NORDACCESS, self._name)
         if latest is None:
             raise AttributeError(f"{self._name} has no properties: {self.type if self.connected else 'not connected'}")
         return latest
+
+
+def _is_equal(value: Value, wanted: Any) -> bool:
+    if not isinstance(value, ArrayValue):
+        return bool(value == wanted)
+    return numpy.array_equal(value, wanted)
 
 
 def _nothing(epics_args: Any, user_args: Any) -> None:

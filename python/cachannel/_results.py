@@ -19,7 +19,10 @@ class CaNothing(CaChannelException):
 
     :ivar status: what it came to (:class:`ca.ECA`).
     :ivar pvname: the PV's name.
+    :ivar ok: False, which is True of all values of :mod:`cachannel.values`.
     """
+
+    ok = False
 
     def __bool__(self) -> bool:
         return False

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from . import _ca, ca
+from ._enums import ChannelState
 from ._value_specs import Deadline
 
 if TYPE_CHECKING:
@@ -16,12 +17,16 @@ if TYPE_CHECKING:
 ValueCallback = Callable[["Value"], object]
 """``callback(value)``."""
 
+_TURN = 0.02
+"""Seconds for which a thread that delivers updates itself does so before it looks what has come of them."""
+
 
 class Subscription:
     """A callback of a :class:`PV`: what :meth:`PV.subscribe` returns. As a context manager it is closed at the end."""
 
-    def __init__(self, name: str, callback: ValueCallback, evid: ca.evid) -> None:
+    def __init__(self, name: str, chid: ca.chid, callback: ValueCallback, evid: ca.evid) -> None:
         self._name = name
+        self._chid = chid
         self._callback = callback
         self._evid = evid
         self._closed = False
@@ -38,8 +43,8 @@ class Subscription:
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed."""
-        return self._closed
+        """Whether it was closed, or its PV."""
+        return self._closed or ca.state(self._chid) == ChannelState.CLOSED
 
     @property
     def dropped(self) -> int:
@@ -61,7 +66,7 @@ class Subscription:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Subscription to {self._name!r}{' closed' if self._closed else ''}>"
+        return f"<Subscription to {self._name!r}{' closed' if self.closed else ''}>"
 
 
 class Watch:
@@ -85,9 +90,14 @@ class Watch:
         if self._found is not None or self._error is not None:
             self._news.add()
 
-    def wait(self, deadline: Deadline) -> Value | None:
+    def wait(self, deadline: Deadline, chid: ca.chid) -> Value | None:
         """The value; None where it has not come in time."""
-        self._news.wait(0, deadline.left() or threading.TIMEOUT_MAX)
+        if _ca.delivers_events(chid):
+            # Nobody else calls `look`.
+            while not (self._news.count or deadline.is_over()):
+                ca.pend_event(min(deadline.left() or _TURN, _TURN))
+        else:
+            self._news.wait(0, deadline.left() or threading.TIMEOUT_MAX)
         if self._error is not None:
             raise self._error
         return self._found

@@ -61,6 +61,10 @@ class Deadline:
             return 0.0
         return max(self._end - time.monotonic(), 1e-6)
 
+    def is_over(self) -> bool:
+        """Whether no time is left."""
+        return time.monotonic() >= self._end
+
 
 def dbr_number(datatype: Any, pvname: str | None) -> int | None:
     """The DBR type of what a caller gave: a number of one, int, float, str, bytes, or a numpy dtype."""

@@ -17,6 +17,10 @@
 >>> caget("cawave", count=4)
 [0.0, 1.0, 2.0, 3.0]
 >>> caput("catest", 1.5, wait=True)  # it is complete
+>>> from cachannel.values import FORMAT_CTRL
+>>> value = caget("catest", format=FORMAT_CTRL)
+>>> value, value.units, value.severity.name
+(1.5, 'mm', 'No')
 
 Several PVs go all at once, against one timeout:
 
@@ -41,22 +45,26 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import _ca, ca
 from ._channels import CHANNELS
-from ._connections import Request, connect, read
-from ._constants import ECA_BADFUNCPTR, ECA_DISCONN
-from ._enums import DBF
+from ._connections import connect
+from ._constants import ECA_BADFUNCPTR
 from ._errors import CaChannelException, CaChannelTypeError
 from ._monitors import Monitor as Monitor
 from ._monitors import MonitorCallback, MonitorConnectionCallback, start, stop_all
+from ._plain_reads import describe, read_plain
 from ._results import CaNothing as CaNothing
 from ._results import names_of, raise_first, return_or_raise
-from ._strings import form
 from ._timeouts import seconds
+from ._value_reads import read_values
+from ._value_specs import checked_format
 from ._writes import one_each, put, put_wait
 from .CaChannel import CaChannel
+
+if TYPE_CHECKING:
+    from .values import Value
 
 # What `from CaChannel.util import *` gave in 3.x, the modules that it used too.
 __all__ = [
@@ -78,10 +86,6 @@ _channels_ = CHANNELS
 """The channels made so far, by name: a dict of :class:`CaChannel`, as in 3.x."""
 
 
-def _checked(timeout: float | None) -> float | None:
-    return None if timeout is None else seconds(timeout)
-
-
 def _deadline(timeout: float | None) -> float:
     return time.monotonic() + (CaChannel.ca_timeout if timeout is None else seconds(timeout))
 
@@ -90,6 +94,62 @@ def _numpy(use_numpy: bool | None) -> bool:
     return _ca.use_numpy(None if use_numpy is None else {"use_numpy": use_numpy})
 
 
+@overload
+def caget(
+    name: str,
+    as_string: bool = ...,
+    count: int | None = ...,
+    *,
+    use_numpy: bool | None = ...,
+    timeout: float | None = ...,
+    throw: bool = ...,
+    format: None = ...,
+) -> Any: ...
+@overload
+def caget(
+    name: str,
+    as_string: bool = ...,
+    count: int | None = ...,
+    *,
+    timeout: float | None = ...,
+    throw: Literal[True] = ...,
+    format: int,
+) -> Value: ...
+@overload
+def caget(  # type: ignore[overload-overlap]  # a str is an Iterable of str
+    name: str, as_string: bool = ..., count: int | None = ..., *, timeout: float | None = ..., throw: bool, format: int
+) -> Value | CaNothing: ...
+@overload
+def caget(
+    name: Iterable[str],
+    as_string: bool = ...,
+    count: int | None = ...,
+    *,
+    use_numpy: bool | None = ...,
+    timeout: float | None = ...,
+    throw: bool = ...,
+    format: None = ...,
+) -> list[Any]: ...
+@overload
+def caget(
+    name: Iterable[str],
+    as_string: bool = ...,
+    count: int | None = ...,
+    *,
+    timeout: float | None = ...,
+    throw: Literal[True] = ...,
+    format: int,
+) -> list[Value]: ...
+@overload
+def caget(
+    name: Iterable[str],
+    as_string: bool = ...,
+    count: int | None = ...,
+    *,
+    timeout: float | None = ...,
+    throw: bool,
+    format: int,
+) -> list[Value | CaNothing]: ...
 def caget(
     name: str | Iterable[str],
     as_string: bool = False,
@@ -98,6 +158,7 @@ def caget(
     use_numpy: bool | None = None,
     timeout: float | None = None,
     throw: bool = True,
+    format: int | None = None,
 ) -> Any:
     """Reads a PV: its value, or for several names the list of their values. See ca_array_get.
 
@@ -114,37 +175,41 @@ def caget(
         None.
     :param throw: False: a PV that fails is a :class:`CaNothing` among the values. Where one does not connect in time,
         the others still get a second to answer.
+    :param format: with ``FORMAT_RAW``, ``FORMAT_TIME`` or ``FORMAT_CTRL`` of :mod:`cachannel.values` each value is one
+        of that module: by itself, with alarm and time, or with alarm and properties. Arrays are numpy arrays then.
     :raises CaChannelException: ECA_TIMEOUT for a PV that is not found or does not answer in time, ECA_DISCONN for one
         whose IOC is gone, ECA_NORDACCESS.
     """
     names, single = names_of(name)
+    if format is not None:
+        format = checked_format(format)
     deadline = _deadline(timeout)
     channels = connect(names, deadline)
     if throw:
         raise_first(channels.values())
-    as_numpy = _numpy(use_numpy)
-    forms = {
-        name: form(name, ca.field_type(chid), ca.element_count(chid), as_string)
-        for name, chid in channels.items()
-        if not isinstance(chid, CaChannelException)
-    }
-
-    def request(name: str) -> Request | CaChannelException:
-        chid = channels[name]
-        if isinstance(chid, CaChannelException):
-            return chid
-        return Request(name, chid, forms[name].plain(), count, as_numpy)
-
-    def shown(name: str, result: Any) -> Any:
-        if isinstance(result, CaChannelException):
-            return result
-        convert = forms[name].convert
-        return result if convert is None else convert(result["pv_value"], result)
-
-    results = read([request(name) for name in names], deadline)
-    return return_or_raise([shown(*pair) for pair in zip(names, results)], single, throw)
+    if format is not None:
+        return return_or_raise(read_values(names, channels, format, as_string, count, deadline), single, throw)
+    results = read_plain(names, channels, as_string, count, _numpy(use_numpy), deadline)
+    return return_or_raise(results, single, throw)
 
 
+@overload
+def caput(
+    name: str | Iterable[str],
+    value: Any,
+    wait: bool = ...,
+    timeout: float | None = ...,
+    *,
+    throw: Literal[True] = ...,
+) -> None: ...
+@overload
+def caput(
+    name: str, value: Any, wait: bool = ..., timeout: float | None = ..., *, throw: bool
+) -> Literal[True] | CaNothing | None: ...
+@overload
+def caput(
+    name: Iterable[str], value: Any, wait: bool = ..., timeout: float | None = ..., *, throw: bool
+) -> list[Literal[True] | CaNothing] | None: ...
 def caput(
     name: str | Iterable[str],
     value: Any,
@@ -175,7 +240,7 @@ def caput(
     """
     names, single = names_of(name)
     values = [value] if single else one_each(value, len(names))
-    timeout = _checked(timeout)
+    timeout = None if timeout is None else seconds(timeout)
     limit = CaChannel.ca_timeout if timeout is None else max(timeout, CaChannel.ca_timeout)
     channels = connect(names, time.monotonic() + limit)
     if throw:
@@ -186,6 +251,58 @@ def caput(
     return None if throw else settled
 
 
+@overload
+def camonitor(
+    name: str | Iterable[str],
+    as_string: bool | MonitorCallback = ...,
+    count: int | None = ...,
+    callback: MonitorCallback | Any = ...,
+    *,
+    use_numpy: bool | None = ...,
+    timeout: float | None = ...,
+    add: Literal[False] = ...,
+    throw: Literal[True] = ...,
+    connection_callback: MonitorConnectionCallback | None = ...,
+) -> None: ...
+@overload
+def camonitor(  # type: ignore[overload-overlap]  # a str is an Iterable of str
+    name: str,
+    as_string: bool | MonitorCallback = ...,
+    count: int | None = ...,
+    callback: MonitorCallback | None = ...,
+    *,
+    use_numpy: bool | None = ...,
+    timeout: float | None = ...,
+    add: Literal[True],
+    throw: Literal[True] = ...,
+    connection_callback: MonitorConnectionCallback | None = ...,
+) -> Monitor: ...
+@overload
+def camonitor(
+    name: Iterable[str],
+    as_string: bool | MonitorCallback = ...,
+    count: int | None = ...,
+    callback: MonitorCallback | None = ...,
+    *,
+    use_numpy: bool | None = ...,
+    timeout: float | None = ...,
+    add: Literal[True],
+    throw: Literal[True] = ...,
+    connection_callback: MonitorConnectionCallback | None = ...,
+) -> list[Monitor]: ...
+@overload
+def camonitor(
+    name: str | Iterable[str],
+    as_string: bool | MonitorCallback = ...,
+    count: int | None = ...,
+    callback: MonitorCallback | Any = ...,
+    *,
+    use_numpy: bool | None = ...,
+    timeout: float | None = ...,
+    add: bool = ...,
+    throw: bool = ...,
+    connection_callback: MonitorConnectionCallback | None = ...,
+) -> Any: ...
 def camonitor(
     name: str | Iterable[str],
     as_string: bool | MonitorCallback = False,
@@ -274,42 +391,6 @@ def cainfo(name: str | Iterable[str], *, timeout: float | None = None, throw: bo
     names, single = names_of(name)
     deadline = _deadline(timeout)
     channels = connect(names, deadline)
-
-    def request(name: str) -> Request | CaChannelException | None:
-        chid = channels[name]
-        if isinstance(chid, CaChannelException):
-            return None if chid.status == ECA_DISCONN else chid
-        if not ca.read_access(chid):
-            return None
-        # An empty array has an alarm, but no first element.
-        count = min(ca.element_count(chid), 2)
-        return Request(name, chid, ca.dbf_type_to_DBR_CTRL(ca.field_type(chid)), count, False)
-
-    results: list[Any] = []
-    for name, result in zip(names, read([request(name) for name in names], deadline)):
-        if isinstance(result, CaChannelException):
-            results.append(result)
-            continue
-        chid = channels[name]
-        print(_description(name, None if isinstance(chid, CaChannelException) else chid, result))
-        results.append(None)
+    results = describe(names, channels, deadline)
     settled = return_or_raise(results, single, throw)
     return None if throw else settled
-
-
-def _description(name: str, chid: ca.chid | None, control: dict[str, Any] | None) -> str:
-    """What cainfo prints of a PV; of one that is not connected where there is no chid."""
-    rights = "" if chid is None else "R" * ca.read_access(chid) + "W" * ca.write_access(chid)
-    rows = [
-        ("State", "Not connected" if chid is None else "Connected"),
-        ("Host", "<disconnected>" if chid is None else ca.host_name(chid)),
-        ("Data type", ca.dbf_text(DBF.NOTCONN if chid is None else ca.field_type(chid))),
-        ("Element count", str(0 if chid is None else ca.element_count(chid))),
-        ("Access", rights or "No access"),
-    ]
-    if control is not None:
-        rows.append(("Status", ca.alarmStatusString(control["pv_status"])))
-        rows.append(("Severity", ca.alarmSeverityString(control["pv_severity"])))
-        if "pv_statestrings" in control:
-            rows.append(("Enumerates", str(control["pv_statestrings"])))
-    return "\n".join([name, *(f"    {label + ':':<16}{text}" for label, text in rows)])

@@ -150,6 +150,13 @@ pub fn deliver_own(py: Python<'_>, evid: &Bound<'_, Evid>) -> PyResult<bool> {
     Ok(true)
 }
 
+/// Whether the calling thread delivers the channel's events itself while it waits: its context is not preemptive.
+#[pyfunction]
+pub fn delivers_events(chid: &Bound<'_, Chid>) -> PyResult<bool> {
+    let context = chid.get().channel()?.context();
+    Ok(dispatch::delivers_while_waiting(context))
+}
+
 /// Updates of a subscription that were dropped, oldest first, because its callback did not keep up.
 #[pyfunction]
 pub fn dropped(evid: &Bound<'_, Evid>) -> u64 {
