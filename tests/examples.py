@@ -18,6 +18,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 UNSEEN = doctest.register_optionflag("UNSEEN")
 FLAGS = doctest.ELLIPSIS
@@ -69,9 +70,20 @@ def programs(path: Path) -> list[doctest.DocTest]:
     return found
 
 
+class Finder(doctest.DocTestFinder):
+    """Looks also into the classes of a package that are written in private modules of it."""
+
+    def _from_module(self, module: ModuleType | None, object: Any) -> bool:
+        home = getattr(object, "__module__", None) or ""
+        is_private = module is not None and home.startswith(f"{module.__name__}._")
+        return is_private or bool(super()._from_module(module, object))  # type: ignore[misc]
+
+
 def docstrings(module: ModuleType) -> list[doctest.DocTest]:
     """The examples of a module's docstrings, those of compiled functions and classes included."""
-    found = doctest.DocTestFinder(exclude_empty=True).find(module, module.__name__)
+    for name in dir(module):
+        getattr(module, name, None)  # what is imported when it is used first
+    found = Finder(exclude_empty=True).find(module, module.__name__)
     parser = doctest.DocTestParser()
     for name, item in vars(module).items():
         if not isinstance(item, ModuleType) and getattr(item, "__module__", None) != module.__name__:

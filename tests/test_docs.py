@@ -103,7 +103,7 @@ def test_every_public_name_is_documented() -> None:
     def at_home(module: ModuleType) -> list[str]:
         return [name for name in module.__all__ if getattr(getattr(module, name), "__module__", "") == module.__name__]
 
-    from cachannel import _ca, _constants, _enums, epicsMotor, epicsPV, util
+    from cachannel import PV, Subscription, _ca, _constants, _enums, epicsMotor, epicsPV, util, values
 
     ca_itself = ["chid", "evid", "ca_client_context", "DBRValue", "dropped"]
     in_constants = ["CA_EXTRACT_MSG_NO", "CA_EXTRACT_MSG_SEVERITY"]
@@ -111,14 +111,17 @@ def test_every_public_name_is_documented() -> None:
     api = {page.stem: page.read_text() for page in ROOT.joinpath("docs", "api").glob("*.rst")}
     wanted = {
         "cachannel": [
-            *(name for name, value in vars(cachannel).items() if getattr(value, "__module__", "") == "cachannel"),
+            *(name for name in dir(cachannel) if getattr(getattr(cachannel, name), "__module__", "") == "cachannel"),
             *cachannel.__all__,
+            *(f"PV.{name}" for kind in PV.__mro__[:-1] for name in members(kind)),
+            *(f"Subscription.{name}" for name in members(Subscription)),
             *(f"CaChannel.{name}" for name in members(CaChannel)),
         ],
         "ca": {*_ca.__all__, *ca_itself} - {*_constants.__all__, *_enums.__all__, *in_constants, "IntEnum"},
         "constants": [*_enums.__all__, *in_constants],
         "epicsPV": [*at_home(epicsPV), *(f"epicsPV.{name}" for name in members(epicsPV.epicsPV))],
         "epicsMotor": [*at_home(epicsMotor), *members(epicsMotor.epicsMotor)],
+        "values": values.__all__,
         "util": [*at_home(util), "CaNothing", "Monitor", "MonitorCallback", "MonitorConnectionCallback", "_channels_"],
     }
 

@@ -42,7 +42,7 @@ reveal_type(epicsPV("x").state())  # cachannel._enums.ChannelState
 reveal_type(epicsMotor("x").done_moving)  # int
 reveal_type(motors.epicsMotorException("x").position)  # float | None
 reveal_type(CaChannel.USE_NUMPY)  # bool
-reveal_type(CaChannel.util.caget)  # def (name: str | typing.Iterable[str], as_string: bool =
+reveal_type(CaChannel.util.caget("x", format=1))  # cachannel.values.Value
 reveal_type(_channels_["x"])  # cachannel.CaChannel.CaChannel
 channel.putw(1, "no type")  # has incompatible type "str"; expected "int | None"
 channel.nothing()  # "CaChannel" has no attribute "nothing"
