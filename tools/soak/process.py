@@ -30,7 +30,7 @@ class Process:
         self._job = job
         self._began = time.monotonic()
         self._process = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", "-m", "soak.load", name],
+            [sys.executable, "-X", "faulthandler", "-m", "soak.child", name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
