@@ -664,13 +664,13 @@ def test_set_position_and_a_server_that_hangs(
     m = rig.motor
     for pv in m.pvs.values():
         pv.setTimeout(0.2)
-    confirm = _set_mode.confirm
+    wait_until_taken = _set_mode.wait_until_taken
 
     def hang(*args: Any) -> None:
-        confirm(*args)
+        wait_until_taken(*args)
         server.pause()
 
-    monkeypatch.setattr(_set_mode, "confirm", hang)
+    monkeypatch.setattr(_set_mode, "wait_until_taken", hang)
     try:
         with pytest.raises(CaChannelException) as error:
             m.set_position(7)

@@ -24,7 +24,7 @@ from ._enums import ChannelState
 from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError
 from ._motion import Motion
 from ._not_found import one_not_found
-from ._set_mode import SetMode, confirm
+from ._set_mode import SetMode, wait_until_taken
 from .epicsPV import epicsPV
 
 # What `from epicsMotor import *` gave in 3.x.
@@ -355,7 +355,7 @@ class epicsMotor:
                 raise CaChannelException(ECA_NOWTACCESS, pv.name())
         with self._set_mode():
             self.pvs[frame.target].putw(number)
-            confirm(self.pvs[frame.target], number, tolerance)
+            wait_until_taken(self.pvs[frame.target], number, tolerance)
 
     #
     # Limits

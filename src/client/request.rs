@@ -283,8 +283,8 @@ impl InFlight {
     }
 }
 
-/// Completes requests that the backend will not answer.
-pub fn abandon(requests: Vec<Arc<Request>>, status: Status) {
+/// Completes requests whose channel is cleared; an answer of the backend that comes later is dropped.
+pub fn complete_all(requests: Vec<Arc<Request>>, status: Status) {
     for request in requests {
         request.complete(Answer::failed(status));
     }

@@ -72,11 +72,11 @@ pub struct Channel {
 
 /// What a channel knows of a group that it is in.
 pub trait Group: Send + Sync {
-    /// Waits for the channel's answer end, though the backend may still answer.
-    fn leave(&self, place: usize);
+    /// Nobody waits for the channel's answer any more: the channel is cleared. The backend may still answer.
+    fn stop_waiting(&self, place: usize);
 
-    /// The backend no longer has a pointer to the channel, and will not answer.
-    fn abandon(&self, place: usize, status: Status);
+    /// The backend has let go of the channel, and does not answer any more: what it has not answered comes to `status`.
+    fn backend_let_go(&self, place: usize, status: Status);
 }
 
 impl Channel {
