@@ -66,7 +66,8 @@ impl Channel {
     pub(crate) fn release_waiters(&self, status: Status) {
         let guards = lock(&self.connection).take_guards();
         drop(guards);
-        for (group, place) in lock(&self.memberships).iter() {
+        let memberships = lock(&self.memberships).clone();
+        for (group, place) in &memberships {
             group.stop_waiting(*place);
         }
         let requests: Vec<Arc<Request>> = lock(&self.requests).iter().cloned().collect();

@@ -45,6 +45,20 @@ pub const MAX_PRIORITY: u32 = 99;
 ///
 /// The fields that every request uses come first, in one cache line: with thousands of channels, cache misses dominate the
 /// cost.
+///
+/// Any thread reads the atomics; only the thread of an upcall writes them:
+///
+/// | upcall | writes |
+/// |---|---|
+/// | `connected` | `element_count`, then `native_type`, `was_connected` (for good) |
+/// | `disconnected` | `native_type` (`NOT_CONNECTED`), then `element_count` (0) |
+/// | `access_changed`, `connected` | `may_be_read`, `may_be_written`, under the lock of `access` |
+///
+/// They are stored Release and loaded Acquire: whoever sees a native type sees the element count that came with it, or a later
+/// one. A reader that needs both may see a disconnect in between, and then a count of 0. That does no harm: whatever is asked
+/// with it fails, or is asked anew with the next connection.
+///
+/// No lock of a channel is held while another of its locks is taken, or while a guard of a [`PendingIo`] is dropped.
 #[repr(C, align(64))]
 pub struct Channel {
     io: AnyChannel,

@@ -27,6 +27,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread::ThreadId;
 
+/// | state | moves to | who moves it |
+/// |---|---|---|
+/// | alive: its gate is open | ending: its gate is closed | the first to call [`begin_end`](Context::begin_end) |
+/// | ending | destroyed: out of `LIVING` | the thread that `begin_end` starts, once nobody is inside the gate |
+/// | | ending, for good | nobody: a thread is stuck inside the gate, or the backend cannot destroy it; `LIVING` keeps it |
+/// | alive, in a forked child | | an ancestor's: nothing of it is touched, see [`fork`] |
+///
+/// Of its locks, none is held while another is taken, or while a channel or a handler is dropped. `all_pending` is changed by
+/// threads that ask for the first time; `channels` by whoever makes a channel, and by `released`; the handlers by the user's
+/// threads.
 pub struct Context {
     io: AnyContext,
     id: u64,
