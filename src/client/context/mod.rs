@@ -12,7 +12,7 @@ use crate::backend::{self, AnyContext, Backend};
 use crate::client::channel::Channel;
 use crate::client::event::UserData;
 use crate::client::fork;
-use crate::client::pending_io::{PendingIo, Waiters};
+use crate::client::pending_io::{DroppedAnswers, PendingIo, Waiters};
 use crate::client::queue::EventQueue;
 use crate::client::sync_group::SyncGroups;
 use crate::protocol::error::Result;
@@ -203,6 +203,9 @@ impl Context {
     }
 }
 
-fn answers_dropped() -> u64 {
-    backend::selected().map_or(0, |backend| backend.answers_dropped())
+fn answers_dropped() -> DroppedAnswers {
+    backend::selected().map_or_else(
+        |_| DroppedAnswers::default(),
+        |backend| backend.answers_dropped(),
+    )
 }

@@ -189,13 +189,13 @@ impl RecordedPv {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::pending_io::{PendingIo, Waiters};
+    use crate::client::pending_io::{DroppedAnswers, PendingIo, Waiters};
     use crate::client::queue::EventQueue;
     use std::sync::Barrier;
 
     #[test]
     fn nothing_is_recorded_after_the_end_though_the_pv_connects_meanwhile() {
-        let waiters = Waiters::new(Arc::<EventQueue>::default(), || 0);
+        let waiters = Waiters::new(Arc::<EventQueue>::default(), DroppedAnswers::default);
         let buffer = Arc::new(UpdateBuffer::new(1, 10));
         buffer.start();
         let both = Barrier::new(2);
