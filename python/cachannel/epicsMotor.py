@@ -7,7 +7,7 @@ import numbers
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Generic, NamedTuple, TypeVar, cast, overload
+from typing import Any, cast
 
 from . import _ca, ca
 from ._constants import (
@@ -23,19 +23,14 @@ from ._constants import (
 from ._enums import ChannelState
 from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError
 from ._motion import Motion
+from ._motor_fields import DIAL, FIELDS, STEP, USER, Field, Frame
+from ._motor_limits import Request, Standing, violation
 from ._not_found import one_not_found
 from ._set_mode import SetMode, wait_until_taken
 from .epicsPV import epicsPV
 
 # What `from epicsMotor import *` gave in 3.x.
 __all__ = ["epicsMotor", "epicsMotorException", "epicsPV", "time"]
-
-T = TypeVar("T")
-
-_FIELDS = (
-    *("val", "dval", "rval", "rlv", "rbv", "drbv", "rrbv", "dmov", "stop", "set", "lvio", "lls", "hls"),
-    *("velo", "vbas", "accl", "desc", "mres", "hlm", "llm", "dhlm", "dllm", "bdst", "off"),
-)
 
 
 class epicsMotorException(Exception):
@@ -56,62 +51,6 @@ class epicsMotorException(Exception):
         self.motor = motor
         self.limit = limit
         self.position = position
-
-
-class _Frame(NamedTuple):
-    """A system of coordinates: the fields that go with it."""
-
-    target: str
-    readback: str
-    low: str
-    high: str
-
-
-_USER = _Frame("val", "rbv", "llm", "hlm")
-_DIAL = _Frame("dval", "drbv", "dllm", "dhlm")
-_STEP = _Frame("rval", "rrbv", "dllm", "dhlm")
-
-
-class _Request(NamedTuple):
-    """What the last :meth:`epicsMotor.move` asked for, and the starts and losses that there had been until then."""
-
-    frame: _Frame
-    value: float
-    relative: bool
-    starts: int
-    losses: int
-
-
-class _Standing(NamedTuple):
-    """Where a motor stands, in user coordinates: as a number and in words, and its engineering units after a space."""
-
-    position: float | None
-    units: str
-    text: str
-
-
-class _Field(Generic[T]):
-    """A field of the record as a property: reading and writing it are a read and a write of the PV."""
-
-    def __init__(self, field: str, doc: str, writable: bool = True) -> None:
-        self._field = field
-        self._writable = writable
-        self.__doc__ = f"{doc} Field {field.upper()}."
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    @overload
-    def __get__(self, motor: None, owner: type) -> _Field[T]: ...
-    @overload
-    def __get__(self, motor: epicsMotor, owner: type) -> T: ...
-    def __get__(self, motor: epicsMotor | None, owner: type) -> _Field[T] | T:
-        return self if motor is None else cast(T, motor.pvs[self._field].getw())
-
-    def __set__(self, motor: epicsMotor, value: T) -> None:
-        if not self._writable:
-            raise AttributeError(f"{motor.name}: {self._name} (.{self._field.upper()}) is read-only")
-        motor.pvs[self._field].putw(value)
 
 
 class epicsMotor:
@@ -147,18 +86,18 @@ class epicsMotor:
         :attr:`CaChannel.ca_timeout`; the text names those that did not.
     """
 
-    slew_speed: _Field[float] = _Field("velo", "Speed, in engineering units per second.")
-    base_speed: _Field[float] = _Field("vbas", "Speed at which it starts, in engineering units per second.")
-    acceleration: _Field[float] = _Field("accl", "Seconds in which it gets from base_speed to slew_speed.")
-    description: _Field[str] = _Field("desc", "What it is, in up to 40 characters.")
-    resolution: _Field[float] = _Field("mres", "Size of a step in engineering units, with its sign.")
-    high_limit: _Field[float] = _Field("hlm", "High soft limit in user coordinates, in engineering units.")
-    low_limit: _Field[float] = _Field("llm", "Low soft limit in user coordinates, in engineering units.")
-    dial_high_limit: _Field[float] = _Field("dhlm", "High soft limit in dial coordinates, in engineering units.")
-    dial_low_limit: _Field[float] = _Field("dllm", "Low soft limit in dial coordinates, in engineering units.")
-    backlash: _Field[float] = _Field("bdst", "Backlash distance in engineering units, with its sign.")
-    offset: _Field[float] = _Field("off", "From dial to user coordinates, in engineering units.")
-    done_moving: _Field[int] = _Field("dmov", "1 when done, 0 while moving. Writing it raises.", writable=False)
+    slew_speed: Field[float] = Field("velo", "Speed, in engineering units per second.")
+    base_speed: Field[float] = Field("vbas", "Speed at which it starts, in engineering units per second.")
+    acceleration: Field[float] = Field("accl", "Seconds in which it gets from base_speed to slew_speed.")
+    description: Field[str] = Field("desc", "What it is, in up to 40 characters.")
+    resolution: Field[float] = Field("mres", "Size of a step in engineering units, with its sign.")
+    high_limit: Field[float] = Field("hlm", "High soft limit in user coordinates, in engineering units.")
+    low_limit: Field[float] = Field("llm", "Low soft limit in user coordinates, in engineering units.")
+    dial_high_limit: Field[float] = Field("dhlm", "High soft limit in dial coordinates, in engineering units.")
+    dial_low_limit: Field[float] = Field("dllm", "Low soft limit in dial coordinates, in engineering units.")
+    backlash: Field[float] = Field("bdst", "Backlash distance in engineering units, with its sign.")
+    offset: Field[float] = Field("off", "From dial to user coordinates, in engineering units.")
+    done_moving: Field[int] = Field("dmov", "1 when done, 0 while moving. Writing it raises.", writable=False)
 
     name: str
     """The record's name."""
@@ -172,10 +111,10 @@ class epicsMotor:
             raise CaChannelTypeError(ECA_BADSTR, None, detail)
         self.name = name
         self._motion = Motion()
-        self._request: _Request | None = None
+        self._request: Request | None = None
         self._unwatched = False
         """Whether nobody has waited yet for the end of the last move()."""
-        self.pvs = {field: epicsPV(f"{name}.{field.upper()}", wait=False) for field in _FIELDS}
+        self.pvs = {field: epicsPV(f"{name}.{field.upper()}", wait=False) for field in FIELDS}
         try:
             self.pvs["val"].pend_io()
         except CaChannelException as error:
@@ -184,7 +123,7 @@ class epicsMotor:
             if not missing:
                 raise
             seconds = epicsPV.ca_timeout
-            if len(missing) == len(_FIELDS):
+            if len(missing) == len(FIELDS):
                 raise one_not_found(name, seconds, "there is no connection to any of its fields") from None
             which = f".{', .'.join(missing).upper()}"
             raise CaChannelException(error.status, name, "", f"no connection to {which} within {seconds:g} s") from None
@@ -240,11 +179,11 @@ class epicsMotor:
         frame = self._frame(dial, step)
         number = self._number(value)
         field = frame.target
-        if relative and frame is _USER:
+        if relative and frame is USER:
             field = "rlv"
         elif relative:
             number += self._read(field)[0]
-        request = _Request(frame, number, field == "rlv", *self._motion.now())
+        request = Request(frame, number, field == "rlv", *self._motion.now())
         self.pvs[field].putw(number)
         self._request = request
         self._unwatched = True
@@ -349,7 +288,7 @@ class epicsMotor:
         frame = self._frame(dial, step)
         number = self._number(position)
         resolution = abs(self._read("mres")[0])
-        tolerance = 1.0 if frame is _STEP else max(resolution, abs(number) * 1e-9)
+        tolerance = 1.0 if frame is STEP else max(resolution, abs(number) * 1e-9)
         for pv in (self.pvs["set"], self.pvs[frame.target]):
             if not pv.write_access():
                 raise CaChannelException(ECA_NOWTACCESS, pv.name())
@@ -380,35 +319,19 @@ class epicsMotor:
     def _limit_error(self, limit: str) -> epicsMotorException:
         standing = self._standing()
         request = self._request
-        frame, value, relative = (request.frame, request.value, request.relative) if request else (_USER, 0.0, False)
-        units = " steps" if frame is _STEP else f"{standing.units} (dial)" if frame is _DIAL else standing.units
-        asked = f"; a move {'by' if relative else 'to'} {value:.10g}{units} was asked for" if request else ""
-        title = f"{limit.capitalize()} limit violation"
-        if limit == "soft":
-            low, high, present, resolution = self._read(frame.low, frame.high, frame.target, "mres")
-            if frame is _STEP:
-                low, high = sorted((low / resolution, high / resolution))
-            # The record has taken its target back to what it was.
-            target = value + present if relative else value
-            side = "high" if target > high else "low" if target < low else ""
-            if request and side:
-                limit = f"{side} soft"
-                title += f" ({side})"
-            else:
-                # Somebody else asked for it.
-                asked = ""
-            asked += f"; the limits are {low:.10g} and {high:.10g}{units}"
-        text = f"{title}: {self.name}{standing.text}{asked}"
+        frame = request.frame if request else USER
+        soft = self._read(frame.low, frame.high, frame.target, "mres") if limit == "soft" else None
+        limit, text = violation(self.name, limit, standing, request, soft)
         return epicsMotorException(text, self.name, limit, standing.position)
 
     #
     # Helpers
     #
-    def _frame(self, dial: bool, step: bool) -> _Frame:
+    def _frame(self, dial: bool, step: bool) -> Frame:
         if dial and step:
             detail = "dial and step exclude each other: a position is in dial coordinates or in steps"
             raise CaChannelTypeError(ECA_BADTYPE, self.name, detail)
-        return _DIAL if dial else _STEP if step else _USER
+        return DIAL if dial else STEP if step else USER
 
     def _number(self, value: Any) -> float:
         try:
@@ -438,11 +361,11 @@ class epicsMotor:
         _ca.wait_answers(0.0 if timeout == math.inf else timeout, pvs[0]._channel())
         return [answer.get() for answer in answers]
 
-    def _standing(self) -> _Standing:
+    def _standing(self) -> Standing:
         try:
             control = self._read("rbv", req_type=DBR_CTRL_DOUBLE)[0]
         except CaChannelException:
-            return _Standing(None, "", "")
+            return Standing(None, "", "")
         position = control["pv_value"]
         units = f" {control['pv_units']}" if control["pv_units"] else ""
-        return _Standing(position, units, f" stands at {position:.{max(control['pv_precision'], 0)}f}{units}")
+        return Standing(position, units, f" stands at {position:.{max(control['pv_precision'], 0)}f}{units}")
