@@ -25,7 +25,7 @@ def test_the_last_reference_does_not_wait_for_the_server(run_script: RunScript) 
         held[0].flush_io()
         wait_for(lambda: len(seen) > 400)
         stop_server(kept)
-        big.putw([0] * 4_000_000)  # more than is taken
+        big.putw([0] * 4_000_000)  # more than the server takes
         for channel in held:
             channel.array_get()
             channel.clear_event()
@@ -37,7 +37,7 @@ def test_the_last_reference_does_not_wait_for_the_server(run_script: RunScript) 
         count = len(seen)
         os.kill(IOC_PID, signal.SIGCONT)
         wait_for(lambda: channels() == ["calong"], 20)
-        ca.pend_io(10)  # what was asked of the others has come to nothing
+        ca.pend_io(10)  # the reads of the channels that are gone count no more
         print(read(kept), len(seen) == count)
         """
     )

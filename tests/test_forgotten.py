@@ -107,7 +107,7 @@ WAYS = {
 @pytest.mark.parametrize("collect", [False, True])
 @pytest.mark.parametrize("way", WAYS)
 def test_callbacks_of_a_forgotten_channel_come(run_script: RunScript, way: str, collect: bool) -> None:
-    """Where they can come again they come again and again."""
+    """Callbacks of subscriptions come again and again; others come once."""
     repeated = "subscription" in way or "method" in way
     result = run_script(
         f"""

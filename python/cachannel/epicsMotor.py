@@ -34,13 +34,13 @@ __all__ = ["epicsMotor", "epicsMotorException", "epicsPV", "time"]
 
 
 class epicsMotorException(Exception):
-    """A soft limit refused a move, or a limit switch is on. The text says which, of which motor, where it stands and
-    what was asked for.
+    """A soft limit refused a move, or a limit switch is on. The text says which limit of which motor, where the motor
+    stands and what was asked for.
 
     :ivar message: the text.
     :ivar motor: name of the motor.
     :ivar limit: ``high soft``, ``low soft`` or ``soft`` (where it is not clear which), ``high hard``, ``low hard``.
-    :ivar position: where it stands: the readback in user coordinates (engineering units); None where unknown.
+    :ivar position: where the motor stands: the readback in user coordinates (engineering units); None where unknown.
     """
 
     def __init__(
@@ -79,17 +79,17 @@ class epicsMotor:
     1
 
     Whatever is asked of the motor while its IOC is gone raises :class:`~cachannel.CaChannelException`. As a context
-    manager it is closed at the end.
+    manager, an epicsMotor closes its channels at the end.
 
     :param name: name of the record, without a period and a field.
-    :raises CaChannelException: ECA_TIMEOUT where not all of its fields connected, together, within
-        :attr:`CaChannel.ca_timeout`; the text names those that did not.
+    :raises CaChannelException: ECA_TIMEOUT where not all of the record's fields have connected within
+        :attr:`CaChannel.ca_timeout`, which is for all together; the text names those that have not.
     """
 
     slew_speed: Field[float] = Field("velo", "Speed, in engineering units per second.")
-    base_speed: Field[float] = Field("vbas", "Speed at which it starts, in engineering units per second.")
-    acceleration: Field[float] = Field("accl", "Seconds in which it gets from base_speed to slew_speed.")
-    description: Field[str] = Field("desc", "What it is, in up to 40 characters.")
+    base_speed: Field[float] = Field("vbas", "Speed at which the motor starts, in engineering units per second.")
+    acceleration: Field[float] = Field("accl", "Seconds in which the motor gets from base_speed to slew_speed.")
+    description: Field[str] = Field("desc", "What the motor is, in up to 40 characters.")
     resolution: Field[float] = Field("mres", "Size of a step in engineering units, with its sign.")
     high_limit: Field[float] = Field("hlm", "High soft limit in user coordinates, in engineering units.")
     low_limit: Field[float] = Field("llm", "Low soft limit in user coordinates, in engineering units.")
@@ -146,7 +146,7 @@ class epicsMotor:
         return f"<epicsMotor {self.name!r} {state}>"
 
     def close(self) -> None:
-        """Closes the channels; what is asked of the motor after this raises. A motor that moves goes on moving."""
+        """Closes the channels; what is asked of the motor after that raises. A motor that moves goes on moving."""
         for pv in self.pvs.values():
             pv.clear_channel()
 
@@ -163,14 +163,15 @@ class epicsMotor:
     ) -> None:
         """Starts to move; :meth:`wait` waits for the end.
 
-        It returns when the record has taken the request or refused it. A motor that moves already gets a new target.
+        This returns when the record has taken or refused the request. A motor that moves already gets a new target.
 
         :param value: where to, or with ``relative`` how far: in user coordinates (engineering units), or as ``dial`` or
             ``step`` say. Steps are whole numbers.
-        :param relative: from the present target, not from 0.
+        :param relative: ``value`` counts from the present target, not from 0.
         :param dial: in dial coordinates (engineering units).
         :param step: in steps of the motor.
-        :param ignore_limits: do not wait for what the record says to it: what is beyond a soft limit is just not done.
+        :param ignore_limits: do not wait until the record has taken or refused the request; a move beyond a soft limit
+            is not done then, and nothing is raised.
         :raises epicsMotorException: where a soft limit refused the move (it does not move then), or where the motor
             stands on a limit switch and is to go further.
         :raises CaChannelTypeError: for ``dial`` and ``step`` together.
@@ -191,7 +192,7 @@ class epicsMotor:
             self._check_limits(leaving=True)
 
     def stop(self) -> None:
-        """Stops the motor at once: writes 1 to STOP. It does not wait until it stands still; :meth:`wait` does."""
+        """Stops the motor at once: writes 1 to STOP. To wait until the motor stands still, call :meth:`wait`."""
         self.pvs["stop"].putw(1)
 
     def wait(
@@ -204,19 +205,19 @@ class epicsMotor:
     ) -> None:
         """Waits for the motor to start moving, to stop moving, or for both, one after the other.
 
-        A monitor on DMOV wakes it, and DMOV is then read. The starts are counted: after a :meth:`move`, ``start`` is
-        satisfied by any start since, even if the motor has stopped again, and even if a soft limit refused the move or
-        there was nothing to move, as the record takes DMOV to 0 for a moment then. Without a move(), or when its end
-        was waited for already, it waits for the next start, unless the motor is moving.
+        A monitor on DMOV wakes the wait, which then reads DMOV. The starts are counted: after a :meth:`move`, ``start``
+        is satisfied by any start since, even if the motor has stopped again, and even if a soft limit refused the move
+        or there was nothing to move, as the record takes DMOV to 0 for a moment then. Without a move(), or when the end
+        of the last one was waited for already, ``start`` waits for the next start, unless the motor is moving.
 
         :param start: wait for the start.
-        :param stop: wait for the stop; the default where neither is asked for.
+        :param stop: wait for the stop; the default where neither is given.
         :param poll: ignored; there is nothing to poll.
         :param ignore_limits: do not raise where a limit ended the motion.
-        :param timeout: seconds for it all; for ever where None or 0. Ctrl-C ends the wait.
+        :param timeout: seconds for the whole wait; for ever where None or 0. Ctrl-C ends the wait.
         :raises epicsMotorException: a soft limit refused the move, or a limit switch is on.
-        :raises CaChannelException: ECA_TIMEOUT where it took longer, and the motor goes on; ECA_DISCONN where the IOC
-            is gone, goes meanwhile or went after the :meth:`move`.
+        :raises CaChannelException: ECA_TIMEOUT where the wait took longer; the motor moves on. ECA_DISCONN where the
+            IOC is gone, goes meanwhile or went after the :meth:`move`.
         """
         if timeout is not None and not (isinstance(timeout, numbers.Real) and timeout >= 0):
             detail = f"a timeout is a number of seconds, 0 or more, not {timeout!r}"
@@ -258,7 +259,7 @@ class epicsMotor:
     # Position
     #
     def get_position(self, dial: bool = False, readback: bool = False, step: bool = False) -> float:
-        """The position: where it is to be, or with ``readback`` where it is.
+        """The position: where the motor is to be, or with ``readback`` where it is.
 
         :param dial: in dial coordinates (engineering units), not in user coordinates.
         :param readback: the position read back, not the target.
@@ -269,14 +270,16 @@ class epicsMotor:
         return cast(float, self._read(frame.readback if readback else frame.target)[0])
 
     def set_position(self, position: float, dial: bool = False, step: bool = False) -> None:
-        """Redefines the present position, without moving: in SET mode it writes what the position is from now on.
+        """Redefines the present position, without moving: in SET mode, writes what the position is from now on.
 
-        In user coordinates that changes the offset; in dial coordinates and steps the position in the controller, and
-        the offset so that the user's stays (the record's FOFF says which). The motor must not be moving.
+        In user coordinates this changes the offset. In dial coordinates and in steps it changes the position in the
+        controller, and the offset so that the position in user coordinates stays. (The record's field FOFF may freeze
+        the offset.) The motor must not be moving.
 
-        The position is written only once the record is in SET mode, and whatever happens then the record is put back
-        into USE mode: where the connection is lost in between, as soon as it is back, for which this waits up to the
-        timeout; after that it is done by the way, for as long as this object is there.
+        The position is written only once the record is in SET mode, and whatever happens then, the record is put back
+        into USE mode. Where the connection is lost in between, this waits for the connection up to the timeout, and
+        puts the record back; where the connection comes back later, the record is put back then, for as long as this
+        object exists.
 
         :param position: in user coordinates (engineering units), or as ``dial`` or ``step`` say.
         :param dial: in dial coordinates (engineering units).

@@ -22,13 +22,13 @@ class Job:
 
     @property
     def limit(self) -> float:
-        """Seconds after which it hangs."""
+        """Seconds after which the load is taken to hang."""
         return self.seconds + _GRACE
 
 
 @dataclass
 class Outcome:
-    """What it did, and what it found that must not be."""
+    """What a load did, and what it found that must not be."""
 
     counts: Counter[str] = field(default_factory=Counter)
     found: list[str] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Load:
 
     @property
     def is_over(self) -> bool:
-        """Whether to end; takes the memory at the beginning along the way, when all has been warm for a while."""
+        """Whether to end. Also notes the memory at the beginning, once the load has run for a while."""
         from memory_loads import resident
 
         elapsed = time.monotonic() - self._began

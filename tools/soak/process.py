@@ -73,7 +73,7 @@ class Process:
         return outcome
 
     def _communicate(self, timeout: float) -> tuple[str, str]:
-        # communicate() would close its standard input, which ends it.
+        # communicate() would close the standard input of the load, which ends the load.
         stdin, self._process.stdin = self._process.stdin, None
         try:
             return self._process.communicate(timeout=timeout)
