@@ -223,7 +223,7 @@ def channels(prefix: str, count: int) -> Iterator[int]:
         _gathered(seen, len(names))
         for chid in chids:
             assert ca.clear_channel(chid) == ca.ECA_NORMAL
-        # Forgotten, each in a cycle with its callback, and with a read under way.
+        # Forgotten, each in a cycle with its callback, a read under way. (A connection callback would keep them.)
         objects = [CaChannel(name) for name in names]
         ups: list[Any] = []
         for each in objects:
@@ -232,6 +232,7 @@ def channels(prefix: str, count: int) -> Iterator[int]:
         _gathered(ups, len(names))
         for each in objects:
             each.array_get_callback(None, None, lambda args, user_args: None, each)
+            each.change_connection_event(None)
         objects[0].flush_io()
         del each, objects
         # Never waited for.
