@@ -35,7 +35,8 @@ def wait(condition: Callable[[], object]) -> None:
 def connect(name: str) -> Any:
     status, chid = ca.create_channel(name)
     assert status == ca.ECA_NORMAL, status
-    assert ca.pend_io(_LONG) == ca.ECA_NORMAL, name
+    status = ca.pend_io(_LONG)
+    assert status == ca.ECA_NORMAL, (name, status)
     return chid
 
 
