@@ -28,7 +28,7 @@ from server_process import free_port, wait_for
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(ROOT.joinpath("docs").rglob("*.rst"))
 PROGRAMS = [(page, number, test.name) for page in PAGES for number, test in enumerate(examples.programs(page))]
-MODULES = ["cachannel", *(f"cachannel.{module.name}" for module in pkgutil.iter_modules(cachannel.__path__))]
+MODULES = ["cachannel", *(module.name for module in pkgutil.walk_packages(cachannel.__path__, "cachannel."))]
 TEXTS = [(path, number) for path in sorted(ROOT.glob("*.md")) for number in range(len(examples.blocks(path)))]
 
 MOTOR_PORT = free_port()
@@ -172,17 +172,34 @@ def test_every_public_name_is_documented() -> None:
     def at_home(module: ModuleType) -> list[str]:
         return [name for name in module.__all__ if getattr(getattr(module, name), "__module__", "") == module.__name__]
 
-    from cachannel import _ca, _constants, _enums, epicsMotor, epicsPV, util
+    from cachannel import _ca, _constants, _enums, aio, epicsMotor, epicsPV, util, values
 
     ca_itself = ["chid", "evid", "ca_client_context", "DBRValue", "dropped"]
     in_constants = ["CA_EXTRACT_MSG_NO", "CA_EXTRACT_MSG_SEVERITY"]
 
     api = {page.stem: page.read_text() for page in ROOT.joinpath("docs", "api").glob("*.rst")}
+    own = [(name, getattr(cachannel, name)) for name in dir(cachannel)]
+    own = [(name, value) for name, value in own if getattr(value, "__module__", "") == "cachannel"]
     wanted = {
         "cachannel": [
-            *(name for name, value in vars(cachannel).items() if getattr(value, "__module__", "") == "cachannel"),
+            *(name for name, value in own if value not in (cachannel.PV, cachannel.Subscription)),
             *cachannel.__all__,
             *(f"CaChannel.{name}" for name in members(CaChannel)),
+        ],
+        "pv": [
+            *("PV", "Subscription"),
+            *(f"PV.{name}" for kind in cachannel.PV.mro() for name in members(kind)),
+            *members(cachannel.Subscription),
+        ],
+        "values": [
+            *(f"{kind}Value" for kind in ("Float", "Int", "Str", "Bytes", "Array")),
+            *(name for kind in values.FloatValue.mro() for name in members(kind) if not hasattr(float, name)),
+        ],
+        "aio": [
+            *aio.__all__,
+            *(f"PV.{name}" for name in members(aio.PV)),
+            *members(aio.Updates),
+            *members(aio.CAInfo),
         ],
         "ca": {*_ca.__all__, *ca_itself} - {*_constants.__all__, *_enums.__all__, *in_constants, "IntEnum"},
         "constants": [*_enums.__all__, *in_constants],
