@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import math
+from asyncio import StreamReader, StreamWriter
 from typing import Any
 
 from cachannel import aio
@@ -51,15 +52,16 @@ def as_json(value: Any) -> str:
     return json.dumps({"name": value.name, "value": shown, "units": units, "severity": value.severity.name})
 
 
-async def send(name: str, writer: asyncio.StreamWriter, turn: asyncio.Lock) -> None:
+async def send(name: str, writer: StreamWriter, turn: asyncio.Lock) -> None:
     """One PV's updates to one browser, the newest alone where the browser is slow."""
-    async for value in aio.PV(name).updates(policy="latest", as_string=True, notify_disconnect=True):
+    pv = aio.PV(name)
+    async for value in pv.updates(policy="latest", as_string=True, notify_disconnect=True):
         async with turn:
             writer.write(f"data: {as_json(value)}\n\n".encode())
             await writer.drain()
 
 
-async def stream(names: list[str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def stream(names: list[str], reader: StreamReader, writer: StreamWriter) -> None:
     """All PVs' updates to one browser, until it goes."""
     turn = asyncio.Lock()
     senders = [asyncio.create_task(send(name, writer, turn)) for name in names]
@@ -71,7 +73,7 @@ async def stream(names: list[str], reader: asyncio.StreamReader, writer: asyncio
         await asyncio.gather(*senders, return_exceptions=True)
 
 
-async def asked_for(reader: asyncio.StreamReader) -> str:
+async def asked_for(reader: StreamReader) -> str:
     """What a browser asks for; an empty text where it asks for nothing in time."""
     with contextlib.suppress(OSError, EOFError, IndexError, asyncio.LimitOverrunError, asyncio.TimeoutError):
         request = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
@@ -79,7 +81,7 @@ async def asked_for(reader: asyncio.StreamReader) -> str:
     return ""
 
 
-async def answer(names: list[str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def answer(names: list[str], reader: StreamReader, writer: StreamWriter) -> None:
     """One connection of a browser: one request."""
     with contextlib.suppress(OSError), contextlib.closing(writer):
         path = await asked_for(reader)
@@ -109,7 +111,7 @@ async def main() -> None:
     arguments = parser.parse_args()
     browsers: set[asyncio.Task[None]] = set()
 
-    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def connected(reader: StreamReader, writer: StreamWriter) -> None:
         task = asyncio.create_task(answer(arguments.pvs, reader, writer))
         browsers.add(task)
         task.add_done_callback(browsers.discard)

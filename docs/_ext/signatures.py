@@ -7,7 +7,9 @@ source, where aliases such as ``ConnectionCallback`` still have their names.
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
+import pkgutil
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.errors import PycodeError
+from sphinx.pycode import ModuleAnalyzer
 
 STUB = ast.parse(Path(cachannel.__file__).with_name("_ca.pyi").read_text())
 IN_CORE = {node.name: node for node in STUB.body if isinstance(node, ast.FunctionDef)}
@@ -64,8 +68,19 @@ def find(app: Sphinx, env: BuildEnvironment, node: pending_xref, shown: nodes.El
     return None
 
 
+def without_overloads(app: Sphinx) -> None:
+    """Overloads are for type checkers: readers get the definition, once."""
+    for module in pkgutil.walk_packages(cachannel.__path__, "cachannel."):
+        # A module that has no source has no overloads either.
+        with contextlib.suppress(PycodeError):
+            analyzer = ModuleAnalyzer.for_module(module.name)
+            analyzer.analyze()
+            analyzer.overloads.clear()
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
+    app.connect("builder-inited", without_overloads)
     app.connect("autodoc-process-signature", as_written)
     app.connect("missing-reference", find)
     return {"parallel_read_safe": True}
