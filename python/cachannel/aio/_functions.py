@@ -177,7 +177,6 @@ async def caget(
     :param timeout: seconds for all of it, connecting included; None for no limit, ``(deadline,)`` in seconds since
         1970.
     :param throw: False: a PV that fails is a :class:`CANothing` among the values.
-    :returns: a value of :mod:`cachannel.values`; a list of them for several names.
     :raises CANothing: ECA_TIMEOUT for a PV that is not found or does not answer in time, ECA_DISCONN for one whose
         server goes meanwhile, ECA_NORDACCESS.
     """
