@@ -219,7 +219,7 @@ def tools(prefix: str) -> None:
     pv = epicsPV(prefix + "plain")
     pv.setMonitor()
     pv.putWait(2)
-    wait(lambda: pv.getw() == 2)  # its update comes by itself
+    wait(lambda: pv.getw() == 2)  # its update comes without being asked for
     pv.clearMonitor()
 
 

@@ -386,7 +386,7 @@ def test_timeout(m: epicsMotor) -> None:
         m.wait(start=True, stop=True, timeout=0.2)
     assert error.value.status == ca.ECA_TIMEOUT
     assert 0.15 < time.monotonic() - began < 2
-    # It goes on, and the start of before still counts.
+    # The motor goes on, and the earlier start still counts.
     m.wait(start=True, stop=True, timeout=20)
     assert m.get_position(readback=True) == 20
 
@@ -639,7 +639,7 @@ def test_set_position_fails_in_between(
     assert error.value.status == status
     assert rig.field("SET") == 0
     if "SET" in fault.values():
-        # Without SET it would have been a move.
+        # Not in SET mode, the write would have been a move.
         assert not any(write.startswith("VAL") for write in rig.writes())
     assert rig.positions() == rig.positions(readback=False) == (0, 0, 0)
 
@@ -682,13 +682,13 @@ def test_set_position_and_a_server_that_hangs(
     m = rig.motor
     for pv in m.pvs.values():
         pv.setTimeout(0.2)
-    confirm = _set_mode.confirm
+    wait_until_taken = _set_mode.wait_until_taken
 
     def hang(*args: Any) -> None:
-        confirm(*args)
+        wait_until_taken(*args)
         server.pause()
 
-    monkeypatch.setattr(_set_mode, "confirm", hang)
+    monkeypatch.setattr(_set_mode, "wait_until_taken", hang)
     try:
         with pytest.raises(CaChannelException) as error:
             m.set_position(7)
@@ -745,7 +745,7 @@ def test_the_connection_is_lost_for_a_moment(
     with pytest.raises(CaChannelException, match="its IOC has gone") as error:
         mover.motor.wait()
     assert error.value.status == ca.ECA_DISCONN
-    # Who waits once more waits for what the motor does now.
+    # A second wait is for what the motor does now.
     wait_for(lambda: mover.motor.pvs["rbv"].state() == ca.ChannelState.CONN, RECONNECTS)
     mover.motor.wait(timeout=20, ignore_limits=True)
     assert mover.motor.get_position(readback=True) == 20

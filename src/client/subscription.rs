@@ -110,9 +110,18 @@ enum Role {
 
 /// The backend has a pointer to a subscription until it is unsubscribed, or its channel is released. The channel keeps the
 /// subscription alive for as long.
+///
+/// | state | moves to | who moves it |
+/// |---|---|---|
+/// | open | closed | whoever clears the subscription or its channel; the thread in which the backend refuses it, or fails to send it |
+/// | closed | | final: what the backend still brings is dropped by whoever would deliver it |
+///
+/// `active` is the backend's to change ([`set_active_spec`](Subscription::set_active_spec)), before it subscribes; all threads
+/// read it. The lock of a role's texts comes before that of the mailbox: texts are put into the mailbox in their order.
 pub struct Subscription {
     channel: Weak<Channel>,
     spec: SubscriptionSpec,
+    /// What the backend has subscribed to last, or is about to.
     active: Mutex<RequestSpec>,
     role: Role,
     pub handler: UserData,
@@ -244,7 +253,7 @@ impl Subscription {
         self.spec.request_spec(native, held)
     }
 
-    /// The backend has subscribed to `spec`.
+    /// The backend is about to subscribe to `spec`.
     pub(crate) fn set_active_spec(&self, spec: RequestSpec) {
         *lock(&self.active) = spec;
     }
