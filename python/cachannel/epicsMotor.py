@@ -22,7 +22,7 @@ from ._constants import (
 )
 from ._enums import ChannelState
 from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError
-from ._motion import Motion
+from ._motion import Motion, TooLate
 from ._motor_fields import DIAL, FIELDS, STEP, USER, Field, Frame
 from ._motor_limits import Request, Standing, violation
 from ._not_found import one_not_found
@@ -115,6 +115,8 @@ class epicsMotor:
         self._unwatched = False
         """Whether nobody has waited yet for the end of the last move()."""
         self.pvs = {field: epicsPV(f"{name}.{field.upper()}", wait=False) for field in FIELDS}
+        # Not that of `pvs`: a program may subscribe to it, which replaces the subscription before.
+        self._dmov = epicsPV(f"{name}.DMOV", wait=False)
         try:
             self.pvs["val"].pend_io()
         except CaChannelException as error:
@@ -128,7 +130,7 @@ class epicsMotor:
             which = f".{', .'.join(missing).upper()}"
             raise CaChannelException(error.status, name, "", f"no connection to {which} within {seconds:g} s") from None
         self._set_mode = SetMode(self.pvs["set"], name)
-        self._motion.watch(self.pvs["dmov"])
+        self._motion.watch(self._dmov)
 
     def __enter__(self) -> epicsMotor:
         return self
@@ -139,7 +141,7 @@ class epicsMotor:
         self.close()
 
     def __repr__(self) -> str:
-        if self.pvs["dmov"].state() != ChannelState.CONN:
+        if self._dmov.state() != ChannelState.CONN:
             state = "disconnected"
         else:
             state = {None: "connected", True: "done moving", False: "moving"}[self._motion.done]
@@ -147,7 +149,7 @@ class epicsMotor:
 
     def close(self) -> None:
         """Closes the channels; what is asked of the motor after that raises. A motor that moves goes on moving."""
-        for pv in self.pvs.values():
+        for pv in (*self.pvs.values(), self._dmov):
             pv.clear_channel()
 
     #
@@ -235,8 +237,8 @@ class epicsMotor:
                 self._wait_until(lambda done: done, losses, deadline)
                 if self._unwatched:
                     self._unwatched = False
-                    motion.settle(self.pvs["dmov"], starts)
-        except TimeoutError:
+                    motion.settle(self._dmov, starts)
+        except TooLate:
             happened = "stopped" if motion.done is False else "started"
             standing = self._standing().text
             detail = f"it has not {happened} within {timeout:g} s{standing and '; it'}{standing}"
@@ -253,7 +255,7 @@ class epicsMotor:
         def read(timeout: float) -> bool:
             return bool(self._read("dmov", timeout=timeout)[0])
 
-        self._motion.wait_until(reached, read, self.pvs["dmov"], losses, deadline)
+        self._motion.wait_until(reached, read, self._dmov, losses, deadline)
 
     #
     # Position
