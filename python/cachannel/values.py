@@ -251,7 +251,7 @@ class _Augmented:
         return self._update.ackt
 
     @property
-    def acks(self) -> int:
+    def acks(self) -> AlarmSeverity:
         """The highest severity to acknowledge; of DBR_STSACK_STRING."""
         return self._update.acks
 
