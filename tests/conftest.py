@@ -40,7 +40,7 @@ os.environ.update(
 from cachannel import CaChannel, ChannelGroup, ca  # noqa: E402
 from helpers import Connect, MakeChannel, Result, RunScript  # noqa: E402
 
-# Longer than the suite takes, however slow the machine; whatever is still there then ends by itself.
+# Seconds, longer than the suite takes on a slow machine; a process that is left behind then ends by itself.
 HARD_LIMIT = 900
 
 _REPEATER = f"""
@@ -53,7 +53,8 @@ def end_with_parent():
     os._exit(0)
 threading.Thread(target=end_with_parent, daemon=True).start()
 while True:
-    libca.caRepeaterThread(None)  # runs on, unless somebody looks whether the port is free at the very moment
+    # It returns at once if somebody who looks for a repeater has the port at this moment; otherwise it never returns.
+    libca.caRepeaterThread(None)
     time.sleep(0.01)
 """
 
@@ -62,7 +63,7 @@ _PREAMBLE = "from in_script import *\n"
 
 @pytest.fixture(scope="session", autouse=True)
 def repeater() -> Iterator[None]:
-    """A CA repeater for the session: the first program would start one that stays."""
+    """A CA repeater for the session. Without one, the first program would start a repeater that outlives the tests."""
     process = subprocess.Popen([IOC_PYTHON, "-c", _REPEATER], stdin=subprocess.PIPE)
     wait_for(lambda: process.poll() is not None or not udp_port_is_free(REPEATER_PORT), 20, "the repeater listens")
     assert process.poll() is None
@@ -164,7 +165,7 @@ def run_script(prefix: str, ioc: Ioc, tmp_path_factory: pytest.TempPathFactory) 
         preamble: bool = True,
         options: tuple[str, ...] = (),
     ) -> Result:
-        # Whatever other tests have left there: scripts find 5.
+        # Scripts find 5, whatever other tests have written.
         with CaChannel(prefix + "calong") as calong:
             calong.setTimeout(10)
             calong.putw(5)

@@ -6,17 +6,19 @@ another one, which it kills.  It prints the name of each part that it has done, 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import io
 import logging
+import pickle
 import sys
 import threading
 import time
 from typing import Any, Callable
 
 import numpy as np
-from cachannel import CaChannel, CaChannelException, ChannelGroup, Recorder, ca, util
+from cachannel import PV, CaChannel, CaChannelException, ChannelGroup, Recorder, aio, ca, util
 from cachannel.epicsPV import epicsPV
 from ioc import Ioc
 
@@ -35,7 +37,8 @@ def wait(condition: Callable[[], object]) -> None:
 def connect(name: str) -> Any:
     status, chid = ca.create_channel(name)
     assert status == ca.ECA_NORMAL, status
-    assert ca.pend_io(_LONG) == ca.ECA_NORMAL, name
+    status = ca.pend_io(_LONG)
+    assert status == ca.ECA_NORMAL, (name, status)
     return chid
 
 
@@ -219,8 +222,68 @@ def tools(prefix: str) -> None:
     pv = epicsPV(prefix + "plain")
     pv.setMonitor()
     pv.putWait(2)
-    wait(lambda: pv.getw() == 2)  # its update comes by itself
+    wait(lambda: pv.getw() == 2)  # its update comes without being asked for
     pv.clearMonitor()
+
+
+def values(prefix: str) -> None:
+    """Class PV: values of all kinds, with what comes along."""
+    for kind in _TYPES:
+        for name in (f"{prefix}one{kind}", f"{prefix}wf{kind}"):
+            pv = PV(name, timeout=0.5)
+            with contextlib.suppress(CaChannelException, AttributeError):
+                value = pv.get()
+                pickle.loads(pickle.dumps(value))
+                pv.put(+value, wait=True)
+                pv.get(as_string=True)
+                pv.get(count=1)
+                repr(pv)
+                value.units, value.datetime64, value.upper_ctrl_limit  # noqa: B018
+            pv.close()
+    seen: list[Any] = []
+    pv = PV(prefix + "catest", timeout=_LONG)
+    with pv.subscribe(seen.append), pv.subscribe(seen.append, latest_only=True, first=False):
+        for number in range(20):
+            pv.put(number)
+        assert pv.wait_for(19) == 19
+        wait(lambda: 19 in seen)
+    PV(prefix + "cabo").subscribe(seen.append, as_string=True)
+    with contextlib.suppress(CaChannelException):
+        PV(prefix + "nowhere").get(timeout=0.1)
+    assert pv.units == "mm"
+
+
+def loops(prefix: str) -> None:
+    """``cachannel.aio``, in two event loops, the second of which is left as it is."""
+
+    async def work() -> None:
+        names = [f"{prefix}many{tens}_{ones}" for tens in range(3) for ones in range(10)]
+        await aio.caput(names, list(range(30)), wait=True, timeout=_LONG)
+        assert await aio.caget(names, format=aio.FORMAT_TIME, timeout=_LONG) == list(range(30))
+        await aio.caget([names[0], prefix + "nowhere"], format=aio.FORMAT_CTRL, timeout=0.5, throw=False)
+        seen: list[Any] = []
+        aio.camonitor(names, lambda value, index: seen.append(value), all_updates=True)
+
+        async def later(value: Any) -> None:
+            await asyncio.sleep(0)
+            seen.append(value)
+
+        aio.camonitor(names[0], later, format=aio.FORMAT_CTRL)
+        async with aio.PV(names[0], timeout=_LONG) as pv:
+            updates = pv.updates(policy="drop_oldest", maxsize=3)
+            await pv.put(7, wait=True)
+            assert await pv.wait_for(7) == 7
+            async for value in updates:
+                if value == 7:
+                    break
+            waiting = asyncio.ensure_future(pv.wait_for(8, timeout=None))
+            await asyncio.sleep(0.01)
+            waiting.cancel()
+        while len(seen) < 30:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(work())
+    asyncio.run(work())
 
 
 def contexts(prefix: str) -> None:
@@ -289,7 +352,7 @@ def failures(prefix: str, port: int) -> None:
 
 def everything(prefix: str, port: int) -> None:
     logging.disable(logging.CRITICAL)  # failures are meant here
-    for part in (types, arrays, callbacks, handlers, groups, tools, contexts):
+    for part in (types, arrays, callbacks, handlers, groups, tools, values, loops, contexts):
         part(prefix)
         print(part.__name__, flush=True)
     failures(prefix, port)

@@ -1,9 +1,9 @@
 """The code examples of the documentation: found, run, and compared with what they show.
 
 In reStructuredText and in docstrings they are doctests (``>>>``). A file is one program: later examples know
-the names of earlier ones, until a comment ``.. new program``. A comment can also hold doctests that readers need not
-see. In a table of the class ``runs``, every ``code`` of a row's last cell is run, in order; what it gives is not
-compared.
+the names of earlier ones, until a comment ``.. new program`` (or ``.. new program for Python 3.11``, which older
+Pythons leave out). A comment can also hold doctests that readers need not see. In a table of the class ``runs``, every
+``code`` of a row's last cell is run, in order; what it gives is not compared.
 
 In Markdown they are fenced blocks of ``python``, with the output that the indented or ``text`` blocks after them show.
 """
@@ -23,7 +23,7 @@ from typing import Any
 UNSEEN = doctest.register_optionflag("UNSEEN")
 FLAGS = doctest.ELLIPSIS
 
-_NEW_PROGRAM = re.compile(r"^\.\. new program\n", re.MULTILINE)
+_NEW_PROGRAM = re.compile(r"^\.\. new program(?: for Python 3\.(\d+))?\n", re.MULTILINE)
 _TABLE = re.compile(r"^\.\. list-table::.*\n((?:[ \t]+.*\n|\n)+)", re.MULTILINE)
 _RUNS = re.compile(r"^ +:class: runs$", re.MULTILINE)
 _ROW = re.compile(r"^ {3}\* - (?:.*\n(?! {3}\* - ))*.*\n?", re.MULTILINE)
@@ -57,8 +57,10 @@ def programs(path: Path) -> list[doctest.DocTest]:
     """The programs of a reStructuredText file that have examples."""
     found = []
     text = path.read_text()
-    edges = [0, *(match.start() for match in _NEW_PROGRAM.finditer(text)), len(text)]
-    for start, end in zip(edges, edges[1:]):
+    edges = [(0, 0), *((match.start(), int(match[1] or 0)) for match in _NEW_PROGRAM.finditer(text)), (len(text), 0)]
+    for (start, python), (end, _) in zip(edges, edges[1:]):
+        if sys.version_info < (3, python):
+            continue
         part = "\n" * text.count("\n", 0, start) + text[start:end]
         examples = [*doctest.DocTestParser().get_examples(part, path.name), *_table_examples(part)]
         if examples:

@@ -40,6 +40,6 @@ def write(chid: Any, *args: Any, **kwargs: Any) -> None:
 
 
 def assert_quiet(result: Result, stdout: str) -> None:
-    """The script ended well, printed exactly this, and complained about nothing."""
+    """The script ended with status 0, printed exactly this, and printed nothing on standard error."""
     ended = (result.returncode, result.stdout, result.stderr)
     assert ended == (0, stdout, ""), f"exit status {result.returncode}, printed:\n{result.stdout}\n{result.stderr}"

@@ -83,7 +83,7 @@ class Channel:
 
 
 def all_of(channels: list[Channel], condition: Callable[[Channel], bool]) -> Callable[[], bool]:
-    """Whether it holds for all of them, to be asked again and again."""
+    """A condition for `wait_for`: it holds for all of them."""
     return lambda: all(map(condition, channels))
 
 
@@ -102,7 +102,7 @@ def main() -> dict[str, int]:
             channel.ask()
         ca.flush_io()
         for channel in channels:
-            # The server ends the circuit when this has come; so do its answers, for a good part.
+            # The server ends the circuit when this has come; many of its answers do, too.
             if channel.is_connected:
                 ca.put(channel.chid, 1)
         ca.flush_io()

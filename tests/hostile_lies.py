@@ -105,7 +105,7 @@ def is_bearable(answer: Message, asked: Message, native_count: int) -> bool:
 
 
 class Close(Exception):
-    """Ends the circuit, once what it carries is sent."""
+    """Has the server end the circuit, once the bytes that it carries are sent."""
 
 
 Lie = Callable[[Message, Message, random.Random], bytes]
@@ -177,7 +177,7 @@ LIES: dict[str, Lie] = {
 }
 
 
-# The circuit does not survive these, or the PV has to be found anew.
+# After these the circuit is closed, or the PV has to be searched for again.
 FATAL = ("size_odd", "size_absurd", "size_large", "truncated", "header_only_half", "command_unknown", "command_absurd")
 FATAL += ("error_short", "gone", "garbage", "close")
 # Whether libca bears these depends on the answer (see is_bearable).

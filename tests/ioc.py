@@ -80,8 +80,8 @@ def serve() -> None:
     ioc.iocshRegisterCommon()
     ioc.ioc(f'asSetFilename("{arguments.access}")')
     ioc.ioc(f'asSetSubstitutions("P={arguments.prefix}")')
-    # The answer to a put with notification goes through a queue of 2000 places, and is lost where that is full:
-    # the put then never ends, nor does any later one to that record. Tests write more at once.
+    # The answer to a put with notification goes through a queue of 2000 places, and is lost where the queue is full:
+    # the put then never ends, nor does any later put to that record. Tests write more at once.
     ioc.ioc("callbackSetQueueSize(50000)")
     ioc.start_ioc(dbs=[(path, macros) for path, macros in arguments.database])
     for line in sys.stdin:

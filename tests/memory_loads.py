@@ -210,7 +210,7 @@ def events(prefix: str, count: int) -> Iterator[int]:
 def channels(prefix: str, count: int) -> Iterator[int]:
     """Channels that are made and dropped: cleared or only forgotten, connected or not yet, in cycles, by a group."""
     names = [prefix + f"many{tens}_{ones}" for tens in range(10) for ones in range(10)]
-    # With the last channel libca closes the circuit, and what it finds meanwhile it has to find again, seconds later.
+    # libca closes a circuit with its last channel. A PV that is found just then has to be found again, seconds later.
     keeper = _connect(prefix + "count")
     for done in range(0, count, 5 * len(names)):
         # Cleared one by one, with subscriptions.

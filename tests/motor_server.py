@@ -69,7 +69,7 @@ class MotorServer(ServerProcess):
         return [sys.executable, str(Path(__file__).resolve()), "--limit", str(self.limit), *self.names]
 
     def _environment(self) -> dict[str, str]:
-        # caproto takes this for its own port; and a read waits for the writes before it, as in an IOC.
+        # caproto takes this for its own port. And a read waits for the writes before the read, as in an IOC.
         return {
             "EPICS_CA_SERVER_PORT": str(self.port),
             "EPICS_CAS_BEACON_PORT": os.environ["EPICS_CA_REPEATER_PORT"],
@@ -86,7 +86,7 @@ class MotorServer(ServerProcess):
             super().start()
 
     def stop(self) -> None:
-        """It has nothing to put in order."""
+        """Nothing: a motor server needs no preparation."""
         self.kill()
 
 
@@ -382,7 +382,7 @@ async def serve(names: list[str]) -> None:
 
     async def run_motors(async_lib: Any) -> None:
         for sock in context.tcp_sockets.values():
-            # As IOCs do; accepted connections inherit it. caproto's answers would come 40 ms late.
+            # As IOCs do; accepted connections inherit this option. Without it caproto's answers come 40 ms late.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for motor in motors:
             await motor.publish_all()

@@ -172,7 +172,7 @@ class ServerProcess(ABC):
         os.waitpid(self.process.pid, os.WUNTRACED)
 
     def resume(self) -> None:
-        """Let it go on, where it was stopped."""
+        """Let the process go on, where it was stopped."""
         if self.process is not None and sys.platform != "win32":
             os.kill(self.process.pid, signal.SIGCONT)
 

@@ -162,7 +162,7 @@ class Worker(threading.Thread):
             status = ca.create_context(self.context == "own")
             if status != ca.ECA_NORMAL:
                 raise Wrong(f"no context: {status!s}")
-        # libca closes a circuit whose last channel goes, and a search that is answered just then takes it long.
+        # libca closes a circuit whose last channel goes. A search that is answered at that moment takes libca long.
         self.anchor = CaChannel(self.own[0].name)
         self.anchor.setTimeout(PATIENCE)
         self.anchor.searchw()
@@ -314,7 +314,7 @@ class Worker(threading.Thread):
             except CaChannelException as error:
                 if error.status not in (ca.ECA_BADCHID, ca.ECA_CHANDESTROY):
                     raise
-                # What was written is on its way: no later write is to overtake it, through another circuit.
+                # What was written is still on its way. A later write through another circuit must not overtake it.
                 with self.open(pv) as other:
                     other.getw()
                 return

@@ -170,7 +170,7 @@ def test_a_wait_for_a_connection_does_not_wait_for_ever_for_other_callbacks(run_
 
 
 def test_changes_meanwhile_come_later_and_in_order(connect: Connect) -> None:
-    """The rights change while the function is told what they were: it hears of that when it has returned."""
+    """The rights change while the function is told what they were: it is told of the change when it has returned."""
     switch, chid = connect("rights"), connect("guarded")
     told: list[Any] = []
 
@@ -216,7 +216,7 @@ def test_the_function_may_replace_itself(connect: Connect) -> None:
 
 
 def test_a_handler_set_while_the_channel_connects_misses_nothing(bunch: Any, prefix: str) -> None:
-    """At whichever moment: it is told of the connection, by one thread or the other."""
+    """At whichever moment the handler is set: one thread or the other tells it of the connection."""
     for _ in range(10):
         names = [f"{prefix}many{tens}_{ones}" for tens in range(10) for ones in range(10)]
         channels = [CaChannel(name) for name in names]
@@ -265,7 +265,7 @@ def test_what_it_raises_is_logged(make_channel: MakeChannel, caplog: pytest.LogC
 
 
 def test_an_interrupt_ends_the_call(make_channel: MakeChannel) -> None:
-    """And what the rights become afterwards is told nevertheless."""
+    """The handler is told of later changes of the rights nevertheless."""
     channel, switch = make_channel("guarded"), make_channel("rights")
     told: list[bool] = []
 

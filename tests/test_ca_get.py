@@ -154,7 +154,7 @@ def get_now(chid: Any, use_numpy: bool) -> dict[int, tuple[Any, Any]]:
         assert status is ca.ECA.NORMAL, (dbr, status)
         assert value.use_numpy is use_numpy
         values[dbr] = value
-    # The server refuses some of them, and the first of these is what pend_io says; the others give their value.
+    # The server refuses some reads. pend_io returns the status of the first of these; the other reads have a value.
     assert ca.pend_io(20) in (ca.ECA_NORMAL, ca.ECA_GETFAIL)
     results: dict[int, tuple[Any, Any]] = {}
     for dbr, value in values.items():
@@ -422,7 +422,7 @@ def test_value_before_it_is_there(connect: Connect) -> None:
         value.get()
     assert ca.pend_io(10) == ca.ECA_NORMAL
     assert isinstance(value.get(), float)
-    # As often as one likes.
+    # A value can be read as often as the program likes.
     assert value.get() == value.get()
 
 
@@ -452,7 +452,7 @@ def test_a_refused_get_among_others(connect: Connect) -> None:
     with pytest.raises(CaChannelException) as caught:
         refused.get()
     assert caught.value.status is ca.ECA.GETFAIL
-    # That was that: the next pend_io has nothing to complain about.
+    # The failure was told once: the next pend_io succeeds.
     assert ca.pend_io(10) is ca.ECA.NORMAL
 
 

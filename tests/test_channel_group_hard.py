@@ -159,7 +159,7 @@ def test_fork(run_script: RunScript) -> None:
     thread = threading.Thread(target=read)
     thread.start()
     for _ in range(5):
-        logging.getLogger("cachannel.libca").setLevel(logging.ERROR)  # libCom has a word for forks
+        logging.getLogger("cachannel.libca").setLevel(logging.ERROR)  # libCom warns of forks
         pid = os.fork()
         if pid == 0:
             signal.alarm(20)

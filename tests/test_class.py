@@ -194,7 +194,7 @@ def test_a_mistake_is_explained(make_channel: MakeChannel, mistake: str) -> None
     channel = make_channel("castr" if mistake == "surrogate" else "catest")
     with pytest.raises(CaChannelException, match=explanation) as caught:
         make(channel)
-    # A name that is no good is the PV's name all the same.
+    # The exception names the PV, though the name is invalid.
     assert str(caught.value.pvname) in str(caught.value)
     assert caught.value.pvname is not None
 
@@ -417,7 +417,7 @@ def test_a_callback_that_is_not_callable(make_channel: MakeChannel, callback: An
         with pytest.raises(TypeError):
             call()
     assert channel.getw() == 1.0
-    # These take it as "no callback", as the manual says.
+    # These take None as "no callback", as the manual says.
     channel.change_connection_event(callback)
     channel.replace_access_rights_event(callback)
 
@@ -495,7 +495,7 @@ def test_long_text(make_channel: MakeChannel) -> None:
 
 
 def every_way(channel: CaChannel, req_type: int | None, count: int | None = None, **keywords: Any) -> list[Any]:
-    """What comes of a PV, read in every way of the class."""
+    """What each way of reading of the class gives for a PV."""
     seen: list[Any] = []
 
     def came(args: dict[str, Any], user_args: tuple[Any, ...]) -> None:

@@ -84,7 +84,7 @@ print(severity, str(severity), repr(severity), "%s" % severity, f"{severity!s}",
 
 @pytest.mark.parametrize("version", [f"3.{minor}" for minor in range(9, 15)])
 def test_format_on_every_python(version: str) -> None:
-    """That of enums was changed in 3.8, 3.11 and 3.12. It needs no libca and no numpy."""
+    """Python changed how enums print in 3.8, 3.11 and 3.12. This needs no libca and no numpy."""
     python = shutil.which(f"python{version}")
     if python is None or subprocess.run([python, "-c", ""], stderr=subprocess.DEVNULL).returncode:
         pytest.skip(f"there is no python{version}")
@@ -139,7 +139,7 @@ def test_message(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("kind", [CaChannelException, CaChannelValueError, CaChannelTypeError, CaNothing])
 def test_message_of_an_exception(kind: type[CaChannelException]) -> None:
-    """Programs of twenty years print it so."""
+    """Programs have printed a status so for twenty years."""
     error = kind(ca.ECA_TIMEOUT, "tank:level", "whatever the detail is")
     assert ca.message(error) == MESSAGE["TIMEOUT"]
     assert int(error) == operator.index(error) == 80

@@ -79,7 +79,7 @@ def test_it_has_the_tracer_that_threads_get(run_script: RunScript, kind: str) ->
 
 @pytest.mark.parametrize("when", ["always", "in callbacks"])
 def test_a_tracer_that_raises_does_not_end_it(run_script: RunScript, when: str) -> None:
-    """What it raises comes out of the function that it traces; Python then takes it for broken, and traces no more."""
+    """An exception of the tracer comes out of the function that is traced; Python then drops the tracer."""
     result = run_script(
         f"""
         def trace(frame, event, argument):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import importlib
+import json
 import os
 import pkgutil
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -18,12 +23,12 @@ from conftest import HARD_LIMIT, RESTART_PORT
 from helpers import Result, RunScript
 from ioc import Ioc
 from motor_server import MotorServer
-from server_process import free_port
+from server_process import free_port, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(ROOT.joinpath("docs").rglob("*.rst"))
 PROGRAMS = [(page, number, test.name) for page in PAGES for number, test in enumerate(examples.programs(page))]
-MODULES = ["cachannel", *(f"cachannel.{module.name}" for module in pkgutil.iter_modules(cachannel.__path__))]
+MODULES = ["cachannel", *(module.name for module in pkgutil.walk_packages(cachannel.__path__, "cachannel."))]
 TEXTS = [(path, number) for path in sorted(ROOT.glob("*.md")) for number in range(len(examples.blocks(path)))]
 
 MOTOR_PORT = free_port()
@@ -92,6 +97,70 @@ def test_text(path: Path, number: int, run_code: RunCode) -> None:
     assert not difference, difference
 
 
+@pytest.fixture
+def web_server(servers: None) -> Iterator[int]:
+    """The port of docs/web_server.py, which runs."""
+    command = [
+        sys.executable,
+        str(ROOT / "docs" / "web_server.py"),
+        "--port",
+        "0",
+        "tank:level",
+        "tank:valve",
+        "tank:presure",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline()
+            yield int(address.rstrip("/\n").rpartition(":")[2])
+            process.send_signal(signal.SIGINT)
+            ended = (process.communicate(timeout=10), process.returncode)
+            assert ended == (("", ""), 0)
+        finally:
+            process.kill()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it is ended by SIGINT")
+def test_web_server(web_server: int) -> None:
+    def get(path: str) -> http.client.HTTPResponse:
+        connection = http.client.HTTPConnection("127.0.0.1", web_server, timeout=20)
+        connection.request("GET", path)
+        return connection.getresponse()
+
+    def subscriptions() -> dict[str, int]:
+        return dict(json.load(get("/status")))
+
+    def until(stream: http.client.HTTPResponse, wanted: dict[str, object]) -> None:
+        while True:
+            line = stream.readline()
+            assert line, "the stream has ended"
+            if line.startswith(b"data: "):
+                update = json.loads(line[6:])
+                if wanted.items() <= update.items():
+                    return
+
+    assert b"EventSource" in get("/").read()
+    assert get("/passwd").status == 404
+    with CaChannel("tank:level") as level, CaChannel("tank:valve") as valve:
+        level.putw(1.5)
+        with get("/stream") as stream, get("/stream") as other:
+            assert stream.getheader("Content-Type") == "text/event-stream"
+            until(stream, {"name": "tank:level", "value": 1.5, "units": "m", "severity": "No"})
+            valve.putw("Stuck")
+            until(stream, {"name": "tank:valve", "value": "Stuck", "severity": "Major"})
+            until(other, {"name": "tank:valve", "value": "Stuck"})
+            assert subscriptions() == {"tank:level": 2, "tank:valve": 2, "tank:presure": 2}
+            other.close()
+            wait_for(lambda: set(subscriptions().values()) == {1}, 20, "nothing is left of the browser that has gone")
+            level.putw(1.2)
+            until(stream, {"name": "tank:level", "value": 1.2})
+        valve.putw(0)
+    wait_for(lambda: set(subscriptions().values()) == {0}, 20, "nothing is left of the browsers")
+    with get("/stream") as stream:
+        until(stream, {"name": "tank:valve", "value": "Closed"})
+
+
 def words(page: str) -> str:
     return ROOT.joinpath("docs", page).read_text()
 
@@ -103,25 +172,39 @@ def test_every_public_name_is_documented() -> None:
     def at_home(module: ModuleType) -> list[str]:
         return [name for name in module.__all__ if getattr(getattr(module, name), "__module__", "") == module.__name__]
 
-    from cachannel import PV, Subscription, _ca, _constants, _enums, epicsMotor, epicsPV, util, values
+    from cachannel import _ca, _constants, _enums, aio, epicsMotor, epicsPV, util, values
 
     ca_itself = ["chid", "evid", "ca_client_context", "DBRValue", "dropped"]
     in_constants = ["CA_EXTRACT_MSG_NO", "CA_EXTRACT_MSG_SEVERITY"]
 
     api = {page.stem: page.read_text() for page in ROOT.joinpath("docs", "api").glob("*.rst")}
+    own = [(name, getattr(cachannel, name)) for name in dir(cachannel)]
+    own = [(name, value) for name, value in own if getattr(value, "__module__", "") == "cachannel"]
     wanted = {
         "cachannel": [
-            *(name for name in dir(cachannel) if getattr(getattr(cachannel, name), "__module__", "") == "cachannel"),
+            *(name for name, value in own if value not in (cachannel.PV, cachannel.Subscription)),
             *cachannel.__all__,
-            *(f"PV.{name}" for kind in PV.__mro__[:-1] for name in members(kind)),
-            *(f"Subscription.{name}" for name in members(Subscription)),
             *(f"CaChannel.{name}" for name in members(CaChannel)),
+        ],
+        "pv": [
+            *("PV", "Subscription"),
+            *(f"PV.{name}" for kind in cachannel.PV.mro() for name in members(kind)),
+            *members(cachannel.Subscription),
+        ],
+        "values": [
+            *values.__all__,
+            *(name for kind in values.FloatValue.mro() for name in members(kind) if not hasattr(float, name)),
+        ],
+        "aio": [
+            *aio.__all__,
+            *(f"PV.{name}" for name in members(aio.PV)),
+            *members(aio.Updates),
+            *members(aio.CAInfo),
         ],
         "ca": {*_ca.__all__, *ca_itself} - {*_constants.__all__, *_enums.__all__, *in_constants, "IntEnum"},
         "constants": [*_enums.__all__, *in_constants],
         "epicsPV": [*at_home(epicsPV), *(f"epicsPV.{name}" for name in members(epicsPV.epicsPV))],
         "epicsMotor": [*at_home(epicsMotor), *members(epicsMotor.epicsMotor)],
-        "values": values.__all__,
         "util": [*at_home(util), "CaNothing", "Monitor", "MonitorCallback", "MonitorConnectionCallback", "_channels_"],
     }
 

@@ -82,7 +82,7 @@ READ = """
     ],
 )
 def test_nonsense(run_script: RunScript, variables: dict[str, str], warnings: list[str]) -> None:
-    """Each is told in one line, by us and not by libca as well, and what is left of it works."""
+    """The package tells of each in one line, libca says nothing, and what is left of the variable works."""
     result = run_script(READ, env=variables)
     assert (result.returncode, result.stdout) == (0, "5\n5\n")
     assert result.stderr.splitlines() == warnings
@@ -137,7 +137,7 @@ def test_a_port_of_the_repeater_that_is_none() -> None:
 
 
 def test_interfaces_are_searched_where_the_variable_says_neither(run_script: RunScript) -> None:
-    """It is told what counts; nothing is sent, as no context is made."""
+    """The program is told what counts; nothing is sent, as no context is made."""
     result = run_script(
         "from cachannel import _variables; print(*_variables.mistakes())", env={"EPICS_CA_AUTO_ADDR_LIST": "maybe"}
     )

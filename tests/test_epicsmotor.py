@@ -266,6 +266,22 @@ def test_relative(rig: Rig, keywords: dict[str, bool], amount: float, expected: 
     assert rig.positions() == expected
 
 
+def test_a_subscription_of_the_program_to_dmov_leaves_the_motors_alone(m: epicsMotor) -> None:
+    told: list[Any] = []
+    dmov = m.pvs["dmov"]
+    dmov.add_masked_array_event(None, None, None, lambda event, user_args: told.append(event["pv_value"]))
+    dmov.change_connection_event(lambda event, user_args: None)
+    dmov.flush_io()
+    wait_for(lambda: told == [1])
+    m.move(0.01)
+    m.wait(start=True, stop=True, timeout=10)
+    wait_for(lambda: told[-2:] == [0, 1])
+    dmov.clear_event()
+    m.move(10)
+    m.wait(start=True, timeout=10)
+    assert m.get_position(readback=True) < 10
+
+
 def test_a_new_target_in_the_middle(m: epicsMotor) -> None:
     m.move(10)
     m.wait(start=True)
@@ -386,7 +402,7 @@ def test_timeout(m: epicsMotor) -> None:
         m.wait(start=True, stop=True, timeout=0.2)
     assert error.value.status == ca.ECA_TIMEOUT
     assert 0.15 < time.monotonic() - began < 2
-    # It goes on, and the start of before still counts.
+    # The motor goes on, and the earlier start still counts.
     m.wait(start=True, stop=True, timeout=20)
     assert m.get_position(readback=True) == 20
 
@@ -639,7 +655,7 @@ def test_set_position_fails_in_between(
     assert error.value.status == status
     assert rig.field("SET") == 0
     if "SET" in fault.values():
-        # Without SET it would have been a move.
+        # Not in SET mode, the write would have been a move.
         assert not any(write.startswith("VAL") for write in rig.writes())
     assert rig.positions() == rig.positions(readback=False) == (0, 0, 0)
 
@@ -682,13 +698,13 @@ def test_set_position_and_a_server_that_hangs(
     m = rig.motor
     for pv in m.pvs.values():
         pv.setTimeout(0.2)
-    confirm = _set_mode.confirm
+    wait_until_taken = _set_mode.wait_until_taken
 
     def hang(*args: Any) -> None:
-        confirm(*args)
+        wait_until_taken(*args)
         server.pause()
 
-    monkeypatch.setattr(_set_mode, "confirm", hang)
+    monkeypatch.setattr(_set_mode, "wait_until_taken", hang)
     try:
         with pytest.raises(CaChannelException) as error:
             m.set_position(7)
@@ -720,7 +736,8 @@ def test_the_server_is_killed_in_the_middle_of_a_move(rig: Rig, server: MotorSer
     # Its connections end a little before the process does.
     server.kill()
     server.start()
-    wait_for(lambda: all(pv.state() == ca.ChannelState.CONN for pv in m.pvs.values()), RECONNECTS, "it reconnects")
+    connected = ca.ChannelState.CONN
+    wait_for(lambda: {pv.state() for pv in m.pvs.values()} == {connected} and "disconn" not in repr(m), RECONNECTS)
     m.move(2)
     m.wait(start=True, stop=True, timeout=10)
     assert m.get_position(readback=True) == 2
@@ -741,11 +758,11 @@ def test_the_connection_is_lost_for_a_moment(
     witness = CaChannel(f"{rig.name}.SET")
     witness.searchw()
     wait_for(lambda: witness.getw() == 0, RECONNECTS, "it is taken out of SET mode")
-    wait_for(lambda: mover.motor.pvs["dmov"].state() == ca.ChannelState.CONN, RECONNECTS, "it reconnects")
+    wait_for(lambda: "disconnected" not in repr(mover.motor), RECONNECTS, "it reconnects")
     with pytest.raises(CaChannelException, match="its IOC has gone") as error:
         mover.motor.wait()
     assert error.value.status == ca.ECA_DISCONN
-    # Who waits once more waits for what the motor does now.
+    # A second wait is for what the motor does now.
     wait_for(lambda: mover.motor.pvs["rbv"].state() == ca.ChannelState.CONN, RECONNECTS)
     mover.motor.wait(timeout=20, ignore_limits=True)
     assert mover.motor.get_position(readback=True) == 20

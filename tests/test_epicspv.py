@@ -426,7 +426,7 @@ def test_in_a_non_preemptive_context(run_script: RunScript) -> None:
 
 @pytest.mark.parametrize("read", ["pv.getw()", "pv.array_get()", "pv.getValue()"])
 def test_reads_alone_keep_up_in_a_non_preemptive_context(run_script: RunScript, read: str) -> None:
-    # Nobody calls pend_event or poll, and what came first must not stay for ever.
+    # Nobody calls pend_event or poll. A read gives new values nevertheless.
     result = run_script(
         f"""
         from cachannel.epicsPV import epicsPV
@@ -584,7 +584,7 @@ def test_put_wait_times_out(util_ioc: UtilIoc, make_pv: MakePV) -> None:
     assert raised.value.status == ca.ECA_TIMEOUT
     assert raised.value.pvname == pv.name()
     assert pv.callBack.putComplete == 0
-    # It was written all the same.
+    # The value was written nevertheless.
     assert pv.getw() == 3
 
 

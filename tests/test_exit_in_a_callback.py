@@ -51,7 +51,7 @@ def test_it_ends_the_program(run_script: RunScript, main: str) -> None:
 
 
 def test_a_signal_that_comes_just_before_a_wait(run_script: RunScript) -> None:
-    """The system does not end the wait then: here such signals are lost."""
+    """Such a signal does not end the wait: the script has them lost."""
     code = """
     kill, lost = signal.pthread_kill, []
     def pthread_kill(thread, number):
@@ -97,7 +97,7 @@ def test_a_program_that_has_its_own_use_for_the_signal(run_script: RunScript) ->
             """
         )
     )
-    # It is interrupted, and the log says what for.
+    # The wait is interrupted, and the log says why.
     assert result.stdout == "urgent\n"
     assert "SystemExit: 3" in result.stderr
     assert result.returncode in (1, -2)

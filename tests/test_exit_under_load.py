@@ -1,4 +1,4 @@
-"""Exit with a thousand monitors whose updates stream in: soon, with the right status, and without a word."""
+"""Exit with a thousand monitors whose updates stream in: soon, with the right status, and with no output."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ STOPPED = ("the end", "SIGINT in the middle of gets", "SIGTERM with a handler", 
 
 
 def in_two_seconds(leave: Callable[[], float]) -> None:
-    """2 s are promised. The quickest of three counts: a machine that is busy takes its time. But none may hang."""
+    """2 s are promised. The quickest of three counts, as the machine may be busy. But none may hang."""
     took: list[float] = []
     while min(took, default=2.0) >= 2 and len(took) < 3:
         took.append(leave())

@@ -7,7 +7,6 @@ import textwrap
 
 import pytest
 from helpers import RunScript, assert_quiet
-from test_collection import CHANNELS
 
 WAYS = {
     "a subscription": """
@@ -109,7 +108,7 @@ WAYS = {
 @pytest.mark.parametrize("collect", [False, True])
 @pytest.mark.parametrize("way", WAYS)
 def test_callbacks_of_a_forgotten_channel_come(run_script: RunScript, way: str, collect: bool) -> None:
-    """Where they can come again they come again and again."""
+    """Callbacks of subscriptions come again and again; others come once."""
     repeated = "subscription" in way or "method" in way
     result = run_script(
         f"""
@@ -166,37 +165,37 @@ ENDS = {
 def test_what_ends_the_callbacks_frees_the_channel(run_script: RunScript, end: str) -> None:
     """With all kinds of them, in cycles; the chid and what the callbacks refer to go at once."""
     result = run_script(
-        CHANNELS
-        + f"""
-    class Watch:
-        def __init__(self, name):
-            self.channel = c = CaChannel(name)
-            c.searchw()
-            c.change_connection_event(self.called, self)
-            c.replace_access_rights_event(self.called, self)
-            c.add_masked_array_event(None, None, None, self.called, self, c)
-            c.array_get_callback(None, None, self.called, self, c)
-            c.array_put_callback(1, None, None, self.called, self, c)
-            c.flush_io()
-            calls.append(1)
-        def called(self, args, user_args):
-            calls.append(self)
-    calls = []
-    gone = []
-    for number in range(10):
-        watch = Watch(P + f"fast{{number}}")
-        c = watch.channel
-        wait_for(lambda: len(calls) >= 5)
-        ca.poll()
-        {textwrap.dedent(ENDS[end]).strip().replace(chr(10), chr(10) + " " * 8)}
-        gone += [weakref.ref(watch), weakref.ref(c)]
-        calls.clear()
-        del watch, c
-    wait_for(lambda: gc.collect() or not any(one() for one in gone))
-    if {end!r} != "destroy_context":
-        wait_for(lambda: channels() == ["calong"])
-    print("gone")
-    """
+        f"""
+        from collected import *
+        class Watch:
+            def __init__(self, name):
+                self.channel = c = CaChannel(name)
+                c.searchw()
+                c.change_connection_event(self.called, self)
+                c.replace_access_rights_event(self.called, self)
+                c.add_masked_array_event(None, None, None, self.called, self, c)
+                c.array_get_callback(None, None, self.called, self, c)
+                c.array_put_callback(1, None, None, self.called, self, c)
+                c.flush_io()
+                calls.append(1)
+            def called(self, args, user_args):
+                calls.append(self)
+        calls = []
+        gone = []
+        for number in range(10):
+            watch = Watch(P + f"fast{{number}}")
+            c = watch.channel
+            wait_for(lambda: len(calls) >= 5)
+            ca.poll()
+            {textwrap.dedent(ENDS[end]).strip().replace(chr(10), chr(10) + " " * 12)}
+            gone += [weakref.ref(watch), weakref.ref(c)]
+            calls.clear()
+            del watch, c
+        wait_for(lambda: gc.collect() or not any(one() for one in gone))
+        if {end!r} != "destroy_context":
+            wait_for(lambda: channels() == ["calong"])
+        print("gone")
+        """
     )
     assert_quiet(result, "gone\n")
 
@@ -275,59 +274,59 @@ def test_clear_channel_lets_go_of_requests_whose_answers_are_not_delivered(run_s
 def test_the_last_answer_frees_the_channel_without_the_collector(run_script: RunScript) -> None:
     """Answers that were brought, that came to nothing, and requests that were refused."""
     result = run_script(
-        CHANNELS
-        + """
-    gc.disable()
-    answers = []
-    def called(args, user_args):
-        answers.append(args["status"])
-    def ask():
-        c = CaChannel(P + "fast0")
-        c.searchw()
-        c.array_get_callback(None, None, called)
-        c.array_put_callback(1, None, None, called)
-        c.flush_io()
-        return weakref.ref(c._chid)
-    def refused():
-        c = CaChannel(P + "fast0")
-        c.searchw()
-        for wrong in (
-            lambda: c.array_put_callback("no number", None, None, called),
-            lambda: c.array_put_callback([], None, None, called),
-            lambda: c.array_put_callback(1, 77, None, called),
-            lambda: c.array_get_callback(77, None, called),
-            lambda: c.add_masked_array_event(77, None, None, called),
-            lambda: c.add_masked_array_event(None, None, 1 << 20, called),
-        ):
-            try:
-                wrong()
-            except CaChannelException:
-                pass
-            else:
-                raise AssertionError
-        return weakref.ref(c._chid)
-    def not_connected():
-        c = CaChannel(P + "no-such-pv")
-        c.search()
-        for wrong in (
-            lambda: c.array_put_callback(1, None, None, called),
-            lambda: c.array_get_callback(None, None, called),
-            lambda: c.add_masked_array_event(None, None, None, called),
-        ):
-            try:
-                wrong()
-            except CaChannelException:
-                pass
-        return weakref.ref(c._chid)
-    chid = ask()
-    wait_for(lambda: len(answers) == 2)
-    wait_for(lambda: chid() is None)
-    for make in (refused, not_connected):
-        assert make()() is None, make
-    ca.test_io()
-    wait_for(lambda: channels() == ["calong"])
-    print(answers)
-    """
+        """
+        from collected import *
+        gc.disable()
+        answers = []
+        def called(args, user_args):
+            answers.append(args["status"])
+        def ask():
+            c = CaChannel(P + "fast0")
+            c.searchw()
+            c.array_get_callback(None, None, called)
+            c.array_put_callback(1, None, None, called)
+            c.flush_io()
+            return weakref.ref(c._chid)
+        def refused():
+            c = CaChannel(P + "fast0")
+            c.searchw()
+            for wrong in (
+                lambda: c.array_put_callback("no number", None, None, called),
+                lambda: c.array_put_callback([], None, None, called),
+                lambda: c.array_put_callback(1, 77, None, called),
+                lambda: c.array_get_callback(77, None, called),
+                lambda: c.add_masked_array_event(77, None, None, called),
+                lambda: c.add_masked_array_event(None, None, 1 << 20, called),
+            ):
+                try:
+                    wrong()
+                except CaChannelException:
+                    pass
+                else:
+                    raise AssertionError
+            return weakref.ref(c._chid)
+        def not_connected():
+            c = CaChannel(P + "no-such-pv")
+            c.search()
+            for wrong in (
+                lambda: c.array_put_callback(1, None, None, called),
+                lambda: c.array_get_callback(None, None, called),
+                lambda: c.add_masked_array_event(None, None, None, called),
+            ):
+                try:
+                    wrong()
+                except CaChannelException:
+                    pass
+            return weakref.ref(c._chid)
+        chid = ask()
+        wait_for(lambda: len(answers) == 2)
+        wait_for(lambda: chid() is None)
+        for make in (refused, not_connected):
+            assert make()() is None, make
+        ca.test_io()
+        wait_for(lambda: channels() == ["calong"])
+        print(answers)
+        """
     )
     assert_quiet(result, "[<ECA.NORMAL: 1>, <ECA.NORMAL: 1>]\n")
 
@@ -335,33 +334,33 @@ def test_the_last_answer_frees_the_channel_without_the_collector(run_script: Run
 def test_a_channel_with_nothing_of_the_users_goes(run_script: RunScript) -> None:
     """With its last reference; in a cycle by the collector."""
     result = run_script(
-        CHANNELS
-        + """
-    from cachannel.epicsPV import epicsPV
-    gc.disable()
-    c = CaChannel(P + "fast0")
-    c.searchw()
-    c.getw()
-    c.array_get()
-    c.pend_io()
-    pv = epicsPV(P + "fast1")
-    pv.setMonitor()
-    pv.clearMonitor()
-    gone = [weakref.ref(c._chid), weakref.ref(pv._chid)]
-    del c, pv
-    assert [one() for one in gone] == [None, None]
-    wait_for(lambda: channels() == ["calong"])
-    c = CaChannel(P + "fast0")
-    c.searchw()
-    c.itself = c
-    gone = weakref.ref(c._chid)
-    del c
-    assert gone() is not None
-    gc.collect()
-    assert gone() is None
-    wait_for(lambda: channels() == ["calong"])
-    print("gone")
-    """
+        """
+        from collected import *
+        from cachannel.epicsPV import epicsPV
+        gc.disable()
+        c = CaChannel(P + "fast0")
+        c.searchw()
+        c.getw()
+        c.array_get()
+        c.pend_io()
+        pv = epicsPV(P + "fast1")
+        pv.setMonitor()
+        pv.clearMonitor()
+        gone = [weakref.ref(c._chid), weakref.ref(pv._chid)]
+        del c, pv
+        assert [one() for one in gone] == [None, None]
+        wait_for(lambda: channels() == ["calong"])
+        c = CaChannel(P + "fast0")
+        c.searchw()
+        c.itself = c
+        gone = weakref.ref(c._chid)
+        del c
+        assert gone() is not None
+        gc.collect()
+        assert gone() is None
+        wait_for(lambda: channels() == ["calong"])
+        print("gone")
+        """
     )
     assert_quiet(result, "gone\n")
 

@@ -82,7 +82,7 @@ def test_a_server_that_goes_meanwhile(own_ioc: Ioc) -> None:
 
 
 def test_a_value_is_not_the_next_one(make_channel: MakeChannel) -> None:
-    """Memory is used again, but not what was given out."""
+    """A request's memory is used again, but not that of a value that the program holds."""
     channel = make_channel("cawave")
     results = []
     for number in range(5):

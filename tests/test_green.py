@@ -32,14 +32,12 @@ WAYS = {
         channel = CaChannel(P + "calong")
         channel.search_and_connect(None, lambda args, user_args: seen.append("up"))
         channel.flush_io()
-        while "up" not in seen:
-            channel.pend_event(0.01)
+        wait_for(lambda: "up" in seen)
         channel.add_masked_array_event(None, None, None, lambda args, user_args: seen.append(args["pv_value"]))
         channel.array_get_callback(None, None, lambda args, user_args: seen.append("read"))
         channel.array_put_callback(5, None, None, lambda args, user_args: seen.append("written"))
         channel.flush_io()
-        while "written" not in seen:
-            time.sleep(0.01)
+        wait_for(lambda: "written" in seen)
         channel.pend_event(0.01)
         print(seen[0], sorted(map(str, set(seen[1:]))))
         channel.clear_channel()
@@ -69,8 +67,7 @@ WAYS = {
             done.append((other.getw(), threading.current_thread().daemon))
         channel.array_get_callback(None, None, called)
         channel.flush_io()
-        while not done:
-            time.sleep(0.01)
+        wait_for(lambda: done)
         print(done)
     """,
     "the log of a callback and of the program": """
@@ -90,8 +87,7 @@ WAYS = {
         channel.flush_io()
         # One after the other: of two threads that want a lock of gevent's (a handler's) at the same
         # time, one may sleep on, or get LoopExit.
-        while len(records) < 500:
-            time.sleep(0.01)
+        wait_for(lambda: len(records) >= 500)
         for number in range(500):
             logging.getLogger("x").warning("program %d", number)
         print(len(records))
@@ -102,8 +98,7 @@ WAYS = {
         caput(P + "calong", 5, wait=True)
         print(caget(P + "calong"))
         monitor = camonitor(P + "calong", callback=lambda args, user_args: seen.append(args["pv_value"]), add=True)
-        while not seen:
-            time.sleep(0.01)
+        wait_for(lambda: seen)
         monitor.stop()
         print(seen)
     """,
@@ -112,8 +107,7 @@ WAYS = {
         with ChannelGroup([P + "calong", P + "calong"]) as group:
             print(group.get().tolist())
         with Recorder([P + "calong"]) as recorder:
-            while not len(recorder.read()):
-                time.sleep(0.01)
+            wait_for(lambda: len(recorder.read()))
         print("recorded")
     """,
     "coroutines that use channels": """
@@ -177,14 +171,8 @@ def run_patched(run_script: RunScript, patch: str, code: str) -> Result:
     package = patch.partition(",")[0]
     if why_not(package):
         pytest.skip(f"{package} does not work here: {why_not(package)[-200:]}")
-    preamble = """
-import logging, os, signal, sys, threading, time
-signal.alarm(60)
-import cachannel
-from cachannel import CaChannel, CaChannelException, ca
-P = os.environ["TEST_PREFIX"]
-"""
-    return run_script(PATCH[patch] + preamble + textwrap.dedent(code), preamble=False)
+    # The patch comes before everything else that is imported.
+    return run_script(f"{PATCH[patch]}\nfrom in_script import *\n{textwrap.dedent(code)}", preamble=False)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -249,8 +237,7 @@ def test_exit_with_updates_streaming_in(run_script: RunScript, patch: str) -> No
         for channel in channels:
             channel.add_masked_array_event(None, None, None, lambda args, user_args: seen.append(1))
         channels[0].flush_io()
-        while len(seen) < 20:
-            time.sleep(0.01)
+        wait_for(lambda: len(seen) >= 20)
         """,
     )
     assert_quiet(result, "")

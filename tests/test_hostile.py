@@ -182,7 +182,7 @@ def test_every_way_to_read_tells(tell: Tell) -> None:
     assert told["status_failed"] == ["GETFAIL"] * 7
     # Where text is asked for, an answer that is text is the right one.
     assert told["type_text"] == ["BADTYPE"] * 5 + ["good", "BADTYPE"]
-    # None at all is a value of an array, but no number.
+    # No elements at all are a valid array, but not a number.
     assert told["count_zero"] == ["BADCOUNT"] * 7
 
 
@@ -279,7 +279,7 @@ def test_a_channel_that_is_created_wrongly_does_not_connect(tell: Tell) -> None:
             assert ca.state(chid) != ca.cs_conn
             assert ca.get(chid)[0] == ca.ECA_DISCONN
             ca.clear_channel(chid)
-        # As many as an int holds, and none.
+        # The largest count that an int holds, and 0.
         huge, none = pvs(["type=4,n=0xffffffff", "type=4,n=0"], 90)
         told += [ca.element_count(huge), len(read(huge, None, 0)), ca.element_count(none)]
     """)

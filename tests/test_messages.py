@@ -77,7 +77,7 @@ def test_nobody_listens_where_a_name_server_should(run_script: RunScript) -> Non
 
 
 def test_standard_error_that_nobody_reads(run_script: RunScript) -> None:
-    """Where no context delivers them they go there: that this fails is nothing to end the program for."""
+    """Messages go to standard error where no context delivers them. A failure of that must not end the program."""
     result = run_script(
         """
     reader, writer = os.pipe()
@@ -223,7 +223,7 @@ def test_the_error_log_of_an_ioc_that_comes_later(run_script: RunScript, module:
 
 
 def test_a_flood_of_one_message(run_script: RunScript, connect: Connect) -> None:
-    """libca has a word for each packet of an answer that it drops."""
+    """libca prints a message for each packet of an answer that it drops."""
     write(connect("big"), [1.5] * 4_000_000)
     result = run_script(
         RECORDS
@@ -249,10 +249,10 @@ def test_a_flood_of_one_message(run_script: RunScript, connect: Connect) -> None
         print(error.status, "libca has dropped an answer" in str(error))
     wait_for(lambda: said("EPICS_CA_MAX_ARRAY_BYTES ignored"))
     print(len(records) < 20, "set EPICS_CA_MAX_ARRAY_BYTES to more" in said("EPICS_CA_MAX_ARRAY_BYTES ignored")[0])
-    # What is small enough comes.
+    # An answer that is small enough comes.
     channel.setTimeout(20)
     print(len(channel.getw(count=100)))
-    # What times out for another reason does not name this one.
+    # A timeout for another reason does not name this one.
     stop_server(connect("calong"))
     channel.setTimeout(1)
     try:

@@ -87,7 +87,7 @@ def test_a_field_of_a_record_that_is_not_there() -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_white_space_in_a_name(way: str, prefix: str) -> None:
-    """As a line of a file has it."""
+    """With white space, as in a line that was read from a file."""
     name = prefix + "catest\n"
     assert text(way, name) == f"{name!r}: no server answered within 0.2 s: there is white space in the name"
 

@@ -199,7 +199,7 @@ def test_exit(run_script: RunScript, what: str) -> None:
     code = "seen = []\n" + textwrap.dedent(EXITS[what])
     result = run_script(code if "sys.exit" in what else code + '\nprint("end")\n')
     assert_quiet(result, "" if "sys.exit" in what else "end\n")
-    # What is in the script takes less than two seconds; far less than a callback that does not come back.
+    # The exit takes less than two seconds. It does not wait for a callback that does not return.
     assert result.seconds < 10
 
 

@@ -99,7 +99,7 @@ def test_fork_what_libcom_says_of_it_is_logged(run_script: RunScript) -> None:
         handler = logging.Handler()
         handler.emit = records.append
         logging.getLogger().addHandler(handler)
-        # What others print meanwhile arrives, whole.
+        # What other threads print meanwhile arrives, and is complete.
         def chatter():
             while not stop.is_set():
                 os.write(2, b"chatter\\n")
@@ -117,7 +117,7 @@ def test_fork_what_libcom_says_of_it_is_logged(run_script: RunScript) -> None:
     """
     )
     assert result.returncode == 0, result
-    # An old libCom has nothing to say.
+    # An old libCom prints nothing.
     assert result.stdout in ("True True\n", "True\n")
     assert set(result.stderr.splitlines()) == {"chatter"}
 

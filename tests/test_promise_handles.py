@@ -84,7 +84,7 @@ def test_clearing_with_everything_under_way(connect: Connect, prefix: str) -> No
 def test_threads_that_clear_what_others_use(run_script: RunScript) -> None:
     result = run_script(
         """
-        # Without it the circuit has no channel at times: libca closes it then, and complains if one comes just then.
+        # Without this one the circuit has no channel at times: libca closes it, and complains if one comes just then.
         kept = connect("calong")
         chids = [None] * 4
         stop = threading.Event()

@@ -40,61 +40,9 @@ def test_ctrl_c(run_script: RunScript, wait: str) -> None:
     setup, _, waiting = WAITS[wait].rpartition("; ")
     result = run_script(
         f"""
-        import numpy  # its own import turns an interruption into an ImportError
-        channel, enum, missing = CaChannel(P + "calong"), CaChannel(P + "cabo"), CaChannel("no-such-pv:in-any-ioc")
-        channel.searchw()
-        enum.searchw()
-        big = CaChannel(P + "big")
-        big.searchw()
-        for each in (channel, enum, big, missing):
-            each.setTimeout(20)
-        stuck = connect("stuck2")
-        status, gid = ca.sg_create()
-        seen = []
-        def watch():
-            for number in range(20):
-                fast = connect(f"fast{{number}}")
-                watched.append((fast, ca.create_subscription(fast, seen.append)))
-            ca.flush_io()
-        watched = []
-        data = [0] * 4_000_000
-        def until_full(call, *args):
-            while True:
-                call(*args)
-        def ok(*args):
-            pass
-        def fill():
-            big.setTimeout(0.1)
-            try:
-                until_full(big.putw, data)
-            except CaChannelException:
-                pass
-        def hold_up():
-            entered = threading.Event()
-            def hold(args):
-                entered.set()
-                time.sleep(20)
-            ca.get(stuck, callback=hold)
-            ca.flush_io()
-            entered.wait(10)
+        from interrupted import *
         {setup}
-        pressed = []
-        def press():
-            time.sleep(0.3)
-            pressed.append(time.monotonic())
-            os.kill(os.getpid(), signal.SIGINT)
-        threading.Thread(target=press, daemon=True).start()
-        try:
-            {waiting}
-        except KeyboardInterrupt:
-            took = time.monotonic() - pressed[0]
-            # 0.2 s is promised; the rest is for a machine that is busy.
-            print("interrupted" if took < 0.5 else f"only after {{took}} s")
-        else:
-            print("not interrupted")
-        finally:
-            os.kill(IOC_PID, signal.SIGCONT)
-        print(read(connect("catest.PREC")))
+        interrupt(lambda: {waiting})
         """,
         timeout=40,
     )

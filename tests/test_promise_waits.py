@@ -117,7 +117,7 @@ def test_what_was_waited_for_in_vain_is_not_there_later(run_script: RunScript) -
         os.kill(IOC_PID, signal.SIGCONT)
         print(read(chid))  # comes after the others' answers
         outcomes()
-        # What is asked for now has nothing to do with that.
+        # A request that is made now is not affected.
         chans[0].array_get()
         chans[0].pend_io(10)
         print(chans[0].getValue())

@@ -77,7 +77,7 @@ def test_every_call_of_the_manual_cuts_and_warns(
         caplog.clear()
         call()
         told = warnings_in(caplog)
-        # All of them say the same, and are one.
+        # All warnings have the same text, and are told as one.
         assert told == ([text_of(prefix + name, given, channel.element_count())] if number == 0 else [])
         assert channel.getw() == written
     wait_for(lambda: done == [ca.ECA_NORMAL])
@@ -200,7 +200,7 @@ def test_a_child_after_fork_tells_its_own(run_script: RunScript) -> None:
         process, _, text = line.partition(" ")
         if text.isdigit():
             child, parent = process, text
-        elif "were given" in text:  # libca has a word on the fork, too
+        elif "were given" in text:  # libca warns of the fork, too
             counts.setdefault(process, []).append(int(text.partition("(and ")[2].partition(" ")[0] or 1))
     assert counts == {child: [1, 2], parent: [1, 9]}
 

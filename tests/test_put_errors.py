@@ -204,7 +204,7 @@ def test_arguments_too(make_channel: MakeChannel, error: BaseException) -> None:
 
 
 def test_ctrl_c_during_a_conversion(run_script: RunScript) -> None:
-    """Twenty of twenty come as what they are."""
+    """All of twenty exceptions come with their own type."""
     result = run_script(
         """
         import contextlib, signal

@@ -177,7 +177,7 @@ def test_in_arrays_it_is_refused(connect: Connect, prefix: str, name: str, numbe
     with ChannelGroup([prefix + name]) as group, pytest.raises(CaChannelValueError, match="is no double"):
         group.put([value])
     assert read(chid, None, 0) == [4, 5]
-    # Who asks for doubles gets them.
+    # With the request type DBR_DOUBLE, doubles are sent.
     write(chid, value, ca.DBR_DOUBLE)
 
 

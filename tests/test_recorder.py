@@ -196,7 +196,7 @@ def test_what_is_no_number_raises_with_its_name(prefix: str, record: str, status
     assert caught.value.status is status
     assert prefix + record in str(caught.value)
     assert not recorder.connected.any()
-    # And then it is as it was before the start.
+    # Then the recorder is as it was before the start.
     assert len(recorder.read(5)) == 0
 
 
@@ -217,7 +217,7 @@ def test_unknown_pvs_raise_with_their_names(prefix: str) -> None:
     assert caught.value.pvname == "no-such-pv0"
     assert many[9] in str(caught.value)
     assert many[10] not in str(caught.value)
-    # The thread's own waits have nothing to do with it.
+    # The thread's own waits are not affected.
     assert ca.pend_io(5) is ca.ECA.NORMAL
 
 

@@ -145,7 +145,7 @@ def test_what_is_under_way_ends_with_a_disconnect(own_ioc: Ioc) -> None:
 
 
 def test_a_server_that_hangs_for_a_while(own_ioc: Ioc) -> None:
-    """What comes too late disturbs nothing, and what is asked for afterwards is right."""
+    """An answer that comes too late changes nothing, and a later read gives the right value."""
     chid = open_chid(own_ioc.prefix + "calong")
     channel = CaChannel(own_ioc.prefix + "castr")
     channel.searchw()

@@ -1,4 +1,4 @@
-"""A server that is stopped in its tracks reads nothing any more: calls end all the same, and go on when it goes on."""
+"""A server that is stopped reads nothing any more: calls end nevertheless, and work again when the server goes on."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks into /pro
 
 @needs_proc
 def test_what_no_thread_can_be_had_for_is_refused(run_script: RunScript) -> None:
-    """Too much waits for the server, and the circuit gets no thread to wait behind it: nothing is lost in silence."""
+    """The server reads nothing, and the system gives no sender thread: what cannot be sent is refused, not lost."""
     result = run_script(
         NO_THREAD
         + """
@@ -235,7 +235,7 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_what_was_refused_is_not_written_later(run_script: RunScript, way: str) -> None:
-    """As far as it has not left for libca."""
+    """What was given up is withdrawn, unless libca has it already."""
     result = run_script(
         LATE
         + f"""

@@ -8,7 +8,7 @@ from helpers import RunScript
 
 
 def test_storm(run_script: RunScript) -> None:
-    """A short one; ``python tests/storm.py SECONDS SEED`` runs longer ones, and one again that failed here."""
+    """A short storm; ``python tests/storm.py SECONDS SEED`` runs a longer one, or repeats one that failed here."""
     result = run_script(
         f"""
         import storm

@@ -33,7 +33,7 @@ def test_each_update_comes_once(run_script: RunScript) -> None:
         for thread in threads:
             thread.join()
         wait_for(lambda: all(updates for _, updates in made), 20, "all have an update")
-        # What comes twice comes together; an answer that is asked for now comes after it.
+        # Had an update come twice, both would be here before the answer to a read that is sent now.
         for chid in channels:
             read(chid)
         ca.poll()

@@ -70,7 +70,7 @@ def test_timeout_and_after(connect: Connect, gid: int) -> None:
     write(plain, 5)
     ca.sg_put(gid, slow, 1)
     assert ca.sg_block(gid, 0.05) is ca.ECA.TIMEOUT
-    # As for libca the group starts anew after a timeout; what is late comes to nobody.
+    # As in libca, the group starts anew after a timeout; late answers are dropped.
     status, value = ca.sg_get(gid, plain)
     assert status == ca.ECA_NORMAL
     assert ca.sg_block(gid, 10) is ca.ECA.NORMAL

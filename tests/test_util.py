@@ -312,7 +312,7 @@ def test_one_of_several_that_fails_raises_with_its_name(prefix: str) -> None:
 
 def test_one_of_several_that_fails_stands_for_itself(prefix: str) -> None:
     caput(prefix + "plain", 1)
-    # Connecting takes all of the time, and what is there is read all the same.
+    # Connecting takes all of the time; the PVs that are there are read nevertheless.
     values = caget([prefix + "plain", MISSING, prefix + "hidden", prefix + "calong"], timeout=0.3, throw=False)
     assert values[0] == 1.0
     assert isinstance(values[3], int)
@@ -560,7 +560,7 @@ def test_the_channels_as_a_dict(prefix: str) -> None:
     assert channel is util._channels_[name] is util._channels_.get(name)
     channel.putw(2.5)
     assert caget(name) == channel.getw() == 2.5
-    # One that is taken out is made anew.
+    # A channel that is taken out of the dict is made anew.
     assert util._channels_.pop(name) is channel
     assert name not in util._channels_
     with pytest.raises(KeyError):
@@ -569,7 +569,7 @@ def test_the_channels_as_a_dict(prefix: str) -> None:
         del util._channels_[name]
     assert caget(name) == 2.5
     assert util._channels_[name] is not channel
-    # One that was cleared, too.
+    # So is one that was cleared.
     util._channels_[name].clear_channel()
     assert caget(name) == 2.5
     # One that is put in is used.

@@ -583,7 +583,7 @@ def test_cainfo_of_a_pv_that_has_gone(own: UtilIoc, capsys: pytest.CaptureFixtur
 
 
 def test_a_pv_that_is_gone_again_as_its_monitor_looks(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has come back as another, and is away once more when the monitor asks for what it is: the monitor goes on."""
+    """The PV comes back with another type, and is gone again as the monitor asks for its type: the monitor goes on."""
     calls: Calls = []
     caput(prefix + "plain", 1, wait=True)
     monitor = camonitor(prefix + "plain", as_string=True, callback=collect(calls), add=True)
@@ -604,7 +604,7 @@ def test_a_pv_that_is_gone_again_as_its_monitor_looks(prefix: str, monkeypatch: 
 
 
 def test_a_pv_that_may_not_be_read_any_more(prefix: str) -> None:
-    """It has come back as another, which may not be read: the callback is told, though there are no properties."""
+    """The PV comes back with another type, and must not be read: the callback is told, without the properties."""
     calls: Calls = []
     monitor = camonitor(prefix + "plain", as_string=True, callback=collect(calls), add=True)
     wait_for(lambda: calls, 10, "an update")

@@ -30,7 +30,7 @@ class Server(Ioc):
 
 
 class Call(threading.Thread):
-    """The same call again and again, until it fails: how often it did not, and the status then."""
+    """The same call again and again, until it fails: how often it succeeded, and the status of the failure."""
 
     def __init__(self, call: Callable[[], None]) -> None:
         super().__init__(daemon=True, name=call.__name__)

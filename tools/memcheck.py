@@ -42,7 +42,7 @@ def _command(prefix: str, port: int) -> list[str]:
         "--leak-check=full",
         "--show-leak-kinds=definite",
         "--num-callers=40",
-        "--fair-sched=yes",  # or a thread that computes keeps all others from running
+        "--fair-sched=yes",  # without this, a thread that computes keeps all others from running
         "--child-silent-after-fork=yes",
         f"--suppressions={ROOT / 'tools' / 'memcheck.supp'}",
         "--gen-suppressions=all",

@@ -104,7 +104,7 @@ class System:
         return run([*spaces, *assignments, *command], self.log, limit, " ".join(command))
 
     def make(self) -> None:
-        """Have the tree: made now, or before."""
+        """Make the tree, unless it was made before."""
         ready = self.path / ".ready"
         if not ready.exists():
             print(f"== making {self.path.relative_to(ROOT)}", flush=True)
@@ -124,7 +124,7 @@ class System:
             raise Failed(f"the tree is not fresh: it has {', '.join(found)}")
 
     def debian_libca(self) -> str:
-        """The path of Debian's libca, which is installed where that was not done before."""
+        """The path of Debian's libca, which is installed unless it is there."""
         if not self._libcas():
             self.update()
             packages = re.findall(r"^(libca4\S*) ", self.run("apt-cache", "search", "--names-only", "^libca4"), re.M)

@@ -14,7 +14,9 @@ from .summary import Summary
 
 INK, MUTED, GRID = "#24303c", "#7b8794", "#e6eaee"
 OUR_COLOUR = "#c8322b"
-PEERS = {
+MARKERS = {
+    "pv": ("#e2736d", "s"),
+    "aio": ("#e2736d", "^"),
     "cachannel3": ("#2a7ab9", "s"),
     "pyepics": ("#dd8500", "v"),
     "aioca": ("#2f9e5b", "^"),
@@ -51,7 +53,7 @@ def draw(summary: Summary, path: Path, caption: str) -> None:
         if client is OURS:
             axes.scatter(xs, ys, s=85, color=OUR_COLOUR, linewidths=0, zorder=4, label=client.title)
         else:
-            colour, marker = PEERS[client.key]
+            colour, marker = MARKERS[client.key]
             axes.scatter(
                 xs, ys, s=30, color=colour, marker=marker, linewidths=0, alpha=0.9, zorder=3, label=client.title
             )

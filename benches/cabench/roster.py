@@ -28,6 +28,8 @@ OLD = Client("cachannel3", "CaChannel 3.2.0", "cachannel", "CaChannel==3.2.0")
 CLIENTS: tuple[Client, ...] = (
     C,
     OURS,
+    Client("pv", "cachannel PV", "pv"),
+    Client("aio", "cachannel.aio", "aio"),
     OLD,
     Client("pyepics", "pyepics", "pyepics", "pyepics"),
     Client("aioca", "aioca", "aioca", "aioca"),

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import cachannel as PACKAGE
 
 from . import _ca, ca
-from ._constants import ECA_BADCHID, ECA_BADMASK, ECA_BADTYPE, ECA_DISCONN, ECA_NORMAL, ECA_PUTFAIL
-from ._enums import CA_OP, CA_PRIORITY, DBF, ECA, ChannelState
-from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError
+from ._checks import ChannelChecks, with_user_args
+from ._checks import ConnectionCallback as ConnectionCallback
+from ._checks import EventCallback as EventCallback
+from ._enums import CA_PRIORITY, DBF, ECA, ChannelState
+from ._errors import CaChannelException, CaChannelTypeError
 from ._timeouts import seconds
 from ._version import __version__
-from ._write_errors import write_failed
+from ._write_errors import put_checked
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -40,14 +42,8 @@ __all__ = [
     "wraps",
 ]
 
-EventCallback = Callable[[dict[str, Any], tuple[Any, ...]], object]
-"""A callback of a get, put or subscription: ``callback(epics_args, user_args)``."""
 
-ConnectionCallback = Callable[[tuple[ca.chid, CA_OP], tuple[Any, ...]], object]
-"""A callback of a connection: ``callback((chid, op), user_args)``."""
-
-
-class CaChannel(_ca.ChannelCore):
+class CaChannel(ChannelChecks):
     """A process variable.
 
     Methods that end in "w" wait until what they do is done. The others only ask; :meth:`pend_io`, :meth:`flush_io`,
@@ -101,33 +97,6 @@ class CaChannel(_ca.ChannelCore):
         """The package's version."""
         return __version__
 
-    def _name(self) -> str | None:
-        name = self._pvname
-        return name.decode(errors="replace") if isinstance(name, bytes) else name
-
-    def _check(self, status: int, req_type: int | None = None, mask: int | None = None) -> None:
-        if status != ECA_NORMAL:
-            detail = ""
-            if status == ECA_BADCHID:
-                detail = "search for the PV first"
-            elif status == ECA_DISCONN:
-                detail = "the PV is not connected"
-            elif status == ECA_BADTYPE and req_type is not None:
-                detail = f"{req_type!r} is no request type that this takes"
-            elif status == ECA_BADMASK:
-                detail = f"{mask!r} is none of DBE_VALUE, DBE_LOG, DBE_ALARM, DBE_PROPERTY, or of their sums"
-            raise CaChannelException(status, self._name(), detail)
-
-    def _check_callback(self, callback: Any) -> None:
-        if not callable(callback):
-            detail = f"a callback must be callable, and {callback!r} is not"
-            raise CaChannelTypeError(ca.ECA_BADFUNCPTR, self._name(), detail)
-
-    def _channel(self) -> ca.chid:
-        if self._chid is None:
-            raise CaChannelException(ECA_BADCHID, self._name(), "search for the PV first")
-        return self._chid
-
     #
     # Timeouts
     #
@@ -155,7 +124,7 @@ class CaChannel(_ca.ChannelCore):
         Anything that is not callable restores the logger. See ca_replace_printf_handler.
         """
         if callable(callback):
-            ca.replace_printf_handler(_with_user_args(callback, user_args), user_args=())
+            ca.replace_printf_handler(with_user_args(callback, user_args), user_args=())
         else:
             ca.replace_printf_handler(None)
 
@@ -170,7 +139,7 @@ class CaChannel(_ca.ChannelCore):
         Anything that is not callable restores the logger. See ca_add_exception_event.
         """
         if callable(callback):
-            ca.add_exception_event(_with_user_args(callback, user_args), user_args=())
+            ca.add_exception_event(with_user_args(callback, user_args), user_args=())
         else:
             ca.add_exception_event(None)
 
@@ -185,7 +154,7 @@ class CaChannel(_ca.ChannelCore):
         ``epics_args`` is a dict: chid, read_access, write_access (bool). Anything that is not callable removes the
         callback. See ca_replace_access_rights_event.
         """
-        function = _with_user_args(callback, user_args) if callable(callback) else None
+        function = with_user_args(callback, user_args) if callable(callback) else None
         self._check(ca.replace_access_rights_event(self._channel(), function, user_args=()))
 
     #
@@ -272,12 +241,7 @@ class CaChannel(_ca.ChannelCore):
         For an ENUM it waits, at most this channel's timeout, for the server to accept the state: one that the PV
         does not have raises.
         """
-        try:
-            _ca.put_checked(self._channel(), value, req_type, self.getTimeout())
-        except CaChannelException as error:
-            if error.status != ECA_PUTFAIL or isinstance(error, CaChannelValueError):
-                raise
-            raise write_failed(ECA_PUTFAIL, self._name(), value) from None
+        put_checked(self._channel(), self._name(), value, req_type, self.getTimeout())
 
     #
     # Read; array_get and getValue are _ca.ChannelCore'
@@ -429,8 +393,3 @@ class CaChannel(_ca.ChannelCore):
     def write_access(self) -> bool:
         """Whether the PV can be written; False while it is not connected. See ca_write_access."""
         return ca.write_access(self._channel())
-
-
-def _with_user_args(callback: Callable[[Any, Any], object], user_args: Any) -> Callable[[Any, Any], object]:
-    """A callback that hands on ``user_args`` as they are, None included."""
-    return lambda args, _: callback(args, user_args)

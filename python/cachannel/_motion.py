@@ -30,6 +30,10 @@ def pause(seconds: float) -> bool:
     return in_callback
 
 
+class TooLate(Exception):
+    """A wait has reached its deadline. (No TimeoutError: that is also what a read of a server that hangs raises.)"""
+
+
 class Motion:
     """The starts of a motor, counted. It knows neither the motor nor its channels, so that these can go away."""
 
@@ -91,7 +95,7 @@ class Motion:
         """Waits until ``reached(DMOV)``. Updates wake it; what DMOV is, ``read(timeout)`` tells.
 
         :raises ConnectionError: where the connection is lost, or was since there were so many ``losses``.
-        :raises TimeoutError: at the deadline (of the monotonic clock).
+        :raises TooLate: at the deadline (of the monotonic clock).
         """
         while True:
             # Before the read: a change after the server has read DMOV counts as news.
@@ -103,7 +107,7 @@ class Motion:
                 self._check_connection(dmov, losses)
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise TimeoutError
+                    raise TooLate
                 self._wait(dmov, seen, left)
 
     def settle(self, dmov: CaChannel, starts: int) -> None:

@@ -21,7 +21,7 @@ _LOG = logging.getLogger("cachannel")
 _LOOK_AGAIN = 0.02
 
 
-def confirm(channel: CaChannel, wanted: float, tolerance: float) -> None:
+def wait_until_taken(channel: CaChannel, wanted: float, tolerance: float) -> None:
     """Waits until a field has the value that was written to it; behind a gateway that may take a while.
 
     :raises CaChannelException: ECA_PUTFAIL where it has not within the channel's timeout.
@@ -68,7 +68,7 @@ class SetMode:
         patience = self._channel.getTimeout()
         try:
             self._channel.putw(1)
-            confirm(self._channel, 1, 0)
+            wait_until_taken(self._channel, 1, 0)
             yield
             self._leave(patience)
         except BaseException:

@@ -1,4 +1,4 @@
-"""The exception for a write that the server refused, with the reason where it can be found out."""
+"""Writes that the server refuses: their exception, with the reason where it can be found out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from . import _ca, ca
 from ._constants import DBR_LONG, ECA_PUTFAIL
-from ._errors import CaChannelException
+from ._errors import CaChannelException, CaChannelValueError
 
 _TIME_TO_ASK = 0.5
 """Seconds that a server which has just answered gets to tell the reason."""
@@ -20,6 +20,16 @@ def write_failed(status: int, pvname: str | None, value: Any) -> CaChannelExcept
     reason = refusal_reason(pvname)
     detail = f"the server does not take {reprlib.repr(value)}"
     return CaChannelException(status, pvname, f"{reason}: {detail}" if reason else detail)
+
+
+def put_checked(chid: ca.chid, pvname: str | None, value: Any, req_type: int | None, timeout: float) -> None:
+    """Writes and flushes; for an ENUM it waits to hear whether the server takes the state, and raises where not."""
+    try:
+        _ca.put_checked(chid, value, req_type, timeout)
+    except CaChannelException as error:
+        if error.status != ECA_PUTFAIL or isinstance(error, CaChannelValueError):
+            raise
+        raise write_failed(ECA_PUTFAIL, pvname, value) from None
 
 
 def refusal_reason(pvname: str | None) -> str:

@@ -7,7 +7,7 @@ import numbers
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Generic, NamedTuple, TypeVar, cast, overload
+from typing import Any, cast
 
 from . import _ca, ca
 from ._constants import (
@@ -22,30 +22,25 @@ from ._constants import (
 )
 from ._enums import ChannelState
 from ._errors import CaChannelException, CaChannelTypeError, CaChannelValueError
-from ._motion import Motion
+from ._motion import Motion, TooLate
+from ._motor_fields import DIAL, FIELDS, STEP, USER, Field, Frame
+from ._motor_limits import Request, Standing, violation
 from ._not_found import one_not_found
-from ._set_mode import SetMode, confirm
+from ._set_mode import SetMode, wait_until_taken
 from .epicsPV import epicsPV
 
 # What `from epicsMotor import *` gave in 3.x.
 __all__ = ["epicsMotor", "epicsMotorException", "epicsPV", "time"]
 
-T = TypeVar("T")
-
-_FIELDS = (
-    *("val", "dval", "rval", "rlv", "rbv", "drbv", "rrbv", "dmov", "stop", "set", "lvio", "lls", "hls"),
-    *("velo", "vbas", "accl", "desc", "mres", "hlm", "llm", "dhlm", "dllm", "bdst", "off"),
-)
-
 
 class epicsMotorException(Exception):
-    """A soft limit refused a move, or a limit switch is on. The text says which, of which motor, where it stands and
-    what was asked for.
+    """A soft limit refused a move, or a limit switch is on. The text says which limit of which motor, where the motor
+    stands and what was asked for.
 
     :ivar message: the text.
     :ivar motor: name of the motor.
     :ivar limit: ``high soft``, ``low soft`` or ``soft`` (where it is not clear which), ``high hard``, ``low hard``.
-    :ivar position: where it stands: the readback in user coordinates (engineering units); None where unknown.
+    :ivar position: where the motor stands: the readback in user coordinates (engineering units); None where unknown.
     """
 
     def __init__(
@@ -56,62 +51,6 @@ class epicsMotorException(Exception):
         self.motor = motor
         self.limit = limit
         self.position = position
-
-
-class _Frame(NamedTuple):
-    """A system of coordinates: the fields that go with it."""
-
-    target: str
-    readback: str
-    low: str
-    high: str
-
-
-_USER = _Frame("val", "rbv", "llm", "hlm")
-_DIAL = _Frame("dval", "drbv", "dllm", "dhlm")
-_STEP = _Frame("rval", "rrbv", "dllm", "dhlm")
-
-
-class _Request(NamedTuple):
-    """What the last :meth:`epicsMotor.move` asked for, and the starts and losses that there had been until then."""
-
-    frame: _Frame
-    value: float
-    relative: bool
-    starts: int
-    losses: int
-
-
-class _Standing(NamedTuple):
-    """Where a motor stands, in user coordinates: as a number and in words, and its engineering units after a space."""
-
-    position: float | None
-    units: str
-    text: str
-
-
-class _Field(Generic[T]):
-    """A field of the record as a property: reading and writing it are a read and a write of the PV."""
-
-    def __init__(self, field: str, doc: str, writable: bool = True) -> None:
-        self._field = field
-        self._writable = writable
-        self.__doc__ = f"{doc} Field {field.upper()}."
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    @overload
-    def __get__(self, motor: None, owner: type) -> _Field[T]: ...
-    @overload
-    def __get__(self, motor: epicsMotor, owner: type) -> T: ...
-    def __get__(self, motor: epicsMotor | None, owner: type) -> _Field[T] | T:
-        return self if motor is None else cast(T, motor.pvs[self._field].getw())
-
-    def __set__(self, motor: epicsMotor, value: T) -> None:
-        if not self._writable:
-            raise AttributeError(f"{motor.name}: {self._name} (.{self._field.upper()}) is read-only")
-        motor.pvs[self._field].putw(value)
 
 
 class epicsMotor:
@@ -140,25 +79,25 @@ class epicsMotor:
     1
 
     Whatever is asked of the motor while its IOC is gone raises :class:`~cachannel.CaChannelException`. As a context
-    manager it is closed at the end.
+    manager, an epicsMotor closes its channels at the end.
 
     :param name: name of the record, without a period and a field.
-    :raises CaChannelException: ECA_TIMEOUT where not all of its fields connected, together, within
-        :attr:`CaChannel.ca_timeout`; the text names those that did not.
+    :raises CaChannelException: ECA_TIMEOUT where not all of the record's fields have connected within
+        :attr:`CaChannel.ca_timeout`, which is for all together; the text names those that have not.
     """
 
-    slew_speed: _Field[float] = _Field("velo", "Speed, in engineering units per second.")
-    base_speed: _Field[float] = _Field("vbas", "Speed at which it starts, in engineering units per second.")
-    acceleration: _Field[float] = _Field("accl", "Seconds in which it gets from base_speed to slew_speed.")
-    description: _Field[str] = _Field("desc", "What it is, in up to 40 characters.")
-    resolution: _Field[float] = _Field("mres", "Size of a step in engineering units, with its sign.")
-    high_limit: _Field[float] = _Field("hlm", "High soft limit in user coordinates, in engineering units.")
-    low_limit: _Field[float] = _Field("llm", "Low soft limit in user coordinates, in engineering units.")
-    dial_high_limit: _Field[float] = _Field("dhlm", "High soft limit in dial coordinates, in engineering units.")
-    dial_low_limit: _Field[float] = _Field("dllm", "Low soft limit in dial coordinates, in engineering units.")
-    backlash: _Field[float] = _Field("bdst", "Backlash distance in engineering units, with its sign.")
-    offset: _Field[float] = _Field("off", "From dial to user coordinates, in engineering units.")
-    done_moving: _Field[int] = _Field("dmov", "1 when done, 0 while moving. Writing it raises.", writable=False)
+    slew_speed: Field[float] = Field("velo", "Speed, in engineering units per second.")
+    base_speed: Field[float] = Field("vbas", "Speed at which the motor starts, in engineering units per second.")
+    acceleration: Field[float] = Field("accl", "Seconds in which the motor gets from base_speed to slew_speed.")
+    description: Field[str] = Field("desc", "What the motor is, in up to 40 characters.")
+    resolution: Field[float] = Field("mres", "Size of a step in engineering units, with its sign.")
+    high_limit: Field[float] = Field("hlm", "High soft limit in user coordinates, in engineering units.")
+    low_limit: Field[float] = Field("llm", "Low soft limit in user coordinates, in engineering units.")
+    dial_high_limit: Field[float] = Field("dhlm", "High soft limit in dial coordinates, in engineering units.")
+    dial_low_limit: Field[float] = Field("dllm", "Low soft limit in dial coordinates, in engineering units.")
+    backlash: Field[float] = Field("bdst", "Backlash distance in engineering units, with its sign.")
+    offset: Field[float] = Field("off", "From dial to user coordinates, in engineering units.")
+    done_moving: Field[int] = Field("dmov", "1 when done, 0 while moving. Writing it raises.", writable=False)
 
     name: str
     """The record's name."""
@@ -172,10 +111,12 @@ class epicsMotor:
             raise CaChannelTypeError(ECA_BADSTR, None, detail)
         self.name = name
         self._motion = Motion()
-        self._request: _Request | None = None
+        self._request: Request | None = None
         self._unwatched = False
         """Whether nobody has waited yet for the end of the last move()."""
-        self.pvs = {field: epicsPV(f"{name}.{field.upper()}", wait=False) for field in _FIELDS}
+        self.pvs = {field: epicsPV(f"{name}.{field.upper()}", wait=False) for field in FIELDS}
+        # Not that of `pvs`: a program may subscribe to it, which replaces the subscription before.
+        self._dmov = epicsPV(f"{name}.DMOV", wait=False)
         try:
             self.pvs["val"].pend_io()
         except CaChannelException as error:
@@ -184,12 +125,12 @@ class epicsMotor:
             if not missing:
                 raise
             seconds = epicsPV.ca_timeout
-            if len(missing) == len(_FIELDS):
+            if len(missing) == len(FIELDS):
                 raise one_not_found(name, seconds, "there is no connection to any of its fields") from None
             which = f".{', .'.join(missing).upper()}"
             raise CaChannelException(error.status, name, "", f"no connection to {which} within {seconds:g} s") from None
         self._set_mode = SetMode(self.pvs["set"], name)
-        self._motion.watch(self.pvs["dmov"])
+        self._motion.watch(self._dmov)
 
     def __enter__(self) -> epicsMotor:
         return self
@@ -200,15 +141,15 @@ class epicsMotor:
         self.close()
 
     def __repr__(self) -> str:
-        if self.pvs["dmov"].state() != ChannelState.CONN:
+        if self._dmov.state() != ChannelState.CONN:
             state = "disconnected"
         else:
             state = {None: "connected", True: "done moving", False: "moving"}[self._motion.done]
         return f"<epicsMotor {self.name!r} {state}>"
 
     def close(self) -> None:
-        """Closes the channels; what is asked of the motor after this raises. A motor that moves goes on moving."""
-        for pv in self.pvs.values():
+        """Closes the channels; what is asked of the motor after that raises. A motor that moves goes on moving."""
+        for pv in (*self.pvs.values(), self._dmov):
             pv.clear_channel()
 
     #
@@ -224,14 +165,15 @@ class epicsMotor:
     ) -> None:
         """Starts to move; :meth:`wait` waits for the end.
 
-        It returns when the record has taken the request or refused it. A motor that moves already gets a new target.
+        This returns when the record has taken or refused the request. A motor that moves already gets a new target.
 
         :param value: where to, or with ``relative`` how far: in user coordinates (engineering units), or as ``dial`` or
             ``step`` say. Steps are whole numbers.
-        :param relative: from the present target, not from 0.
+        :param relative: ``value`` counts from the present target, not from 0.
         :param dial: in dial coordinates (engineering units).
         :param step: in steps of the motor.
-        :param ignore_limits: do not wait for what the record says to it: what is beyond a soft limit is just not done.
+        :param ignore_limits: do not wait until the record has taken or refused the request; a move beyond a soft limit
+            is not done then, and nothing is raised.
         :raises epicsMotorException: where a soft limit refused the move (it does not move then), or where the motor
             stands on a limit switch and is to go further.
         :raises CaChannelTypeError: for ``dial`` and ``step`` together.
@@ -240,11 +182,11 @@ class epicsMotor:
         frame = self._frame(dial, step)
         number = self._number(value)
         field = frame.target
-        if relative and frame is _USER:
+        if relative and frame is USER:
             field = "rlv"
         elif relative:
             number += self._read(field)[0]
-        request = _Request(frame, number, field == "rlv", *self._motion.now())
+        request = Request(frame, number, field == "rlv", *self._motion.now())
         self.pvs[field].putw(number)
         self._request = request
         self._unwatched = True
@@ -252,7 +194,7 @@ class epicsMotor:
             self._check_limits(leaving=True)
 
     def stop(self) -> None:
-        """Stops the motor at once: writes 1 to STOP. It does not wait until it stands still; :meth:`wait` does."""
+        """Stops the motor at once: writes 1 to STOP. To wait until the motor stands still, call :meth:`wait`."""
         self.pvs["stop"].putw(1)
 
     def wait(
@@ -265,19 +207,19 @@ class epicsMotor:
     ) -> None:
         """Waits for the motor to start moving, to stop moving, or for both, one after the other.
 
-        A monitor on DMOV wakes it, and DMOV is then read. The starts are counted: after a :meth:`move`, ``start`` is
-        satisfied by any start since, even if the motor has stopped again, and even if a soft limit refused the move or
-        there was nothing to move, as the record takes DMOV to 0 for a moment then. Without a move(), or when its end
-        was waited for already, it waits for the next start, unless the motor is moving.
+        A monitor on DMOV wakes the wait, which then reads DMOV. The starts are counted: after a :meth:`move`, ``start``
+        is satisfied by any start since, even if the motor has stopped again, and even if a soft limit refused the move
+        or there was nothing to move, as the record takes DMOV to 0 for a moment then. Without a move(), or when the end
+        of the last one was waited for already, ``start`` waits for the next start, unless the motor is moving.
 
         :param start: wait for the start.
-        :param stop: wait for the stop; the default where neither is asked for.
+        :param stop: wait for the stop; the default where neither is given.
         :param poll: ignored; there is nothing to poll.
         :param ignore_limits: do not raise where a limit ended the motion.
-        :param timeout: seconds for it all; for ever where None or 0. Ctrl-C ends the wait.
+        :param timeout: seconds for the whole wait; for ever where None or 0. Ctrl-C ends the wait.
         :raises epicsMotorException: a soft limit refused the move, or a limit switch is on.
-        :raises CaChannelException: ECA_TIMEOUT where it took longer, and the motor goes on; ECA_DISCONN where the IOC
-            is gone, goes meanwhile or went after the :meth:`move`.
+        :raises CaChannelException: ECA_TIMEOUT where the wait took longer; the motor moves on. ECA_DISCONN where the
+            IOC is gone, goes meanwhile or went after the :meth:`move`.
         """
         if timeout is not None and not (isinstance(timeout, numbers.Real) and timeout >= 0):
             detail = f"a timeout is a number of seconds, 0 or more, not {timeout!r}"
@@ -295,8 +237,8 @@ class epicsMotor:
                 self._wait_until(lambda done: done, losses, deadline)
                 if self._unwatched:
                     self._unwatched = False
-                    motion.settle(self.pvs["dmov"], starts)
-        except TimeoutError:
+                    motion.settle(self._dmov, starts)
+        except TooLate:
             happened = "stopped" if motion.done is False else "started"
             standing = self._standing().text
             detail = f"it has not {happened} within {timeout:g} s{standing and '; it'}{standing}"
@@ -313,13 +255,13 @@ class epicsMotor:
         def read(timeout: float) -> bool:
             return bool(self._read("dmov", timeout=timeout)[0])
 
-        self._motion.wait_until(reached, read, self.pvs["dmov"], losses, deadline)
+        self._motion.wait_until(reached, read, self._dmov, losses, deadline)
 
     #
     # Position
     #
     def get_position(self, dial: bool = False, readback: bool = False, step: bool = False) -> float:
-        """The position: where it is to be, or with ``readback`` where it is.
+        """The position: where the motor is to be, or with ``readback`` where it is.
 
         :param dial: in dial coordinates (engineering units), not in user coordinates.
         :param readback: the position read back, not the target.
@@ -330,14 +272,16 @@ class epicsMotor:
         return cast(float, self._read(frame.readback if readback else frame.target)[0])
 
     def set_position(self, position: float, dial: bool = False, step: bool = False) -> None:
-        """Redefines the present position, without moving: in SET mode it writes what the position is from now on.
+        """Redefines the present position, without moving: in SET mode, writes what the position is from now on.
 
-        In user coordinates that changes the offset; in dial coordinates and steps the position in the controller, and
-        the offset so that the user's stays (the record's FOFF says which). The motor must not be moving.
+        In user coordinates this changes the offset. In dial coordinates and in steps it changes the position in the
+        controller, and the offset so that the position in user coordinates stays. (The record's field FOFF may freeze
+        the offset.) The motor must not be moving.
 
-        The position is written only once the record is in SET mode, and whatever happens then the record is put back
-        into USE mode: where the connection is lost in between, as soon as it is back, for which this waits up to the
-        timeout; after that it is done by the way, for as long as this object is there.
+        The position is written only once the record is in SET mode, and whatever happens then, the record is put back
+        into USE mode. Where the connection is lost in between, this waits for the connection up to the timeout, and
+        puts the record back; where the connection comes back later, the record is put back then, for as long as this
+        object exists.
 
         :param position: in user coordinates (engineering units), or as ``dial`` or ``step`` say.
         :param dial: in dial coordinates (engineering units).
@@ -349,13 +293,13 @@ class epicsMotor:
         frame = self._frame(dial, step)
         number = self._number(position)
         resolution = abs(self._read("mres")[0])
-        tolerance = 1.0 if frame is _STEP else max(resolution, abs(number) * 1e-9)
+        tolerance = 1.0 if frame is STEP else max(resolution, abs(number) * 1e-9)
         for pv in (self.pvs["set"], self.pvs[frame.target]):
             if not pv.write_access():
                 raise CaChannelException(ECA_NOWTACCESS, pv.name())
         with self._set_mode():
             self.pvs[frame.target].putw(number)
-            confirm(self.pvs[frame.target], number, tolerance)
+            wait_until_taken(self.pvs[frame.target], number, tolerance)
 
     #
     # Limits
@@ -380,35 +324,19 @@ class epicsMotor:
     def _limit_error(self, limit: str) -> epicsMotorException:
         standing = self._standing()
         request = self._request
-        frame, value, relative = (request.frame, request.value, request.relative) if request else (_USER, 0.0, False)
-        units = " steps" if frame is _STEP else f"{standing.units} (dial)" if frame is _DIAL else standing.units
-        asked = f"; a move {'by' if relative else 'to'} {value:.10g}{units} was asked for" if request else ""
-        title = f"{limit.capitalize()} limit violation"
-        if limit == "soft":
-            low, high, present, resolution = self._read(frame.low, frame.high, frame.target, "mres")
-            if frame is _STEP:
-                low, high = sorted((low / resolution, high / resolution))
-            # The record has taken its target back to what it was.
-            target = value + present if relative else value
-            side = "high" if target > high else "low" if target < low else ""
-            if request and side:
-                limit = f"{side} soft"
-                title += f" ({side})"
-            else:
-                # Somebody else asked for it.
-                asked = ""
-            asked += f"; the limits are {low:.10g} and {high:.10g}{units}"
-        text = f"{title}: {self.name}{standing.text}{asked}"
+        frame = request.frame if request else USER
+        soft = self._read(frame.low, frame.high, frame.target, "mres") if limit == "soft" else None
+        limit, text = violation(self.name, limit, standing, request, soft)
         return epicsMotorException(text, self.name, limit, standing.position)
 
     #
     # Helpers
     #
-    def _frame(self, dial: bool, step: bool) -> _Frame:
+    def _frame(self, dial: bool, step: bool) -> Frame:
         if dial and step:
             detail = "dial and step exclude each other: a position is in dial coordinates or in steps"
             raise CaChannelTypeError(ECA_BADTYPE, self.name, detail)
-        return _DIAL if dial else _STEP if step else _USER
+        return DIAL if dial else STEP if step else USER
 
     def _number(self, value: Any) -> float:
         try:
@@ -438,11 +366,11 @@ class epicsMotor:
         _ca.wait_answers(0.0 if timeout == math.inf else timeout, pvs[0]._channel())
         return [answer.get() for answer in answers]
 
-    def _standing(self) -> _Standing:
+    def _standing(self) -> Standing:
         try:
             control = self._read("rbv", req_type=DBR_CTRL_DOUBLE)[0]
         except CaChannelException:
-            return _Standing(None, "", "")
+            return Standing(None, "", "")
         position = control["pv_value"]
         units = f" {control['pv_units']}" if control["pv_units"] else ""
-        return _Standing(position, units, f" stands at {position:.{max(control['pv_precision'], 0)}f}{units}")
+        return Standing(position, units, f" stands at {position:.{max(control['pv_precision'], 0)}f}{units}")

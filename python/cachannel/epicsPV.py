@@ -6,11 +6,13 @@ import threading
 from typing import Any
 
 from . import _ca, ca
-from ._constants import CA_OP_CONN_DOWN, DBE_VALUE, ECA_BADTYPE, ECA_IOINPROGRESS, ECA_NORMAL
-from ._enums import CA_OP, CA_PRIORITY, DBF, DBR
+from ._checks import ConnectionCallback
+from ._constants import ECA_BADTYPE, ECA_IOINPROGRESS, ECA_NORMAL
+from ._enums import CA_PRIORITY, DBF, DBR
 from ._errors import CaChannelException
+from ._pv_monitor import Monitor, connection_changed
 from ._write_errors import write_failed
-from .CaChannel import CaChannel, ConnectionCallback
+from .CaChannel import CaChannel
 
 # What `from epicsPV import *` gave in 3.x.
 __all__ = ["CaChannel", "ca", "callBack", "epicsPV", "getCallback", "putCallBack"]
@@ -69,81 +71,6 @@ def putCallBack(epics_args: dict[str, Any], user_args: tuple[callBack]) -> None:
     user_args[0].putComplete = 1
 
 
-class _Monitor:
-    """A subscription to a PV's value in its native type, and what it brought last."""
-
-    __slots__ = ("callBack", "chid", "count", "current", "ended", "evid", "on_connection", "type", "use_numpy", "value")
-
-    def __init__(
-        self, chid: ca.chid, state: callBack, on_connection: tuple[ConnectionCallback | None, tuple[Any, ...]]
-    ) -> None:
-        self.chid = chid
-        self.callBack = state
-        self.on_connection = on_connection
-        self.use_numpy = _ca.use_numpy({})
-        self.evid: ca.evid | None = None
-        self.type = DBF.NOTCONN
-        self.count = 0
-        self.value: Any = None
-        self.current = False
-        """Whether the value is of the present connection, and good."""
-        self.ended = False
-
-    def subscribe(self) -> int:
-        """Subscribes to the PV as it is now; gives libca's status."""
-        self.type = ca.field_type(self.chid)
-        self.count = ca.element_count(self.chid)
-        status, self.evid = ca.create_subscription(
-            self.chid, _updated, None, self.count, DBE_VALUE, self.use_numpy, user_args=(self,)
-        )
-        return status
-
-    def end(self) -> None:
-        """Ends the subscription."""
-        self.ended = True
-        ca.clear_subscription(self.evid)
-        ca.flush_io()
-
-    def forget(self) -> None:
-        """What came so far is no longer the PV's value."""
-        self.current = False
-        if self.callBack.monitorState == 2:
-            self.callBack.monitorState = 1
-
-
-def _updated(epics_args: dict[str, Any], user_args: tuple[_Monitor]) -> None:
-    """The subscription of a monitor has brought something."""
-    monitor = user_args[0]
-    state = monitor.callBack
-    if epics_args["status"] == ECA_NORMAL:
-        monitor.value = epics_args["pv_value"]
-        monitor.current = True
-        if state.monitorState == 1:
-            state.monitorState = 2
-    else:
-        monitor.forget()
-    vars(state).update(epics_args)
-    state.newMonitor = 1
-
-
-def _connection_changed(epics_args: tuple[ca.chid, CA_OP], user_args: tuple[_Monitor]) -> None:
-    """The connection of a monitored PV has gone or come back."""
-    monitor = user_args[0]
-    if epics_args[1] == CA_OP_CONN_DOWN:
-        monitor.forget()
-    elif (ca.field_type(monitor.chid), ca.element_count(monitor.chid)) != (monitor.type, monitor.count):
-        # Another server, or a record that was changed: the subscription goes on, but with the old type and count.
-        ca.clear_subscription(monitor.evid)
-        monitor.forget()
-        monitor.subscribe()
-        ca.flush_io()
-        if monitor.ended:  # meanwhile, in another thread
-            monitor.end()
-    callback, its_args = monitor.on_connection
-    if callback is not None:
-        callback(epics_args, its_args)
-
-
 class epicsPV(CaChannel):
     """A process variable that connects when it is made and that, monitored, is read without asking its server.
 
@@ -171,7 +98,7 @@ class epicsPV(CaChannel):
 
     def __init__(self, pvName: str | bytes | None = None, wait: bool = True) -> None:
         self.callBack = callBack()
-        self._monitor: _Monitor | None = None
+        self._monitor: Monitor | None = None
         self._asked: tuple[int | None, int | None, dict[str, Any]] = (None, None, {})
         self._on_connection: tuple[ConnectionCallback | None, tuple[Any, ...]] = (None, ())
         self._set = threading.Lock()  # setMonitor and clearMonitor of several threads
@@ -225,8 +152,8 @@ class epicsPV(CaChannel):
         with self._set:
             if self._monitor is not None:
                 return
-            monitor = _Monitor(self._channel(), self.callBack, self._on_connection)
-            self._check(ca.change_connection_event(monitor.chid, _connection_changed, user_args=(monitor,)))
+            monitor = Monitor(self._channel(), self.callBack, self._on_connection)
+            self._check(ca.change_connection_event(monitor.chid, connection_changed, user_args=(monitor,)))
             self.callBack.monitorState = 1
             status = monitor.subscribe()
             if status != ECA_NORMAL:

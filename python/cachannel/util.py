@@ -22,7 +22,7 @@
 >>> value, value.units, value.severity.name
 (1.5, 'mm', 'No')
 
-Several PVs go all at once, against one timeout:
+Several PVs are read or written together, with one timeout for all:
 
 >>> caput(["catest", "calong"], [2.5, 7])
 >>> caget(["catest", "calong"])
@@ -30,9 +30,9 @@ Several PVs go all at once, against one timeout:
 >>> caget(["catest", "calong"], as_string=True)
 [2.5, 7]
 
-Channels are made when they are first used, and kept for the next call. All functions may be called from any thread, in
-callbacks too. A PV that fails raises :class:`CaChannelException` with its name; with ``throw=False`` a
-:class:`CaNothing` stands in its place.
+Channels are made when they are first used, and kept for the next call. All functions may be called from any thread,
+also in callbacks. Where a PV fails, :class:`CaChannelException` with its name is raised; with ``throw=False`` a
+:class:`CaNothing` is returned for the PV.
 """
 
 from __future__ import annotations
@@ -162,23 +162,23 @@ def caget(
 ) -> Any:
     """Reads a PV: its value, or for several names the list of their values. See ca_array_get.
 
-    An int, float or str; of a PV of more than one element a list or numpy array; for a name with ``$`` behind it (an
-    IOC's long strings: ``record.DESC$``, ``lso.VAL$``, also ``lso.VAL$[0:9]``) a str.
+    A value is an int, float or str; of a PV of more than one element, a list or numpy array; for a name with ``$``
+    behind the field (an IOC's long strings: ``record.DESC$``, ``lso.VAL$``, also ``lso.VAL$[0:9]``), a str.
 
     :param name: name of a PV, or several names.
     :param as_string: an enum as the name of its state (its number where that has none), a CHAR array of more than one
-        element as the text in it up to its NUL. All other values come as they do without it: ``getw(ca.DBR_STRING)``
-        and :class:`ChannelGroup` have texts of numbers.
+        element as the text in it up to its NUL. All other values come as without ``as_string``; ``getw(ca.DBR_STRING)``
+        and :class:`ChannelGroup` give numbers as texts.
     :param count: elements to read at most; the PV's element count where None, as many as it holds now where 0.
     :param use_numpy: whether more than one element come as a numpy array; the package's ``USE_NUMPY`` where None.
     :param timeout: seconds for all of it, connecting included, 0 to give up at once; :attr:`CaChannel.ca_timeout` where
         None.
-    :param throw: False: a PV that fails is a :class:`CaNothing` among the values. Where one does not connect in time,
-        the others still get a second to answer.
+    :param throw: False: the value of a PV that fails is a :class:`CaNothing`. Where a PV does not connect in time, the
+        others still get a second to answer.
     :param format: with ``FORMAT_RAW``, ``FORMAT_TIME`` or ``FORMAT_CTRL`` of :mod:`cachannel.values` each value is one
         of that module: by itself, with alarm and time, or with alarm and properties. Arrays are numpy arrays then.
     :raises CaChannelException: ECA_TIMEOUT for a PV that is not found or does not answer in time, ECA_DISCONN for one
-        whose IOC is gone, ECA_NORDACCESS.
+        whose IOC is gone, ECA_NORDACCESS for one that must not be read.
     """
     names, single = names_of(name)
     if format is not None:
@@ -220,13 +220,13 @@ def caput(
 ) -> Any:
     """Writes to a PV, or to several at once. See ca_array_put and ca_array_put_callback.
 
-    Connecting may take :attr:`CaChannel.ca_timeout`, or `timeout` where that is longer, and nothing is written before
-    all PVs are connected (with ``throw=False``: all that do).
+    Connecting may take :attr:`CaChannel.ca_timeout`, or `timeout` where that is longer. Nothing is written before all
+    PVs are connected; with ``throw=False``, before all are connected or that time is over.
 
     :param name: name of a PV, or several names.
     :param value: as for :meth:`CaChannel.array_put`. For several names a list, tuple or array of as many values, one
         for each, or a single value (a str is one) for all. A name that ends in ``$`` takes a str of any length that the
-        record can hold. What another array has no room for is cut, with a warning in the log.
+        record can hold. What any other array has no room for is cut, with a warning in the log.
     :param wait: wait until the write, and the processing that it started, is complete.
     :param timeout: seconds to wait for the completion of all, 0 not to wait; for ever where None.
     :param throw: False: a :class:`CaNothing` is returned for a PV that failed.
@@ -234,8 +234,9 @@ def caput(
         CaNothing where it failed; for several names a list of these.
     :raises CaChannelException: ECA_TIMEOUT for a PV that is not found, and with ``wait=True`` for a write that is not
         complete in time (it was written, and may complete later); ECA_DISCONN for a PV whose IOC is gone or goes
-        meanwhile, ECA_NOWTACCESS; ECA_PUTFAIL where the server refuses the write, which is known with ``wait=True``,
-        and always of an ENUM. What is written to several PVs stays written where a later one fails.
+        meanwhile; ECA_NOWTACCESS for one that must not be written; ECA_PUTFAIL where the server refuses the write,
+        which is known with ``wait=True``, and of an ENUM always. What was written to some of the PVs stays written
+        where a later one fails.
     :raises CaChannelValueError: for a value that does not convert or fit; it is not sent.
     """
     names, single = names_of(name)
@@ -317,17 +318,17 @@ def camonitor(
 ) -> Any:
     """Calls back with a PV's value now, and whenever its value or alarm changes. See ca_create_subscription.
 
-    A PV has one callback: the next call replaces it. With ``add=True`` it gets one more, and what is returned ends that
-    one alone:
+    A PV has one callback: the next call of camonitor replaces it. With ``add=True`` the PV gets one more callback, and
+    the :class:`Monitor` that is returned ends that callback alone:
 
     >>> monitor = camonitor("cacalc", callback=lambda epics_args, _: None, add=True)
     >>> monitor
     <Monitor of 'cacalc'>
     >>> monitor.stop()
 
-    It goes on after a reconnect by itself, with the type and element count that the PV has then. A PV that is not there
-    in time is no failure: it is subscribed to when it appears. Without a callback that is printed; with a callback the
-    `connection_callback` is told, or else the log.
+    A monitor goes on after a reconnect by itself, with the type and element count that the PV has then. A PV that is
+    not found in time is no failure: it is subscribed to when it appears. That it was not found is printed where there
+    is no callback; with a callback, the `connection_callback` is told, and without that one, the log.
 
     :param name: name of a PV, or several names.
     :param as_string: as for :func:`caget`. A function here is the callback: ``camonitor(name, function)``.
@@ -342,8 +343,8 @@ def camonitor(
     :param add: keep the callbacks that there are.
     :param throw: False: a :class:`CaNothing` is returned for a PV that failed.
     :param connection_callback: ``connection_callback((chid, op), user_args)``, with ``ca.CA_OP_CONN_UP`` or
-        ``ca.CA_OP_CONN_DOWN`` and an empty tuple, as of class CaChannel: how it is, before camonitor returns, and then
-        whenever it changes.
+        ``ca.CA_OP_CONN_DOWN`` and an empty tuple, as with class CaChannel. It is called before camonitor returns, with
+        the state of the connection at that time, and whenever that state changes.
     :returns: None; with ``add=True`` or ``throw=False`` a :class:`Monitor`, or for several names the list of them.
     :raises CaChannelException: for what can be no monitor, such as an empty name, after the others have started.
     """

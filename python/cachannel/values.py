@@ -232,7 +232,7 @@ class Value(_Base):
         return self._update.ackt
 
     @property
-    def acks(self) -> int:
+    def acks(self) -> AlarmSeverity:
         """The highest severity to acknowledge; of DBR_STSACK_STRING."""
         return self._update.acks
 

@@ -39,6 +39,8 @@
 //!    loads its library.
 //! 10. A command whose caller has given up, and that has not left the process, is withdrawn. What waits for a write is told why
 //!     the write is not sent.
+//! 11. A read with [`When::AfterUpcall`] may be submitted in any upcall. `submit` then neither completes a request nor closes a
+//!     channel: another thread of the backend sends the read, and the client need not flush.
 
 mod any;
 #[cfg(test)]
@@ -53,7 +55,7 @@ use crate::client::channel::{Channel, ChannelGuard};
 use crate::client::context::{Context, ContextGuard};
 use crate::client::group::channels::GroupChannels;
 use crate::client::group::request::GroupRequest;
-use crate::client::pending_io::{PendingIo, Waiters};
+use crate::client::pending_io::{DroppedAnswers, PendingIo, Waiters};
 use crate::client::request::Request;
 use crate::client::subscription::Subscription;
 use crate::protocol::error::Result;
@@ -79,9 +81,9 @@ pub trait Backend: Sync {
     /// Has its log go to the contexts, instead of standard error.
     fn take_over_log(&self) {}
 
-    /// How many answers it has dropped that somebody may wait for, as far as it has said so.
-    fn answers_dropped(&self) -> u64 {
-        0
+    /// The answers that it has dropped, though somebody may wait for them.
+    fn answers_dropped(&self) -> DroppedAnswers {
+        DroppedAnswers::default()
     }
 }
 
@@ -148,9 +150,17 @@ pub trait ChannelIo: Send + Sync {
 
 static SELECTED: OnceLock<&'static dyn Backend> = OnceLock::new();
 
-/// Opens the first of the libca candidates that is one; later calls keep the first answer.
-pub fn load(candidates: Vec<(String, PathBuf)>) -> std::result::Result<(), String> {
-    let backend = libca::open(candidates)?;
+/// A backend to load, with what it has to know for that.
+pub enum Choice {
+    /// libca: the first of these files that is one, each with who has named it.
+    Libca(Vec<(String, PathBuf)>),
+}
+
+/// Loads the process's backend; later calls keep the first one. The error says why there is none.
+pub fn load(choice: Choice) -> std::result::Result<(), String> {
+    let backend = match choice {
+        Choice::Libca(candidates) => libca::open(candidates)?,
+    };
     SELECTED.get_or_init(|| backend);
     Ok(())
 }
@@ -169,7 +179,7 @@ pub enum When {
     /// With the next flush, or with what is sent next.
     WithNextFlush,
     /// Soon, and by another thread of the backend's, with a flush: the caller is in an upcall, and must not be the one who closes
-    /// the channel.
+    /// the channel. See point 11 of the contract.
     AfterUpcall,
 }
 

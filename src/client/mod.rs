@@ -3,7 +3,8 @@
 //!
 //! * [`context`] a context, what is outstanding in it, and its end; [`fork`] what a forked child must not use
 //! * [`channel`] a channel: connection, access rights, end; [`operations`] reads, writes and subscriptions
-//! * [`request`] one read or write in flight; [`subscription`] a monitor; [`write_errors`] writes that a server rejects later
+//! * [`request`] one read or write in flight; [`subscription`] a monitor, and `subscription_spec` what it asks for
+//! * [`write_errors`] writes that a server rejects later
 //! * [`enum_text`] what an enum's states are called
 //! * [`event`] what has happened; [`queue`] events on their way to the thread that delivers them
 //! * [`pending_io`] what a thread waits for; [`sync_group`] the same for synchronous groups
@@ -48,5 +49,6 @@ pub mod recorder;
 pub mod repeats;
 pub mod request;
 pub mod subscription;
+mod subscription_spec;
 pub mod sync_group;
 pub mod write_errors;

@@ -167,8 +167,10 @@ impl Channel {
     pub fn command_failed(self: &Arc<Channel>, command: Command<'_>, error: &Error) {
         match command {
             Command::Read(request, _) | Command::WriteNotify(request, _) => {
+                // What fails because the program has cleared the channel is no failure of its waits.
+                let cleared = self.is_closing().then_some(Status::CHANDESTROY);
                 if let Some(request) = self.finish(request) {
-                    request.complete(Answer::failed(error.status));
+                    request.complete(Answer::failed(cleared.unwrap_or(error.status)));
                 }
             }
             Command::Write(spec, ..) => self.report(CA_OP_PUT, spec.dbr_type, error, None),

@@ -15,18 +15,27 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+/// Answers that will never come, because the backend dropped them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DroppedAnswers {
+    /// How many so far, as far as the backend knows.
+    pub number: u64,
+    /// Why, in words for an error of a wait that ended without its answer.
+    pub why: &'static str,
+}
+
 /// The threads of a context that wait for outstanding requests.
 pub struct Waiters {
     sleepers: WaitQueue,
     /// Threads that deliver events while they wait sleep at the queue instead.
     queue: Arc<dyn Wakeable>,
     at_queue: AtomicUsize,
-    answers_dropped: fn() -> u64,
+    answers_dropped: fn() -> DroppedAnswers,
 }
 
 impl Waiters {
-    /// `answers_dropped` gives the number of answers that will never come because the backend dropped them.
-    pub fn new(queue: Arc<dyn Wakeable>, answers_dropped: fn() -> u64) -> Arc<Waiters> {
+    /// `answers_dropped` is what the backend says of the answers that it has dropped.
+    pub fn new(queue: Arc<dyn Wakeable>, answers_dropped: fn() -> DroppedAnswers) -> Arc<Waiters> {
         Arc::new(Waiters {
             sleepers: WaitQueue::default(),
             queue,
@@ -81,7 +90,7 @@ impl PendingIo {
         if self.outstanding.begin() {
             self.given_up.store(false, Ordering::Relaxed);
             self.dropped_before
-                .store((self.waiters.answers_dropped)(), Ordering::Relaxed);
+                .store((self.waiters.answers_dropped)().number, Ordering::Relaxed);
         }
         PendingGuard {
             pending: self.clone(),
@@ -136,10 +145,11 @@ impl PendingIo {
 
     /// Why one of its answers may never come, if the backend knows.
     pub(crate) fn why_unanswered(&self) -> Option<&'static str> {
-        let dropped = !self.is_done()
-            && (self.waiters.answers_dropped)() > self.dropped_before.load(Ordering::Relaxed);
-        dropped
-            .then_some("libca has dropped an answer that was larger than EPICS_CA_MAX_ARRAY_BYTES")
+        if self.is_done() {
+            return None;
+        }
+        let dropped = (self.waiters.answers_dropped)();
+        (dropped.number > self.dropped_before.load(Ordering::Relaxed)).then_some(dropped.why)
     }
 }
 

@@ -15,6 +15,19 @@ const REMOVE_FROM: usize = 4_096;
 
 /// Producers push into the inbox. The thread that delivers (the dispatcher, or for a non-preemptive context the thread that
 /// polls) takes the whole inbox and works through it, so that the two seldom meet at a lock.
+///
+/// | state of an entry | moves to | who moves it |
+/// |---|---|---|
+/// | in the inbox | in the outbox | whoever delivers, all at once: [`pop`](EventQueue::pop) |
+/// | | removed | a producer that finds many whose update was dropped: `push_entry` |
+/// | in the outbox | delivering | whoever delivers: `pop`; one at a time |
+/// | | removed | whoever delivers, if the update was taken or dropped: `pop` |
+/// | delivering | delivered | whoever delivers, when the callback has returned: [`Delivery`]'s drop |
+/// | in either | removed | whoever ends the context: [`stop`](EventQueue::stop), after which no entry is accepted |
+///
+/// The order of the locks is outbox, then a subscription's mailbox, then inbox: `pop` holds the outbox and takes the other two one
+/// at a time, `push_update` holds the mailbox and takes the inbox. No entry is dropped under a lock, since with it a subscription
+/// and what belongs to its callback may go. Nobody sleeps with another lock than the one that the sleep lets go of.
 #[derive(Default)]
 pub struct EventQueue {
     inbox: Mutex<Inbox>,
@@ -100,31 +113,30 @@ impl EventQueue {
                 subscription,
                 answer,
             } => self.push_update(&subscription, answer),
-            other => {
-                self.push_entry(EntryKind::Event(Box::new(other)), 0);
-            }
+            other => drop(self.push_entry(EntryKind::Event(Box::new(other)), 0)),
         }
     }
 
     pub fn push_update(&self, subscription: &Arc<Subscription>, answer: Answer) {
         let mailbox = &subscription.mailbox;
         // Under the mailbox's lock: see `Mailbox` for why.
-        mailbox.push(answer, |number, pushed_out| {
+        let removed = mailbox.push(answer, |number, pushed_out| {
             let entry = EntryKind::Update {
                 subscription: subscription.clone(),
                 number,
             };
-            self.push_entry(entry, pushed_out);
+            self.push_entry(entry, pushed_out)
         });
+        drop(removed);
     }
 
-    /// Returns the entry's number.
-    fn push_entry(&self, kind: EntryKind, stale: usize) -> u64 {
+    /// Returns the entries that it has removed, because their update was dropped. The caller drops them without a lock.
+    fn push_entry(&self, kind: EntryKind, stale: usize) -> VecDeque<Entry> {
         let mut inbox = lock(&self.inbox);
-        let number = inbox.next;
         if inbox.stopped {
-            return number;
+            return VecDeque::new();
         }
+        let number = inbox.next;
         inbox.next += 1;
         inbox.entries.push_back(Entry { number, kind });
         inbox.stale += stale;
@@ -135,11 +147,10 @@ impl EventQueue {
         };
         let sleeping = inbox.sleepers > 0;
         drop(inbox);
-        drop(removed);
         if sleeping {
             self.arrived.notify_one();
         }
-        number
+        removed
     }
 
     /// The next event to deliver, after the previous delivery has ended. The event counts as delivered when the result is

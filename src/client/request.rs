@@ -20,6 +20,15 @@ pub enum Op {
 
 /// The backend has a pointer to a request until it completes the request, or until the channel is cleared. The channel's
 /// [`InFlight`] keeps the request alive for as long.
+///
+/// Who may do what with it:
+///
+/// * Whoever asks makes the request and submits it, later reads [`answer`](Request::answer), and may have the memory used again
+///   once nobody else has a reference.
+/// * The backend's threads: the one that sends calls `set_sent` before anybody can answer; the one that receives calls `sent` and
+///   `take_spare`, and then [`complete`](Request::complete).
+/// * Whoever clears the channel or ends the context calls `complete`, too: the first call counts.
+/// * The dispatcher gets the request with its answer, in an event, and calls the handler.
 pub struct Request {
     pub channel: Arc<Channel>,
     pub op: Op,
@@ -39,6 +48,15 @@ pub struct Request {
 /// What the client itself does with an answer, in the upcall.
 pub(crate) type Then = Box<dyn FnOnce(Answer) + Send>;
 
+/// | state | moves to | who moves it |
+/// |---|---|---|
+/// | in flight | in flight | the backend's thread, with the empty text of an enum's state: it asks for the state's name first |
+/// | | complete | the first of: the backend's thread with an answer or a failure; whoever clears the channel |
+/// | complete | | final; `answer` is there, or was queued, or was handed to `then` |
+///
+/// A request that the backend has refused never completes: it is dropped, and its guard with it. Only `Request::new` makes a
+/// completed request a new one, with exclusive access. Nothing else is locked, and nothing of the user's dropped, while the state
+/// is locked.
 #[derive(Default)]
 struct State {
     answer: Option<Answer>,
@@ -265,9 +283,11 @@ impl InFlight {
         request
     }
 
-    /// The backend no longer has a pointer to it.
+    /// The backend no longer has a pointer to it. `None` if it was removed before: its place may be another request's by now.
     pub fn remove(&mut self, request: &Request) -> Option<Arc<Request>> {
-        let found = self.requests.get_mut(request.index)?.take()?;
+        let place = self.requests.get_mut(request.index)?;
+        let is_it = |found: &mut Arc<Request>| std::ptr::eq(Arc::as_ptr(found), request);
+        let found = place.take_if(is_it)?;
         self.free.push(request.index);
         Some(found)
     }
@@ -283,9 +303,43 @@ impl InFlight {
     }
 }
 
-/// Completes requests that the backend will not answer.
-pub fn abandon(requests: Vec<Arc<Request>>, status: Status) {
+/// Completes requests whose channel is cleared; an answer of the backend that comes later is dropped.
+pub fn complete_all(requests: Vec<Arc<Request>>, status: Status) {
     for request in requests {
         request.complete(Answer::failed(status));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::scripted::Scripted;
+    use std::time::Duration;
+
+    #[test]
+    fn a_request_is_not_taken_for_another_in_its_place() {
+        let (context, _server) = Scripted::context();
+        let channel = Channel::create(&context, "pv", 0, Arc::new(()), None, |_| ()).unwrap();
+        let mut in_flight = InFlight::default();
+        let add = |in_flight: &mut InFlight| {
+            let new = NewRequest {
+                op: Op::Get,
+                spec: RequestSpec::exactly(DbrType::DOUBLE, 1),
+                handler: None,
+                guard: None,
+                then: None,
+                asks_for: None,
+                recycled: None,
+            };
+            in_flight.add(&channel, new)
+        };
+        let first = add(&mut in_flight);
+        assert_eq!(in_flight.drain().len(), 1);
+        let second = add(&mut in_flight);
+        assert!(in_flight.remove(&first).is_none());
+        let removed = in_flight.remove(&second);
+        assert!(removed.is_some_and(|removed| Arc::ptr_eq(&removed, &second)));
+        assert!(in_flight.remove(&second).is_none());
+        context.destroy(Duration::from_secs(5), &mut || false);
     }
 }

@@ -15,88 +15,12 @@ use crate::sync::mailbox::{Mailbox, QueueLimits, Weigh};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
+pub use super::subscription_spec::{SubscriptionSpec, WantedCount, WantedType};
+
 pub const LIMITS: QueueLimits = QueueLimits {
     updates: 32_768,
     bytes: 96 * 1024 * 1024,
 };
-
-/// The type of a subscription's updates.
-#[derive(Clone, Copy, Debug)]
-pub enum WantedType {
-    Fixed(DbrType),
-    /// The PV's native type in this form; also after the PV has come back with another type.
-    Native(DbrClass),
-    /// As `Native`; but an array of CHAR is the text in it. The PV need not be connected yet: the backend is asked with the first
-    /// connection.
-    Readable(DbrClass),
-    /// As `Readable`, but an array of CHAR is an array.
-    AnyNative(DbrClass),
-    /// This type; but if an array of CHAR is asked for as STRING, the text in the array; and if an enum is, the numbers of the
-    /// states that have no name.
-    Text(DbrType),
-}
-
-/// The number of elements of a subscription's updates.
-#[derive(Clone, Copy, Debug)]
-pub enum WantedCount {
-    /// At most this number; 0 means as many as there are at each update.
-    Fixed(usize),
-    /// As many as the PV can hold; also after the PV has come back with more or fewer.
-    Native,
-    /// As many as there are at each update; of a PV that can hold one, that one.
-    Present,
-}
-
-/// What the caller asked for: a type, a number of elements, and which changes are updates.
-#[derive(Clone, Copy, Debug)]
-pub struct SubscriptionSpec {
-    pub dbr_type: WantedType,
-    pub count: WantedCount,
-    pub mask: u32,
-}
-
-impl SubscriptionSpec {
-    /// The form of the texts that are asked for. What they are texts of shows when the PV is connected.
-    pub(crate) fn text_form(&self) -> Option<DbrClass> {
-        match self.dbr_type {
-            WantedType::Text(wanted)
-                if wanted.base() == Base::String && wanted.number() < DbrType::FORMS =>
-            {
-                Some(wanted.form())
-            }
-            _ => None,
-        }
-    }
-
-    /// The request to the server, for a PV of this type and element count. `None`: the PV has to be connected first.
-    fn request_spec(&self, native: Option<Base>, held: usize) -> Option<RequestSpec> {
-        let count = match self.count {
-            WantedCount::Fixed(count) => Some(count),
-            WantedCount::Native => None,
-            WantedCount::Present => (held != 1).then_some(0),
-        };
-        let request = match (self.dbr_type, native) {
-            (WantedType::Text(dbr_type), Some(native)) => {
-                RequestSpec::of_text(dbr_type, native, count, held)
-            }
-            (WantedType::Fixed(dbr_type) | WantedType::Text(dbr_type), _) => {
-                RequestSpec::of(dbr_type, count, held)
-            }
-            (WantedType::Readable(form), Some(Base::Char)) if held > 1 => {
-                let text = DbrType::in_form(form, Base::String);
-                RequestSpec::of_text(text, Base::Char, count, held)
-            }
-            (
-                WantedType::Native(form) | WantedType::Readable(form) | WantedType::AnyNative(form),
-                Some(native),
-            ) => RequestSpec::of(DbrType::in_form(form, native), count, held),
-            (WantedType::Native(_) | WantedType::Readable(_) | WantedType::AnyNative(_), None) => {
-                return None;
-            }
-        };
-        Some(request.for_updates())
-    }
-}
 
 /// What becomes of a subscription's updates.
 enum Role {
@@ -113,9 +37,18 @@ enum Role {
 
 /// The backend has a pointer to a subscription until it is unsubscribed, or its channel is released. The channel keeps the
 /// subscription alive for as long.
+///
+/// | state | moves to | who moves it |
+/// |---|---|---|
+/// | open | closed | whoever clears the subscription or its channel; the thread in which the backend refuses it, or fails to send it |
+/// | closed | | final: what the backend still brings is dropped by whoever would deliver it |
+///
+/// `active` is the backend's to change ([`set_active_spec`](Subscription::set_active_spec)), before it subscribes; all threads
+/// read it. The lock of a role's texts comes before that of the mailbox: texts are put into the mailbox in their order.
 pub struct Subscription {
     channel: Weak<Channel>,
     spec: SubscriptionSpec,
+    /// What the backend has subscribed to last, or is about to.
     active: Mutex<RequestSpec>,
     role: Role,
     pub handler: UserData,
@@ -251,7 +184,7 @@ impl Subscription {
         self.spec.request_spec(native, held)
     }
 
-    /// The backend has subscribed to `spec`.
+    /// The backend is about to subscribe to `spec`.
     pub(crate) fn set_active_spec(&self, spec: RequestSpec) {
         *lock(&self.active) = spec;
     }

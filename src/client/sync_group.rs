@@ -7,9 +7,16 @@ use crate::sync::lock;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-/// A context's groups by their ids (CA_SYNC_GID).
+/// A context's groups by their ids (CA_SYNC_GID). Any thread may use any group.
+///
+/// | state of an id | moves to | who moves it |
+/// |---|---|---|
+/// | unused | a group that nothing is outstanding in | [`create`](SyncGroups::create); an id is given once |
+/// | a group | the same id with a new [`PendingIo`] | [`reset`](SyncGroups::reset); what was outstanding counts for the old one |
+/// | | deleted, for good | [`delete`](SyncGroups::delete); a thread that waits in it waits on |
 #[derive(Default)]
 pub struct SyncGroups {
+    /// The last id, and the groups.
     state: Mutex<(u32, HashMap<u32, Arc<PendingIo>>)>,
 }
 

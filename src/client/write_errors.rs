@@ -13,7 +13,8 @@ pub struct WriteErrors {
     state: Mutex<State>,
     /// Where threads sleep until the watch has ended.
     unwatched: WaitQueue,
-    unconfirmed: AtomicBool,
+    /// Writes were sent that no later answer has shown to be accepted: the server may still reject them.
+    may_be_rejected: AtomicBool,
 }
 
 #[derive(Default)]
@@ -60,12 +61,12 @@ impl WriteErrors {
 
     /// A write is sent.
     pub(crate) fn write_sent(&self) {
-        self.unconfirmed.store(true, Ordering::SeqCst);
+        self.may_be_rejected.store(true, Ordering::SeqCst);
     }
 
     /// Whether writes were sent since the last call: an error about them may still come.
-    pub fn take_unconfirmed(&self) -> bool {
-        self.unconfirmed.swap(false, Ordering::SeqCst)
+    pub fn take_may_be_rejected(&self) -> bool {
+        self.may_be_rejected.swap(false, Ordering::SeqCst)
     }
 
     /// The server rejected a write. Returns `true` if a watch gets the error.

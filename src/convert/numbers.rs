@@ -9,6 +9,7 @@ use crate::protocol::dbr::Base;
 use crate::protocol::error::ErrorKind;
 use crate::protocol::status::Status;
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyInt};
 
@@ -45,6 +46,50 @@ pub(super) fn given(
     }
 }
 
+/// Appends a float or an integer that is an element of `base` as it is, without the questions that other numbers and other
+/// objects need; `false` where it is none. No Python code runs.
+#[inline]
+pub(super) fn append_usual(bytes: &mut Vec<u8>, base: Base, item: &Bound<'_, PyAny>) -> bool {
+    if base == Base::Double
+        && let Ok(float) = item.cast_exact::<PyFloat>()
+    {
+        bytes.extend_from_slice(&float.value().to_ne_bytes());
+        return true;
+    }
+    let Some(number) = small_integer(item) else {
+        return false;
+    };
+    match base {
+        Base::Double if number.unsigned_abs() <= 1 << f64::MANTISSA_DIGITS => {
+            bytes.extend_from_slice(&(number as f64).to_ne_bytes());
+            true
+        }
+        Base::Long => append_as(bytes, i32::try_from(number).ok().map(i32::to_ne_bytes)),
+        Base::Short => append_as(bytes, i16::try_from(number).ok().map(i16::to_ne_bytes)),
+        Base::Enum => append_as(bytes, u16::try_from(number).ok().map(u16::to_ne_bytes)),
+        Base::Char => append_as(bytes, u8::try_from(number).ok().map(u8::to_ne_bytes)),
+        Base::Double | Base::Float | Base::String => false,
+    }
+}
+
+fn append_as<const N: usize>(bytes: &mut Vec<u8>, element: Option<[u8; N]>) -> bool {
+    element.is_some_and(|element| {
+        bytes.extend_from_slice(&element);
+        true
+    })
+}
+
+/// The number in an int itself (not in a bool, or another subclass), if 64 bits hold it.
+fn small_integer(item: &Bound<'_, PyAny>) -> Option<i64> {
+    let integer = item.cast_exact::<PyInt>().ok()?;
+    let mut overflow = 0;
+    // SAFETY: it is an int, to which attached code has a reference. For an int the function raises nothing: it says where the
+    // int has more than 64 bits.
+    let number = unsafe { ffi::PyLong_AsLongLongAndOverflow(integer.as_ptr(), &raw mut overflow) };
+    (overflow == 0).then_some(number)
+}
+
+#[inline]
 fn integer(
     target: &Target<'_>,
     base: Base,

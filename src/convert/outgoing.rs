@@ -2,7 +2,7 @@
 
 use super::arrays::{Numbers, as_array, is_array_array, items_of, numbers_of};
 use super::elements::{Given, append, explain, has_no_double};
-use super::numbers::given;
+use super::numbers::{append_usual, given};
 use super::strings::{append_string, is_text, text_of};
 use super::target::{Target, To, shown};
 use super::wire::Outgoing;
@@ -126,7 +126,11 @@ fn from_items<'py>(
         base => base,
     };
     let mut bytes = Vec::with_capacity(items.len() * base.size());
+    let is_exact = target.is_exact();
     for (index, item) in items.iter().enumerate() {
+        if append_usual(&mut bytes, base, item) {
+            continue;
+        }
         let place = || {
             if single {
                 String::new()
@@ -142,7 +146,7 @@ fn from_items<'py>(
             continue;
         }
         let number = self::given(target, base, item, &place)?;
-        if target.is_exact() && has_no_double(number) {
+        if is_exact && has_no_double(number) {
             let text = as_text(target, &number, &place)?;
             return Ok(text.with_cut(cut));
         }

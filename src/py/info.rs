@@ -2,7 +2,7 @@
 
 use super::arguments::whole;
 use super::chid::Chid;
-use crate::backend;
+use crate::backend::{self, Choice};
 use crate::client::channel::Channel;
 use crate::convert::names::names;
 use crate::protocol::dbr::DbrType;
@@ -94,7 +94,7 @@ pub fn version() -> PyResult<String> {
 /// Opens the first of the (source, path) candidates that is a libca.
 #[pyfunction]
 pub fn load_libca(candidates: Vec<(String, PathBuf)>) -> PyResult<()> {
-    backend::load(candidates).map_err(PyImportError::new_err)
+    backend::load(Choice::Libca(candidates)).map_err(PyImportError::new_err)
 }
 
 /// Sends libca's error log to the contexts instead of standard error.

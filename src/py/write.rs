@@ -257,7 +257,7 @@ pub fn put_checked<'py>(
             Err(_) => return failed(Status::TIMEOUT),
         },
     };
-    if errors.take_unconfirmed() {
+    if errors.take_may_be_rejected() {
         // Errors about earlier writes come first.
         let verdict = round_trip(py, channel, channel.context().pending_io(), deadline)?;
         if matches!(verdict, Status::TIMEOUT | Status::DISCONN) {
@@ -270,7 +270,7 @@ pub fn put_checked<'py>(
         channel.put_for(Some(&pending), dbr_type, count, bytes)
     })?;
     let verdict = round_trip(py, channel, pending.clone(), deadline)?;
-    errors.take_unconfirmed();
+    errors.take_may_be_rejected();
     match watch.status().unwrap_or(verdict) {
         Status::NORMAL => Ok(()),
         Status::PUTFAIL => {

@@ -24,9 +24,17 @@ pub trait Weigh {
 ///
 /// # States
 ///
-/// `first` is the number of the oldest update that waits. It only grows: by [`take`](Mailbox::take) (whoever delivers), by
-/// [`push`](Mailbox::push) past a limit (whoever brings updates), and by [`close`](Mailbox::close). An update whose number is below
-/// `first` was taken or dropped, and its entry in the queue is stale.
+/// Of an update, by its number; `first` is the number of the oldest update that waits, and only grows:
+///
+/// | state | moves to | who moves it |
+/// |---|---|---|
+/// | waiting: `first` or more | taken | whoever delivers: [`take`](Mailbox::take), [`take_next`](Mailbox::take_next) |
+/// | | dropped | whoever brings a newer update past a limit: [`push`](Mailbox::push) |
+/// | | dropped | whoever clears the subscription: [`close`](Mailbox::close) |
+/// | taken or dropped: below `first` | | final; its entry in the context's queue is stale |
+///
+/// The oldest update is always the first to move. A mailbox does not stay closed: an update that was under way while the
+/// subscription was cleared may be pushed after `close`, and whoever delivers sees that the subscription is closed.
 ///
 /// # Orderings
 ///
@@ -62,8 +70,8 @@ impl<T: Weigh> Mailbox<T> {
     }
 
     /// Adds an update; while a limit is exceeded, drops the oldest. Calls `announce`, under the mailbox's lock, with the update's
-    /// number and how many were dropped. `announce` must not lock another mailbox.
-    pub fn push(&self, update: T, announce: impl FnOnce(u64, usize)) {
+    /// number and how many were dropped, and returns what that returns. `announce` must not lock another mailbox.
+    pub fn push<R>(&self, update: T, announce: impl FnOnce(u64, usize) -> R) -> R {
         // They may be large: freed after the lock.
         let mut pushed_out = Vec::new();
         let mut inner = lock(&self.inner);
@@ -76,9 +84,10 @@ impl<T: Weigh> Mailbox<T> {
             inner.dropped += 1;
         }
         let newest = self.first.load(Ordering::Relaxed) + inner.updates.len() as u64 - 1;
-        announce(newest, pushed_out.len());
+        let announced = announce(newest, pushed_out.len());
         drop(inner);
         drop(pushed_out);
+        announced
     }
 
     /// The update with this number, unless it was dropped. Numbers are taken in order.

@@ -9,10 +9,10 @@ use super::primitives::{AtomicU8, Ordering};
 /// | state | meaning | moves to | who moves it |
 /// |---|---|---|---|
 /// | `IDLE` | not part of a request | `REQUESTED` | whoever makes the request, before anyone else sees it |
-/// | `REQUESTED` | somebody waits, and the backend may have a pointer to it | `WRITING` | whoever answers: [`begin`](ReplyState::begin) |
+/// | `REQUESTED` | somebody waits, and the backend may have a pointer to it | `WRITING` | whoever answers: [`begin_answer`](ReplyState::begin_answer) |
 /// | | | `ABANDONED` | whoever clears the channel: [`abandon`](ReplyState::abandon) |
 /// | `WRITING` | the reply is being written | `DONE` | the same thread that moved it here: [`publish`](ReplyState::publish) |
-/// | `ABANDONED` | nobody waits, but the backend may have a pointer to it | `RELEASED` | whoever answers: `begin` |
+/// | `ABANDONED` | nobody waits, but the backend may have a pointer to it | `RELEASED` | whoever answers: `begin_answer` |
 /// | `RELEASED` | final for this request: nobody waits, and the backend has no pointer to it | | |
 /// | `DONE` | final for this request: the reply may be read | | |
 ///
@@ -25,7 +25,7 @@ use super::primitives::{AtomicU8, Ordering};
 ///
 /// * `publish` is Release and [`is_done`](ReplyState::is_done) Acquire: what was written before `publish` is seen by whoever
 ///   sees `DONE`. The reply itself can then be read and written Relaxed.
-/// * `begin` is Acquire where it succeeds: it sees what the one who made the request wrote. It needs no Release, as it publishes
+/// * `begin_answer` is Acquire where it succeeds: it sees what the one who made the request wrote. It needs no Release, as it publishes
 ///   nothing.
 /// * `abandon` and the move to `RELEASED` publish nothing and read nothing: Relaxed.
 pub struct ReplyState(AtomicU8);
@@ -69,12 +69,12 @@ impl ReplyState {
     }
 
     /// It is part of a request from now on, which nobody else has seen yet.
-    pub fn request(&self) {
+    pub fn set_requested(&self) {
         self.0.store(REQUESTED, Ordering::Release);
     }
 
     /// Whoever answers begins with this.
-    pub fn begin(&self) -> Begun {
+    pub fn begin_answer(&self) -> Begun {
         let swap = |from, to, success| {
             self.0
                 .compare_exchange(from, to, success, Ordering::Relaxed)
@@ -88,7 +88,7 @@ impl ReplyState {
         }
     }
 
-    /// What was written since [`begin`](ReplyState::begin) may be read.
+    /// What was written since [`begin_answer`](ReplyState::begin_answer) may be read.
     pub fn publish(&self) {
         self.0.store(DONE, Ordering::Release);
     }
@@ -124,7 +124,7 @@ mod models {
 
     impl Reply {
         fn answer(&self, value: u64) -> Begun {
-            let begun = self.state.begin();
+            let begun = self.state.begin_answer();
             if begun == Begun::Write {
                 self.value.store(value, Ordering::Relaxed);
                 self.state.publish();
@@ -142,7 +142,7 @@ mod models {
     fn a_reply_that_is_done_is_read_whole_and_never_changes() {
         loom::model(|| {
             let reply = Arc::new(Reply::default());
-            reply.state.request();
+            reply.state.set_requested();
             let answers: Vec<_> = [1, 2]
                 .map(|value| {
                     let reply = reply.clone();
@@ -163,7 +163,7 @@ mod models {
     fn an_abandoned_reply_is_given_back_once() {
         loom::model(|| {
             let reply = Arc::new(Reply::default());
-            reply.state.request();
+            reply.state.set_requested();
             let other = reply.clone();
             let answer = thread::spawn(move || other.answer(1));
             let abandoned = reply.state.abandon();

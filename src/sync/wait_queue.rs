@@ -28,11 +28,25 @@ pub trait Wakeable: Send + Sync {
     fn wake(&self);
 }
 
-/// Where threads sleep until what they wait for is met.
+/// Where threads sleep until what they wait for is met. Whoever changes what somebody may wait for calls
+/// [`wake`](WaitQueue::wake) after the change.
 ///
-/// Whoever changes what somebody may wait for calls [`wake`](WaitQueue::wake) after the change. `wake` takes the lock before it
-/// notifies, and [`sleep`](WaitQueue::sleep) tests the condition under that lock: so a thread that found the condition unmet
-/// is asleep before the notification, and hears it.
+/// # States
+///
+/// Of a thread in [`sleep`](WaitQueue::sleep):
+///
+/// | state | moves to | who moves it |
+/// |---|---|---|
+/// | testing: it holds the lock and tests its condition | done | itself: the condition is met |
+/// | | asleep | itself: the condition is unmet; it lets go of the lock in the same step |
+/// | asleep | testing | whoever calls `wake`, or the system, for no reason |
+/// | | testing for the last time, without the lock | the clock: the limit has come |
+///
+/// # Orderings
+///
+/// `wake` takes the lock between the change and the notification. So a thread that tests is either seen by `wake` as asleep, and
+/// hears the notification, or tests after the change. What the change wrote is seen through the lock, too; a condition that
+/// reads atomics needs no stronger ordering for this.
 #[derive(Default)]
 pub struct WaitQueue {
     mutex: Mutex<()>,

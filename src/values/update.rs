@@ -225,10 +225,11 @@ impl Update {
 
     /// The highest severity to acknowledge; of STSACK_STRING.
     #[getter]
-    fn acks(&self) -> PyResult<i16> {
+    fn acks(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         if self.form() != DbrClass::StsAck {
             return missing("an acknowledgement");
         }
-        Ok(self.dbr.view().acknowledgement().1)
+        let severity = self.dbr.view().acknowledgement().1;
+        Ok(names(py)?.severity.get(py, severity.into())?.unbind())
     }
 }

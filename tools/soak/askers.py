@@ -14,14 +14,14 @@ from server_process import wait_for
 from .faults import TICKS
 from .load import Load
 
-_LATE = 2.0  # seconds that a wait may last beyond its time on a busy computer
+_LATE = 2.0  # seconds that a wait may last beyond its timeout on a busy computer
 _MAY_FAIL = (ca.ECA_TIMEOUT, ca.ECA_DISCONN)
 _BACK = 60.0  # seconds for the server, and the connection to it, to be there again
 
 
 @contextmanager
 def _in_time(load: Load, what: str, timeout: float) -> Iterator[None]:
-    """What is done with it ends in time, and fails in no other way than may be."""
+    """What the block does ends in time, and fails with no other status than those that are allowed."""
     began = time.monotonic()
     try:
         yield

@@ -1,22 +1,10 @@
-"""A load's process: ``python -m soak.load NAME``, with a Job as JSON on the first line of its standard input.
-
-It does its work until the time is over or SIGTERM comes, and prints an Outcome as JSON.  It ends with its standard
-input, and by itself where it takes too long.
-"""
+"""What a load is told, what it tells, and what all loads share."""
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-import signal
-import sys
-import threading
 import time
-import traceback
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Callable
 
 _GRACE = 60  # seconds after its time until a load is ended by force
 _FOUND_AT_MOST = 20
@@ -34,13 +22,13 @@ class Job:
 
     @property
     def limit(self) -> float:
-        """Seconds after which it hangs."""
+        """Seconds after which the load is taken to hang."""
         return self.seconds + _GRACE
 
 
 @dataclass
 class Outcome:
-    """What it did, and what it found that must not be."""
+    """What a load did, and what it found that must not be."""
 
     counts: Counter[str] = field(default_factory=Counter)
     found: list[str] = field(default_factory=list)
@@ -74,7 +62,7 @@ class Load:
 
     @property
     def is_over(self) -> bool:
-        """Whether to end; takes the memory at the beginning along the way, when all has been warm for a while."""
+        """Whether to end. Also notes the memory at the beginning, once the load has run for a while."""
         from memory_loads import resident
 
         elapsed = time.monotonic() - self._began
@@ -93,54 +81,3 @@ class Load:
         name = ca.ECA(status).name
         self.outcome.counts[name] += 1
         self.check(status in allowed, f"{what}: {name}")
-
-
-class _Log(logging.Handler):
-    """Errors in callbacks are found; libca's talk of lost connections is counted."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__()
-        self._outcome = outcome
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno >= logging.ERROR:
-            self._outcome.find(logging.Formatter().format(record)[-600:])
-        else:
-            self._outcome.counts["messages"] += 1
-
-
-def _run(load: Load, work: Callable[[Load], Any]) -> None:
-    from memory_loads import resident
-
-    outcome = load.outcome
-    logger = logging.getLogger("cachannel")
-    logger.addHandler(_Log(outcome))
-    logger.propagate = False
-    try:
-        outcome.said = str(work(load) or "")
-    except BaseException:
-        outcome.find(traceback.format_exc()[-900:])
-    end = resident()
-    outcome.memory = (outcome.memory[0] or end, end)
-
-
-def _end_with_input() -> None:
-    sys.stdin.read()
-    os._exit(3)
-
-
-def main() -> None:
-    from .works import WORKS
-
-    job = Job(**json.loads(sys.stdin.readline()))
-    signal.alarm(int(job.limit))
-    load = Load(job)
-    signal.signal(signal.SIGTERM, lambda number, frame: load.stop())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_input, daemon=True).start()
-    _run(load, WORKS[sys.argv[1]].work)
-    print(json.dumps(vars(load.outcome)), flush=True)
-
-
-if __name__ == "__main__":
-    main()

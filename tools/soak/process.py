@@ -30,7 +30,7 @@ class Process:
         self._job = job
         self._began = time.monotonic()
         self._process = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", "-m", "soak.load", name],
+            [sys.executable, "-X", "faulthandler", "-m", "soak.child", name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -73,7 +73,7 @@ class Process:
         return outcome
 
     def _communicate(self, timeout: float) -> tuple[str, str]:
-        # communicate() would close its standard input, which ends it.
+        # communicate() would close the standard input of the load, which ends the load.
         stdin, self._process.stdin = self._process.stdin, None
         try:
             return self._process.communicate(timeout=timeout)

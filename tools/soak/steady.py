@@ -98,7 +98,7 @@ def threads(load: Load) -> None:
             if pick.random() < 0.5:
                 channel.clear_channel()
 
-    # Others may have written there.
+    # Other loads may have written to these PVs.
     for number in range(15):
         with CaChannel(f"{load.job.steady}many{number}_9") as channel:
             channel.setTimeout(_LONG)

@@ -1,6 +1,6 @@
 """Loads on the server that comes and goes: monitors, and a recorder. Every value is the one before plus one.
 
-Only after a reconnect may values be missing; and none may come that is from before what was seen already.
+Only after a reconnect may values be missing. No value may be older than one that was seen before.
 """
 
 from __future__ import annotations

@@ -27,8 +27,10 @@ CANNOT = {"put_callback": "no callback of a put"}
 
 
 def _run(work: Awaitable[Measurement]) -> Measurement:
-    measurement: Measurement = aioca.run(work)
-    return measurement
+    async def run() -> Measurement:
+        return await work
+
+    return asyncio.run(run())
 
 
 def connect(task: Task) -> Measurement:

@@ -111,6 +111,7 @@ async def cainfo(
     :param pv: name of a PV, or several names.
     :param wait: False: as it is now, connected or not.
     :param timeout: as for :func:`connect`, and so is `throw`.
+    :returns: a :class:`CAInfo`; a list of them for several names.
     """
     names, single = names_of(pv)
     here = state()
@@ -174,7 +175,7 @@ async def caget(
         properties. See :mod:`cachannel.values`.
     :param count: elements to read at most; 0 for as many as there are, -1 for as many as the PV can hold.
     :param timeout: seconds for all of it, connecting included; None for no limit, ``(deadline,)`` in seconds since
-    1970.
+        1970.
     :param throw: False: a PV that fails is a :class:`CANothing` among the values.
     :raises CANothing: ECA_TIMEOUT for a PV that is not found or does not answer in time, ECA_DISCONN for one whose
         server goes meanwhile, ECA_NORDACCESS.

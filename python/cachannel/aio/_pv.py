@@ -95,7 +95,7 @@ class PV:
         """Reads the value, with time, alarm and properties. See ca_array_get_callback.
 
         :param as_string: an enum as the name of its state (its number where that has none), a CHAR array as the text
-        in it.
+            in it.
         :param count: elements to read at most; as many as there are where None.
         :param datatype: another type than the PV's own.
         :param timeout: seconds for all of it; the PV's by default, None for no limit.
@@ -126,7 +126,7 @@ class PV:
         """Awaits that the value is what is wanted. Each update is looked at.
 
         :param wanted: a value, or a function of one that says whether it is. A str is compared with the text of the
-        value.
+            value.
         :returns: the value that was wanted.
         :raises CANothing: ECA_TIMEOUT where it has not come in time. What the function raises.
         """

@@ -3,6 +3,7 @@
 use super::AT_ONCE;
 use super::orders::{connected, is_released};
 use crate::backend::scripted::value::Pv;
+use crate::backend::{Command, When};
 use crate::client::channel::Channel;
 use crate::protocol::status::Status;
 use std::sync::Arc;
@@ -67,6 +68,24 @@ fn a_closed_channel_that_was_dropped_is_freed_when_the_backend_has_let_go_of_it(
     while client.context.queue.pop().is_some() {}
     assert_eq!(weak.strong_count(), 0);
     assert_eq!(subscription.strong_count(), 0);
+}
+
+#[test]
+fn what_cannot_be_sent_as_its_channel_was_cleared_is_no_failure_of_a_wait() {
+    let (client, server) = connected(1.0);
+    server.answer_by_hand();
+    let pending = client.context.pending_io();
+    let request = client.read_awaited(&pending);
+    // Whoever is about to send it is in the channel, and finds the channel closed.
+    let sender = client.channel.enter();
+    client.channel.dispose();
+    let error = client.channel.guard().err().unwrap();
+    assert_eq!(error.status, Status::BADCHID);
+    let command = Command::Read(&request, When::Now);
+    client.channel.command_failed(command, &error);
+    assert_eq!(request.answer().unwrap().status, Status::CHANDESTROY);
+    assert!(pending.is_done() && pending.take_failure().is_none());
+    drop(sender);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 use super::{Rig, contract};
 use crate::backend::scripted::value::Pv;
+use crate::backend::{self, Choice};
 use crate::client::context::Context;
 use crate::protocol::dbr::Base;
 use std::fs;
@@ -147,7 +148,8 @@ impl LibcaRig {
             let port = std::env::var("EPICS_CA_REPEATER_PORT").unwrap();
             UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port.parse().unwrap())).unwrap()
         });
-        crate::backend::load(vec![("the test".to_owned(), libca.into())]).unwrap();
+        let candidates = vec![("the test".to_owned(), libca.into())];
+        backend::load(Choice::Libca(candidates)).unwrap();
         let port = unused_ports().lock().unwrap().pop().unwrap();
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -283,6 +283,7 @@ macro_rules! contract {
             point_08_commands_are_accepted_during_an_upcall
             point_09_a_forked_child_leaves_the_context_alone
             point_10_a_read_that_was_given_up_is_withdrawn
+            point_11_a_read_in_an_upcall_is_sent_after_it
         }
     };
 }

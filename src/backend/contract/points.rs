@@ -9,6 +9,9 @@ use crate::client::recorder::update_buffer::UpdateBuffer;
 use crate::protocol::constants::DBE_VALUE;
 use crate::protocol::dbr::{Base, DbrType};
 use crate::protocol::status::Status;
+use crate::protocol::validate::RequestSpec;
+use crate::protocol::value::Answer;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -277,4 +280,29 @@ pub fn point_10_a_read_that_was_given_up_is_withdrawn(rig: &impl Rig) {
     until("the other one is answered", || kept.is_done());
     assert_eq!(number(&second.answer().unwrap()), 0.0);
     assert_eq!(first.answer().unwrap().status, Status::TIMEOUT);
+}
+
+pub fn point_11_a_read_in_an_upcall_is_sent_after_it(rig: &impl Rig) {
+    thread_local! {
+        static SUBMITTING: Cell<bool> = const { Cell::new(false) };
+    }
+    let client = Client::connected(rig, Pv::double(1.5));
+    let spec = RequestSpec::exactly(DbrType::DOUBLE, 1);
+    let (tell, told) = channel();
+    let asked = Arc::downgrade(&client.channel);
+    let first = move |_| {
+        let second = move |answer: Answer| {
+            let value = (answer.status, number(&answer), SUBMITTING.get());
+            tell.send(value).ok();
+        };
+        let channel = asked.upgrade().unwrap();
+        SUBMITTING.set(true);
+        channel.get_in_upcall(spec, None, Box::new(second)).unwrap();
+        SUBMITTING.set(false);
+    };
+    // The first answer's upcall asks for the second. Nobody flushes.
+    let begun = client.channel.get_in_upcall(spec, None, Box::new(first));
+    begun.unwrap();
+    let told = told.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(told, (Status::NORMAL, 1.5, false));
 }

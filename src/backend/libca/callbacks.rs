@@ -152,7 +152,7 @@ unsafe extern "C" fn read(args: event_handler_args) {
         };
         if let Some(request) = request.channel.finish(&request) {
             if is_servers(answer.status) {
-                confirm(&request.channel, request.sent());
+                server_answered(&request.channel, request.sent());
             }
             request.complete(answer);
         }
@@ -176,7 +176,7 @@ unsafe extern "C" fn group(args: event_handler_args) {
             && is_servers(received.status())
             && let Some(group) = request.group()
         {
-            confirm(&group.channels()[reply.index as usize], sent);
+            server_answered(&group.channels()[reply.index as usize], sent);
         }
         drop(request.answered(reply, &received));
     });
@@ -187,10 +187,10 @@ fn is_servers(status: Status) -> bool {
     !matches!(status, Status::DISCONN | Status::CHANDESTROY)
 }
 
-/// The server has answered: what its circuit had been sent before has reached it, too.
-fn confirm(channel: &Channel, sent: u64) {
+/// The server has answered the message with which `sent` was this much: the server has read all that was sent before.
+fn server_answered(channel: &Channel, sent: u64) {
     if let Some(circuit) = channel.libca().circuit() {
-        circuit.confirm(sent);
+        circuit.confirm_sent(sent);
     }
 }
 
@@ -201,7 +201,7 @@ unsafe extern "C" fn written(args: event_handler_args) {
         if let Some(request) = request.channel.finish(&request) {
             let status = Status(args.status);
             if is_servers(status) {
-                confirm(&request.channel, request.sent());
+                server_answered(&request.channel, request.sent());
             }
             request.complete(Answer::failed(status));
         }

@@ -85,8 +85,8 @@ impl Circuit {
     }
 
     /// The server has answered the message with which `sent` was this much.
-    pub(super) fn confirm(&self, sent: u64) {
-        self.window.confirm(sent);
+    pub(super) fn confirm_sent(&self, sent: u64) {
+        self.window.confirm_sent(sent);
     }
 
     /// What to wait for before more is asked or written.
@@ -142,7 +142,7 @@ impl Circuit {
             // The context is going, and everything with it.
             return Ok(());
         }
-        if !self.has_thread(&mut sender) {
+        if !self.ensure_thread(&mut sender) {
             return Err(work);
         }
         let bytes = sender.bytes + work.bytes();
@@ -153,17 +153,17 @@ impl Circuit {
     }
 
     /// Starts the sender thread where none runs; `false` where none can be started.
-    fn has_thread(self: &Arc<Circuit>, sender: &mut Sender) -> bool {
+    fn ensure_thread(self: &Arc<Circuit>, sender: &mut Sender) -> bool {
         if !sender.has_thread {
             let circuit = self.clone();
             let thread = std::thread::Builder::new().name("cachannel circuit".into());
-            sender.has_thread = thread.spawn(move || circuit.work()).is_ok();
+            sender.has_thread = thread.spawn(move || circuit.run_sender()).is_ok();
         }
         sender.has_thread
     }
 
-    /// The sender thread.
-    fn work(&self) {
+    /// What the sender thread runs, until there has been nothing to do for a while.
+    fn run_sender(&self) {
         let mut context = None;
         while let Some((work, guard)) = self.next(&mut context) {
             context = context.or_else(|| work.context());

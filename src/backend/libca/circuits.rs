@@ -87,12 +87,13 @@ impl Circuits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::pending_io::DroppedAnswers;
     use crate::client::queue::EventQueue;
 
     #[test]
     fn a_circuit_that_gets_another_name_is_the_same() {
         let queue = Arc::<EventQueue>::default();
-        let circuits = Circuits::new(&Waiters::new(queue, || 0));
+        let circuits = Circuits::new(&Waiters::new(queue, DroppedAnswers::default));
         assert!(circuits.find("10.0.0.1:5064", 0).is_none());
         let circuit = circuits.add("10.0.0.1:5064".to_owned(), 0, None);
         circuits.add("ioc:5064".to_owned(), 0, Some(circuit.clone()));

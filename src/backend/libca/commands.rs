@@ -1,6 +1,7 @@
 //! The one way of a command to libca: what is sent now, what waits for a flush, and what waits for a sender thread.
 
 use super::channel::{Entered, LibcaChannel, Route, c_count};
+use super::get_coalescer::Handed;
 use super::send_window::message;
 use super::work::Work;
 use crate::backend::{Command, When};
@@ -51,13 +52,17 @@ pub(super) fn submit(
 }
 
 /// Sends a get that has gathered.
-pub(super) fn send_gathered(request: &Arc<Request>) {
+pub(super) fn send_gathered(request: &Arc<Request>) -> Handed<'_> {
     let (command, channel) = (Command::Read(request, When::Now), &request.channel);
-    let sent = channel
-        .guard()
-        .and_then(|guard| send(channel.libca(), &guard, command));
-    if let Err(error) = sent {
-        channel.command_failed(command, &error);
+    match channel.guard() {
+        Ok(guard) => Handed {
+            result: send(channel.libca(), &guard, command),
+            guard: Some(guard),
+        },
+        Err(error) => Handed {
+            guard: None,
+            result: Err(error),
+        },
     }
 }
 

@@ -197,12 +197,12 @@ impl GroupSender<'_> {
         }
         for part in std::mem::take(&mut self.behind) {
             let rest = QueuedShare::new(self.request, self.channels, part.indices, part.counted);
-            let confirmed = (!self.request.expects_answers())
+            let last_written = (!self.request.expects_answers())
                 .then(|| rest.last())
                 .flatten()
                 .map(|index| self.channel(index).clone());
             part.circuit.send(Box::new(rest));
-            confirmed.inspect(send_confirming_read);
+            last_written.inspect(send_confirming_read);
         }
         Backlog {
             wait_for: self

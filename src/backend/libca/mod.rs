@@ -35,7 +35,7 @@ use super::{AnyChannel, AnyContext, AnySubscription, Backend};
 use crate::ca_sys::{self, Candidate, Loaded};
 use crate::client::channel::Channel;
 use crate::client::context::{Context, ContextGuard};
-use crate::client::pending_io::Waiters;
+use crate::client::pending_io::{DroppedAnswers, Waiters};
 use crate::client::subscription::Subscription;
 use crate::protocol::error::Result;
 use channel::LibcaChannel;
@@ -81,8 +81,11 @@ impl Backend for Libca {
         error_log::divert();
     }
 
-    fn answers_dropped(&self) -> u64 {
-        messages::dropped()
+    fn answers_dropped(&self) -> DroppedAnswers {
+        DroppedAnswers {
+            number: messages::dropped(),
+            why: "libca has dropped an answer that was larger than EPICS_CA_MAX_ARRAY_BYTES",
+        }
     }
 }
 

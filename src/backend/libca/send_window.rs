@@ -42,7 +42,7 @@ impl SendWindow {
     }
 
     /// The server has answered the message with which `sent` was this much.
-    pub(super) fn confirm(&self, sent: u64) {
+    pub(super) fn confirm_sent(&self, sent: u64) {
         // What was counted meanwhile may have been taken back.
         let sent = sent.min(self.sent.load(Ordering::SeqCst));
         self.confirmed.fetch_max(sent, Ordering::SeqCst);
@@ -74,7 +74,7 @@ mod tests {
         assert!((0..10_000).all(|_| window.reserve(message(0)).0));
         let (_, sent) = window.reserve(message(100_000));
         assert!(!window.reserve(message(0)).0);
-        window.confirm(sent);
+        window.confirm_sent(sent);
         assert!(window.reserve(message(0)).0);
     }
 
@@ -83,7 +83,7 @@ mod tests {
         let window = SendWindow::default();
         let (_, sent) = window.reserve(1_000);
         window.take_back(1_000);
-        window.confirm(sent);
+        window.confirm_sent(sent);
         assert!(window.is_open());
         window.reserve(WINDOW + 1);
         assert!(!window.is_open());

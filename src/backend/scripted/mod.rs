@@ -1,4 +1,5 @@
-//! A backend for tests: a server that does what a test says, with no network and no thread of its own.
+//! A backend for tests: a server that does what a test says, with no network, and no thread of its own but for what follows an
+//! upcall.
 //!
 //! * [`server`] the server of a context, and what a test can have it do
 //! * [`sent`] commands that it has accepted
@@ -12,7 +13,7 @@ pub mod server;
 pub mod value;
 
 use super::{
-    AnyChannel, AnyContext, Backend, Backlog, ChannelIo, Close, Closed, Command, ContextIo,
+    AnyChannel, AnyContext, Backend, Backlog, ChannelIo, Close, Closed, Command, ContextIo, When,
 };
 use crate::client::channel::{Channel, ChannelGuard};
 use crate::client::context::{Context, ContextGuard};
@@ -136,7 +137,12 @@ impl ChannelIo for ScriptedChannel {
     }
 
     fn submit(&self, channel: &Arc<Channel>, command: Command<'_>) -> Result<()> {
-        self.0.submit(channel, command)
+        let Command::Read(request, When::AfterUpcall) = command else {
+            return self.0.submit(channel, command);
+        };
+        let (server, sent) = (self.0.clone(), Sent::Read(request.clone()));
+        std::thread::spawn(move || server.take(sent));
+        Ok(())
     }
 
     fn backlog(&self) -> Option<Arc<PendingIo>> {

@@ -13,6 +13,15 @@ use std::sync::atomic::Ordering;
 /// The native type of a channel that is not connected (TYPENOTCONN).
 pub(super) const NOT_CONNECTED: i32 = -1;
 
+/// The handler of the connection, and who waits for it.
+///
+/// | guard | is put in by | is taken out by |
+/// |---|---|---|
+/// | `guard` | `create`, if there is no handler | the first `connected`; whoever sets a handler, puts the channel into a group, or clears it |
+/// | one of `awaited` | `await_connection`, while not connected | the next `connected`; `cancel_await`; whoever clears the channel |
+///
+/// Guards are taken out under the lock and dropped after it, since a drop may wake a thread. `await_connection` looks under the
+/// lock whether the channel is connected or closed, both of which are set before guards are taken: none is left behind.
 pub(super) struct Connection {
     handler: Option<UserData>,
     /// Counts the search as outstanding until the first connection.

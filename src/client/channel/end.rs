@@ -2,7 +2,7 @@
 
 use super::Channel;
 use crate::backend::{Close, Closed};
-use crate::client::request::{Request, abandon};
+use crate::client::request::{Request, complete_all};
 use crate::protocol::status::Status;
 use crate::sync::{lock, replace};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ impl Channel {
     /// Ends a channel that the backend does not know.
     pub(super) fn give_up(&self) {
         self.gate.close();
-        self.abandon(Status::CHANDESTROY);
+        self.backend_let_go(Status::CHANDESTROY);
         self.context.release(self);
     }
 
@@ -54,7 +54,7 @@ impl Channel {
 
     /// Upcall: the backend no longer has a pointer to this channel, its requests or its subscriptions.
     pub fn released(&self) {
-        self.abandon(Status::CHANDESTROY);
+        self.backend_let_go(Status::CHANDESTROY);
         for subscription in lock(&self.subscriptions).iter() {
             subscription.mark_closed();
         }
@@ -62,30 +62,31 @@ impl Channel {
         drop(self.context.release(self));
     }
 
-    /// Completes everything outstanding with `status`. The backend may still complete it, too.
+    /// Completes everything outstanding with `status`. The backend may still answer: the answer is dropped then.
     pub(crate) fn release_waiters(&self, status: Status) {
         let guards = lock(&self.connection).take_guards();
         drop(guards);
-        for (group, place) in lock(&self.memberships).iter() {
-            group.leave(*place);
+        let memberships = lock(&self.memberships).clone();
+        for (group, place) in &memberships {
+            group.stop_waiting(*place);
         }
         let requests: Vec<Arc<Request>> = lock(&self.requests).iter().cloned().collect();
-        abandon(requests, status);
+        complete_all(requests, status);
         self.recorded_pvs()
             .iter()
             .for_each(|recorded| recorded.release_readers());
     }
 
-    /// Completes everything outstanding with `status`. The backend has no pointer to any of it.
-    pub(crate) fn abandon(&self, status: Status) {
+    /// The backend has let go of the channel: completes everything outstanding with `status`.
+    pub(crate) fn backend_let_go(&self, status: Status) {
         // The search of a closed channel will not be answered: waits for it end.
         let guards = lock(&self.connection).take_guards();
         drop(guards);
         let memberships = std::mem::take(&mut *lock(&self.memberships));
         for (group, place) in &memberships {
-            group.abandon(*place, status);
+            group.backend_let_go(*place, status);
         }
         let requests = lock(&self.requests).drain();
-        abandon(requests, status);
+        complete_all(requests, status);
     }
 }

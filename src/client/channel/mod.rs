@@ -46,6 +46,20 @@ pub const MAX_PRIORITY: u32 = 99;
 ///
 /// The fields that every request uses come first, in one cache line: with thousands of channels, cache misses dominate the
 /// cost.
+///
+/// Any thread reads the atomics; only the thread of an upcall writes them:
+///
+/// | upcall | writes |
+/// |---|---|
+/// | `connected` | `element_count`, then `native_type`, `was_connected` (for good) |
+/// | `disconnected` | `native_type` (`NOT_CONNECTED`), then `element_count` (0) |
+/// | `access_changed`, `connected` | `may_be_read`, `may_be_written`, under the lock of `access` |
+///
+/// They are stored Release and loaded Acquire: whoever sees a native type sees the element count that came with it, or a later
+/// one. A reader that needs both may see a disconnect in between, and then a count of 0. That does no harm: whatever is asked
+/// with it fails, or is asked anew with the next connection.
+///
+/// No lock of a channel is held while another of its locks is taken, or while a guard of a [`PendingIo`] is dropped.
 #[repr(C, align(64))]
 pub struct Channel {
     io: AnyChannel,
@@ -75,11 +89,11 @@ pub struct Channel {
 
 /// What a channel knows of a group that it is in.
 pub trait Group: Send + Sync {
-    /// Waits for the channel's answer end, though the backend may still answer.
-    fn leave(&self, place: usize);
+    /// Nobody waits for the channel's answer any more: the channel is cleared. The backend may still answer.
+    fn stop_waiting(&self, place: usize);
 
-    /// The backend no longer has a pointer to the channel, and will not answer.
-    fn abandon(&self, place: usize, status: Status);
+    /// The backend has let go of the channel, and does not answer any more: what it has not answered comes to `status`.
+    fn backend_let_go(&self, place: usize, status: Status);
 }
 
 impl Channel {

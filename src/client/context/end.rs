@@ -91,7 +91,7 @@ impl Context {
             return;
         }
         for channel in channels {
-            channel.abandon(Status::CHANDESTROY);
+            channel.backend_let_go(Status::CHANDESTROY);
             self.release(channel);
         }
         lock(LIVING.get()).retain(|other| !Arc::ptr_eq(other, self));

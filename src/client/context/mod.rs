@@ -12,7 +12,7 @@ use crate::backend::{self, AnyContext, Backend};
 use crate::client::channel::Channel;
 use crate::client::event::UserData;
 use crate::client::fork;
-use crate::client::pending_io::{PendingIo, Waiters};
+use crate::client::pending_io::{DroppedAnswers, PendingIo, Waiters};
 use crate::client::queue::EventQueue;
 use crate::client::sync_group::SyncGroups;
 use crate::protocol::error::Result;
@@ -27,6 +27,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::thread::ThreadId;
 
+/// | state | moves to | who moves it |
+/// |---|---|---|
+/// | alive: its gate is open | ending: its gate is closed | the first to call [`begin_end`](Context::begin_end) |
+/// | ending | destroyed: out of `LIVING` | the thread that `begin_end` starts, once nobody is inside the gate |
+/// | | ending, for good | nobody: a thread is stuck inside the gate, or the backend cannot destroy it; `LIVING` keeps it |
+/// | alive, in a forked child | | an ancestor's: nothing of it is touched, see [`fork`] |
+///
+/// Of its locks, none is held while another is taken, or while a channel or a handler is dropped. `all_pending` is changed by
+/// threads that ask for the first time; `channels` by whoever makes a channel, and by `released`; the handlers by the user's
+/// threads.
 pub struct Context {
     io: AnyContext,
     id: u64,
@@ -193,6 +203,9 @@ impl Context {
     }
 }
 
-fn answers_dropped() -> u64 {
-    backend::selected().map_or(0, |backend| backend.answers_dropped())
+fn answers_dropped() -> DroppedAnswers {
+    backend::selected().map_or_else(
+        |_| DroppedAnswers::default(),
+        |backend| backend.answers_dropped(),
+    )
 }

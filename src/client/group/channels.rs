@@ -29,13 +29,13 @@ pub(crate) struct Overdue {
 }
 
 impl Group for GroupChannels {
-    fn leave(&self, place: usize) {
+    fn stop_waiting(&self, place: usize) {
         for request in self.in_flight() {
-            request.leave(place);
+            request.stop_waiting(place);
         }
     }
 
-    fn abandon(&self, place: usize, status: Status) {
+    fn backend_let_go(&self, place: usize, status: Status) {
         for request in self.in_flight() {
             request.finish(place, status);
         }

@@ -70,13 +70,14 @@ impl GroupReply {
         *self.sent.get_mut() = 0;
     }
 
-    pub(crate) fn begin(&self) {
-        self.state.request();
+    /// The reply is part of a new request, which nobody else has seen yet.
+    pub(crate) fn set_requested(&self) {
+        self.state.set_requested();
     }
 
     /// Stores the answer.
     pub(crate) fn answer(&self, status: Status, view: Option<View<'_>>) -> Change {
-        match self.state.begin() {
+        match self.state.begin_answer() {
             Begun::Write => {
                 self.status.store(status.0, Ordering::Relaxed);
                 if let Some(view) = view {
@@ -113,8 +114,8 @@ impl GroupReply {
         }
     }
 
-    /// Waits for the reply end, because its channel is cleared; the backend may still answer.
-    pub(crate) fn leave(&self) -> Change {
+    /// Nobody waits for the reply any more, because its channel is cleared; the backend may still answer.
+    pub(crate) fn stop_waiting(&self) -> Change {
         Change {
             answered: self.state.abandon(),
             returned: false,
@@ -165,21 +166,21 @@ mod tests {
         let (reply, mut bytes) = (GroupReply::new(0), Vec::new());
         let view = Some(double(2.5, &mut bytes));
         assert_eq!(reply.answer(Status::NORMAL, view), Change::NONE);
-        reply.begin();
+        reply.set_requested();
         assert_eq!(reply.outcome(), None);
         let change = reply.answer(Status::NORMAL, view);
         assert!(change.answered && change.returned);
         assert_eq!(reply.answer(Status::DISCONN, None), Change::NONE);
-        assert!(!reply.leave().answered);
+        assert!(!reply.stop_waiting().answered);
         assert_eq!(reply.reading().unwrap().value, 2.5);
     }
 
     #[test]
-    fn a_reply_that_was_left_keeps_no_answer() {
+    fn a_reply_that_nobody_waits_for_keeps_no_answer() {
         let (reply, mut bytes) = (GroupReply::new(0), Vec::new());
-        reply.begin();
-        let left = reply.leave();
-        assert!(left.answered && !left.returned);
+        reply.set_requested();
+        let stopped = reply.stop_waiting();
+        assert!(stopped.answered && !stopped.returned);
         let late = reply.answer(Status::NORMAL, Some(double(2.5, &mut bytes)));
         assert!(!late.answered && late.returned);
         assert_eq!(reply.outcome(), Some(Status::CHANDESTROY));
@@ -197,7 +198,7 @@ mod tests {
         bytes.extend([0; 4]);
         bytes.extend((-0.5f64).to_ne_bytes());
         let reply = GroupReply::new(0);
-        reply.begin();
+        reply.set_requested();
         let view = View::new(DbrType::new(20).unwrap(), 1, &bytes);
         reply.answer(Status::NORMAL, Some(view));
         let wanted = Reading {

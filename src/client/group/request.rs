@@ -117,7 +117,7 @@ impl GroupRequest {
         let home = Arc::as_ptr(&request).cast_mut().cast();
         for reply in &request.replies {
             reply.request.store(home, Ordering::Relaxed);
-            reply.begin();
+            reply.set_requested();
         }
         request
     }
@@ -199,9 +199,9 @@ impl GroupRequest {
         drop(self.count(self.replies[index].answer(status, None)));
     }
 
-    /// Waits for a reply end; the backend may still answer.
-    pub(crate) fn leave(&self, index: usize) {
-        drop(self.count(self.replies[index].leave()));
+    /// Nobody waits for a reply any more; the backend may still answer.
+    pub(crate) fn stop_waiting(&self, index: usize) {
+        drop(self.count(self.replies[index].stop_waiting()));
     }
 
     /// Upcall: the answer to one channel's part. The result keeps `self` alive if this was the last answer.

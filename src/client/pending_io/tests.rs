@@ -7,7 +7,7 @@ fn soon() -> Option<Instant> {
 
 #[test]
 fn a_wait_ends_with_the_last_guard() {
-    let waiters = Waiters::new(Arc::<EventQueue>::default(), || 0);
+    let waiters = Waiters::new(Arc::<EventQueue>::default(), DroppedAnswers::default);
     let pending = PendingIo::new(&waiters);
     let guards: Vec<PendingGuard> = (0..3).map(|_| pending.begin()).collect();
     let waiting = {
@@ -21,7 +21,7 @@ fn a_wait_ends_with_the_last_guard() {
 
 #[test]
 fn a_wait_times_out_and_can_be_interrupted() {
-    let waiters = Waiters::new(Arc::<EventQueue>::default(), || 0);
+    let waiters = Waiters::new(Arc::<EventQueue>::default(), DroppedAnswers::default);
     let pending = PendingIo::new(&waiters);
     let _guard = pending.begin();
     let pending = [pending];
@@ -38,7 +38,7 @@ fn a_wait_times_out_and_can_be_interrupted() {
 
 #[test]
 fn the_first_failure_is_kept() {
-    let waiters = Waiters::new(Arc::<EventQueue>::default(), || 0);
+    let waiters = Waiters::new(Arc::<EventQueue>::default(), DroppedAnswers::default);
     let pending = PendingIo::new(&waiters);
     let (first, second) = (pending.begin(), pending.begin());
     first.failed(Status::GETFAIL, "one");
@@ -46,4 +46,21 @@ fn the_first_failure_is_kept() {
     assert!(pending.is_done());
     assert_eq!(pending.take_failure().unwrap().pv.as_deref(), Some("one"));
     assert!(pending.take_failure().is_none());
+}
+
+#[test]
+fn an_answer_that_the_backend_has_dropped_since_explains_an_unanswered_request() {
+    static DROPPED: AtomicU64 = AtomicU64::new(1);
+    let dropped = || DroppedAnswers {
+        number: DROPPED.load(Ordering::Relaxed),
+        why: "it was too large",
+    };
+    let waiters = Waiters::new(Arc::<EventQueue>::default(), dropped);
+    let pending = PendingIo::new(&waiters);
+    let guard = pending.begin();
+    assert_eq!(guard.why_unanswered(), None, "that was before");
+    DROPPED.store(2, Ordering::Relaxed);
+    assert_eq!(guard.why_unanswered(), Some("it was too large"));
+    drop(guard);
+    assert_eq!(pending.why_unanswered(), None, "nothing is unanswered");
 }

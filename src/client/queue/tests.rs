@@ -1,6 +1,7 @@
 use super::*;
 use crate::backend::AnySubscription;
 use crate::backend::scripted::ScriptedSubscription;
+use crate::client::event::UserData;
 use crate::client::subscription::{SubscriptionSpec, WantedCount, WantedType};
 use crate::protocol::dbr::{Base, DbrClass, DbrType};
 use crate::protocol::status::Status;
@@ -8,13 +9,17 @@ use crate::protocol::validate::Extent;
 use crate::protocol::value::Dbr;
 use crate::sync::mailbox::QueueLimits;
 use proptest::prelude::*;
-use std::sync::Weak;
+use std::sync::{Weak, mpsc};
 
 const DOUBLE: Base = Base::Double;
 
 fn subscription(updates: usize, bytes: usize) -> Arc<Subscription> {
+    called(updates, bytes, Arc::new(()))
+}
+
+/// A subscription with this handler.
+fn called(updates: usize, bytes: usize, handler: UserData) -> Arc<Subscription> {
     let limits = QueueLimits { updates, bytes };
-    let handler = Arc::new(());
     let spec = SubscriptionSpec {
         dbr_type: WantedType::Native(DbrClass::Plain),
         count: WantedCount::Native,
@@ -189,4 +194,33 @@ fn a_sleeper_wakes_for_an_event_a_word_and_the_end() {
     assert_eq!(sleeper.join().unwrap(), Wake::Stopped);
     queue.push(Event::Message("late".into()));
     assert!(queue.pop().is_none());
+}
+
+#[test]
+fn stale_entries_are_dropped_without_a_lock() {
+    /// A callback that comes back to the subscription whose update has pushed it out.
+    struct Callback(Arc<Subscription>, mpsc::Sender<u64>);
+
+    impl Drop for Callback {
+        fn drop(&mut self) {
+            // This takes the mailbox's lock.
+            self.1.send(self.0.dropped()).ok();
+        }
+    }
+
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let (queue, other) = (EventQueue::default(), subscription(1, usize::MAX));
+        let gone = called(1, usize::MAX, Arc::new(Callback(other.clone(), tell)));
+        for _ in 0..REMOVE_FROM {
+            queue.push_update(&gone, answer(1.0, 1));
+        }
+        gone.mark_closed();
+        drop(gone);
+        for _ in 0..3 {
+            queue.push_update(&other, answer(2.0, 1));
+        }
+    });
+    let dropped = told.recv_timeout(Duration::from_secs(20));
+    assert!(dropped.is_ok_and(|dropped| dropped > 0), "{dropped:?}");
 }

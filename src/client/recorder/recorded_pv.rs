@@ -15,6 +15,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const INVALID: i32 = 3;
 
 /// The backend's threads report a PV's updates and its connection to it.
+///
+/// | state | moves to | who moves it |
+/// |---|---|---|
+/// | `Searching` | `Connected`, `Unrecordable` | the upcall `connected`; the thread that subscribes, if the channel is connected |
+/// | `Connected`, `Unrecordable` | `Lost` | the upcall `disconnected` |
+/// | | each other | the upcall `connected`, if the PV is not what it was |
+/// | `Lost` | `Connected`, `Unrecordable` | the upcall `connected` |
+/// | any | `Closed` | whoever ends the session: [`close`](RecordedPv::close) |
+/// | `Closed` | | final |
+///
+/// `open` is true in `Connected` alone; it is stored under the lock of the state. An update reads it without the lock: one that is
+/// under way while the state changes may still be recorded.
 pub struct RecordedPv {
     buffer: Arc<UpdateBuffer>,
     channel: i64,
@@ -130,9 +142,13 @@ impl RecordedPv {
         self.buffer.stop();
     }
 
+    /// The session ends: nothing more is recorded.
     pub fn close(&self) {
-        self.open.store(false, Ordering::Release);
-        replace(&self.state, RecordState::Closed);
+        {
+            let mut state = lock(&self.state);
+            *state = RecordState::Closed;
+            self.open.store(false, Ordering::Release);
+        }
         replace(&self.guard, None);
     }
 
@@ -167,5 +183,42 @@ impl RecordedPv {
             severity: INVALID,
             status: status.0,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::pending_io::{DroppedAnswers, PendingIo, Waiters};
+    use crate::client::queue::EventQueue;
+    use std::sync::Barrier;
+
+    #[test]
+    fn nothing_is_recorded_after_the_end_though_the_pv_connects_meanwhile() {
+        let waiters = Waiters::new(Arc::<EventQueue>::default(), DroppedAnswers::default);
+        let buffer = Arc::new(UpdateBuffer::new(1, 10));
+        buffer.start();
+        let both = Barrier::new(2);
+        for _ in 0..20_000 {
+            let pending = PendingIo::new(&waiters);
+            let recorded = RecordedPv::new(&buffer, 0, pending.begin());
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    both.wait();
+                    recorded.connection_changed(Some((Base::Double, 1)));
+                });
+                both.wait();
+                recorded.close();
+            });
+            recorded.record(ScalarUpdate {
+                value: 1.0,
+                stamp: (1, 0),
+                severity: 0,
+                status: 0,
+            });
+            assert!(buffer.is_empty());
+            assert_eq!(recorded.state(), RecordState::Closed);
+            assert!(pending.is_done());
+        }
     }
 }

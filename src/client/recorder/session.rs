@@ -12,6 +12,14 @@ use crate::sync::wait_queue::{Check, Waited};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+/// | state | moves to | who moves it |
+/// |---|---|---|
+/// | new | opening | one thread, [`open`](RecorderSession::open), once: it adds one channel after the other |
+/// | opening | open | the same thread |
+/// | any of these | closed | any thread, [`close`](RecorderSession::close), which takes the channels that there are |
+/// | closed | | final; a thread that is opening the session disposes of the channel that it has just made, and adds no more |
+///
+/// `channels.closed` tells closed from the rest, and is set and read under the lock of `channels`.
 pub struct RecorderSession {
     context: Arc<Context>,
     names: Arc<[String]>,
