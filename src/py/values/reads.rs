@@ -13,6 +13,7 @@ use crate::py::outstanding::Wait;
 use crate::values::properties::{Found, PropertyCell};
 use crate::values::{Manner, make};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyList;
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ pub struct Reads {
     manner: Manner,
     /// The values come as another type than the PVs' own.
     converted: bool,
+    /// The outcome, once somebody has asked for it.
+    results: PyOnceLock<Py<PyList>>,
 }
 
 struct ReadOne {
@@ -70,6 +73,7 @@ pub fn read_values<'py>(
         reads,
         manner,
         converted,
+        results: PyOnceLock::new(),
     };
     Bound::new(py, wait.add_subclass(reads))
 }
@@ -137,13 +141,17 @@ impl ReadOne {
 
 #[pymethods]
 impl Reads {
-    /// The value of each channel, or the status (ECA) to which its read has come: ECA_TIMEOUT where there is no answer.
+    /// The value of each channel, or the status (ECA) to which its read has come: ECA_TIMEOUT where there is no answer. The same
+    /// list each time: an array lies over the memory of its answer, and is made once.
     fn results<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let results: PyResult<Vec<_>> = self
-            .reads
-            .iter()
-            .map(|read| read.value(py, self.manner, self.converted))
-            .collect();
-        PyList::new(py, results?)
+        let results = self.results.get_or_try_init(py, || {
+            let results: PyResult<Vec<_>> = self
+                .reads
+                .iter()
+                .map(|read| read.value(py, self.manner, self.converted))
+                .collect();
+            PyList::new(py, results?).map(Bound::unbind)
+        })?;
+        Ok(results.bind(py).clone())
     }
 }
