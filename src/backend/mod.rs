@@ -17,7 +17,8 @@
 //! # The contract
 //!
 //! 1. A channel's `close` returns [`Closed::Done`] (no upcall starts any more), or [`Closed::Later`]: the server's circuit is
-//!    stuck, upcalls may still come, and the backend keeps what it has pointers to until it calls `released`. After
+//!    stuck, or would go with the channel, and the backend keeps the circuit for a while. Upcalls may still come then, a
+//!    disconnect among them, and the backend keeps what it has pointers to until it calls `released`. After
 //!    [`Command::Unsubscribe`], updates may come until the backend calls `forget_subscription`. The client drops what comes
 //!    for a channel or a subscription that is closed: that no callback of the user starts after a clear is the client's own
 //!    promise. The client never closes a channel in an upcall. It may submit `Unsubscribe` in `subscription_failed`.

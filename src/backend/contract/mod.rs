@@ -267,6 +267,7 @@ macro_rules! contract {
         super::contract! {
             $attribute $rig;
             point_01_nothing_is_delivered_after_a_clear
+            point_01_a_disconnect_after_a_close_is_not_told
             point_01_a_close_does_not_wait_for_a_server_that_hangs
             point_02_upcalls_of_a_channel_come_in_order
             point_03_the_newest_value_is_delivered

@@ -49,7 +49,23 @@ pub fn point_01_nothing_is_delivered_after_a_clear(rig: &impl Rig) {
     let of_the_cleared = client.deliver().iter();
     let of_the_cleared = of_the_cleared.filter(|heard| matches!(heard, Heard::Update(..)));
     assert_eq!(of_the_cleared.count(), 0);
-    assert_eq!(gone.strong_count(), 0, "nobody keeps the cleared channel");
+    until("nobody keeps the cleared channel", || {
+        gone.strong_count() == 0
+    });
+}
+
+pub fn point_01_a_disconnect_after_a_close_is_not_told(rig: &impl Rig) {
+    let mut client = Client::connected(rig, Pv::double(1.0));
+    let _subscription = client.subscribe();
+    client.hear(|heard| matches!(heard, Heard::Update(..)));
+    client.heard.clear();
+    client.channel.clear();
+    rig.stop();
+    until("the backend has let go", || {
+        client.context.channels().is_empty()
+    });
+    let of_server = |heard: &Heard| matches!(heard, Heard::Exception(_));
+    assert!(client.deliver().iter().all(of_server), "{:?}", client.heard);
 }
 
 pub fn point_01_a_close_does_not_wait_for_a_server_that_hangs(rig: &impl Rig) {

@@ -11,7 +11,7 @@ use crate::client::pending_io::PendingIo;
 use crate::protocol::error::{Error, Result};
 use crate::protocol::status::Status;
 use crate::protocol::validate::RequestSpec;
-use crate::sync::{lock, replace};
+use crate::sync::lock;
 use std::ffi::{CStr, c_char, c_ulong, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex};
@@ -24,7 +24,16 @@ use std::sync::{Arc, Mutex};
 #[derive(Default)]
 pub struct LibcaChannel {
     id: AtomicPtr<ca_sys::oldChannelNotify>,
-    circuit: Mutex<Option<Arc<Circuit>>>,
+    place: Mutex<Place>,
+}
+
+/// Where a channel is connected. A channel that is connected and not closed counts as one of its circuit's.
+///
+/// `circuit` is set by libca's connection callback, `is_closed` by whoever closes.
+#[derive(Default)]
+struct Place {
+    circuit: Option<Arc<Circuit>>,
+    is_closed: bool,
 }
 
 /// Permission to call libca with a channel's id: while it lives, neither the channel nor the context is freed.
@@ -61,6 +70,7 @@ impl LibcaChannel {
         let channel = creating.channel();
         let io = channel.context().libca();
         let callbacks = io.callbacks();
+        io.circuits.search_begins();
         let made = io.attached(channel.context(), |api| {
             let mut id = std::ptr::null_mut();
             let user: *mut c_void = Arc::as_ptr(channel).cast_mut().cast();
@@ -101,9 +111,19 @@ impl LibcaChannel {
         self.circuit()?.backlog()
     }
 
-    /// Has libca forget the channel (ca_clear_channel): at once, or, where it could block on that, by the sender thread. The
-    /// channel's gate is closed and empty.
+    /// Has libca forget the channel (ca_clear_channel): at once; or, where libca could block on that, by the sender thread; or,
+    /// where the circuit would go with its last channel, later. The channel's gate is closed and empty.
     pub(super) fn close(&self, channel: &Arc<Channel>, how: Close) -> Closed {
+        if let Some(circuit) = self.leave()
+            && let Ok(before) = circuit.linger(Box::new(CloseChannel(channel.clone())))
+        {
+            match before {
+                Some(before) if how == Close::Wait && circuit.is_open() => before.run(),
+                Some(before) => circuit.send(before),
+                None => {}
+            }
+            return Closed::Later;
+        }
         let circuit = match how {
             Close::Wait => self.busy_circuit(),
             Close::Background => {
@@ -146,12 +166,32 @@ impl LibcaChannel {
     }
 
     pub(super) fn set_circuit(&self, circuit: Option<Arc<Circuit>>) {
-        replace(&self.circuit, circuit);
+        let mut place = lock(&self.place);
+        let before = std::mem::replace(&mut place.circuit, circuit);
+        if !place.is_closed {
+            // In this order: it may be the same one.
+            if let Some(circuit) = &place.circuit {
+                circuit.join();
+            }
+            if let Some(circuit) = &before {
+                circuit.leave();
+            }
+        }
+        drop(place);
+        drop(before);
+    }
+
+    /// The channel is closed. The circuit, where no other channel is connected by it.
+    fn leave(&self) -> Option<Arc<Circuit>> {
+        let mut place = lock(&self.place);
+        place.is_closed = true;
+        // Answers that come yet still count for the circuit: the channel keeps it.
+        place.circuit.clone().filter(|circuit| circuit.leave())
     }
 
     /// The circuit that it is connected by.
     pub(super) fn circuit(&self) -> Option<Arc<Circuit>> {
-        lock(&self.circuit).clone()
+        lock(&self.place).circuit.clone()
     }
 
     /// The circuit, where that is not the given one.
@@ -159,7 +199,7 @@ impl LibcaChannel {
         &self,
         circuit: Option<&Arc<Circuit>>,
     ) -> Option<Option<Arc<Circuit>>> {
-        let own = lock(&self.circuit);
+        let own = &lock(&self.place).circuit;
         let same = own.as_ref().map(Arc::as_ptr) == circuit.map(Arc::as_ptr);
         (!same).then(|| own.clone())
     }

@@ -6,6 +6,7 @@
 //! unless very much has gathered.
 
 use super::contained::contained;
+use super::lingering::Lingering;
 use super::send_window::{SendWindow, message};
 use super::work::Work;
 use crate::backend::BACKLOG_LIMIT;
@@ -16,14 +17,16 @@ use crate::sync::lock;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the sender thread waits for more work before it ends.
-const LINGER: Duration = Duration::from_secs(1);
+const IDLE: Duration = Duration::from_secs(1);
 
 /// The connection to one server at one priority.
 pub(super) struct Circuit {
     window: SendWindow,
+    /// Channels that are connected by it and were not closed.
+    channels: AtomicUsize,
     sender: Mutex<Sender>,
     more: Condvar,
     /// Counts the work that is not done.
@@ -33,13 +36,17 @@ pub(super) struct Circuit {
 
 /// The sender thread, and what it is to do.
 ///
-/// `has_thread` is set by whoever adds work and finds none running, and unset by the thread, under the same lock under which it has
-/// found nothing to do: so work that is added is done by a thread that runs, or by a new one. Once `closed`, nothing is added.
+/// `has_thread` is set by whoever adds work and finds none running, and unset by the thread, under the same lock under which it
+/// has found nothing to do: so work that is added is done by a thread that runs, or by a new one. What is `lingering` is put in
+/// by whoever closes the last channel, who takes out what was there; otherwise the thread takes it out when its time has come,
+/// and does not end before. Once `closed`, nothing is added.
 #[derive(Default)]
 struct Sender {
     queue: VecDeque<(Box<dyn Work>, PendingGuard)>,
     /// What the work takes, that under way included.
     bytes: usize,
+    /// The close of the last channel. It does not count as undone: what is sent meanwhile need not wait for it.
+    lingering: Option<Lingering>,
     has_thread: bool,
     closed: bool,
 }
@@ -50,17 +57,45 @@ pub(super) struct Shared {
     retries: RetryQueue,
     /// How many circuits have more than enough to do.
     with_backlog: AtomicUsize,
+    /// When a channel last began to look for its PV.
+    last_search: Mutex<Option<Instant>>,
 }
 
 impl Circuit {
     pub(super) fn new(waiters: &Arc<Waiters>, shared: &Arc<Shared>) -> Circuit {
         Circuit {
             window: SendWindow::default(),
+            channels: AtomicUsize::new(0),
             sender: Mutex::default(),
             more: Condvar::new(),
             undone: PendingIo::new(waiters),
             shared: shared.clone(),
         }
+    }
+
+    /// One more channel is connected by it.
+    pub(super) fn join(&self) {
+        self.channels.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// One channel less; `true` for the last one. Of several that leave at once, one is the last.
+    pub(super) fn leave(&self) -> bool {
+        self.channels.fetch_sub(1, Ordering::SeqCst) == 1
+    }
+
+    /// Puts off the close of the last channel. Gives back one that was put off before, to be done now: one channel is enough to
+    /// keep the circuit. ECA_ALLOCMEM where no thread can be started that would do it later.
+    pub(super) fn linger(
+        self: &Arc<Circuit>,
+        close: Box<dyn Work>,
+    ) -> Result<Option<Box<dyn Work>>, Status> {
+        let mut sender = lock(&self.sender);
+        if sender.closed || !self.ensure_thread(&mut sender) {
+            return Err(Status::ALLOCMEM);
+        }
+        // The thread need not be woken: it looks again before the time of this one has come.
+        let before = sender.lingering.replace(Lingering::new(close));
+        Ok(before.map(Lingering::into_close))
     }
 
     /// Counts a message with so many bytes of data; `true` where libca will not block on it. Also gives what has been sent with it.
@@ -221,14 +256,26 @@ impl Circuit {
             contained(|| drop(context.flush()));
             sender = lock(&self.sender);
         }
-        let idle = |sender: &mut Sender| sender.queue.is_empty() && !sender.closed;
-        let (mut sender, _) = self
-            .more
-            .wait_timeout_while(sender, LINGER, idle)
-            .unwrap_or_else(PoisonError::into_inner);
-        let next = sender.queue.pop_front();
-        sender.has_thread = next.is_some();
-        next
+        let idle_end = Instant::now() + IDLE;
+        loop {
+            if let Some(next) = sender.queue.pop_front() {
+                return Some(next);
+            }
+            let now = Instant::now();
+            let last_search = *lock(&self.shared.last_search);
+            let is_due = |lingering: &mut Lingering| lingering.end(last_search) <= now;
+            if let Some(lingering) = sender.lingering.take_if(is_due) {
+                return Some((lingering.into_close(), self.undone.begin()));
+            }
+            let lingering = sender.lingering.as_ref();
+            let end = lingering.map_or(idle_end, |lingering| lingering.end(last_search));
+            if sender.closed || end <= now {
+                sender.has_thread = false;
+                return None;
+            }
+            let woken = self.more.wait_timeout(sender, end - now);
+            (sender, _) = woken.unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Nothing more is sent.
@@ -237,7 +284,7 @@ impl Circuit {
             let mut sender = lock(&self.sender);
             sender.closed = true;
             self.set_bytes(&mut sender, 0);
-            std::mem::take(&mut sender.queue)
+            (std::mem::take(&mut sender.queue), sender.lingering.take())
         };
         self.more.notify_all();
         drop(forgotten);
@@ -248,6 +295,11 @@ impl Shared {
     /// Some circuit has more than [`BACKLOG_LIMIT`] bytes queued.
     pub(super) fn any_has_backlog(&self) -> bool {
         self.with_backlog.load(Ordering::Relaxed) > 0
+    }
+
+    /// A channel begins to look for its PV.
+    pub(super) fn search_begins(&self) {
+        *lock(&self.last_search) = Some(Instant::now());
     }
 
     /// Queues again what was put off, as far as threads can be started now. What is queued for a closed circuit is forgotten.

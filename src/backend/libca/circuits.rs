@@ -54,6 +54,11 @@ impl Circuits {
         circuit
     }
 
+    /// See [`Shared::search_begins`].
+    pub(super) fn search_begins(&self) {
+        self.shared.search_begins();
+    }
+
     /// See [`Shared::resume`].
     pub(super) fn resume(&self) {
         self.shared.resume();

@@ -6,7 +6,8 @@
 //! * [`context`], [`channel`], [`subscription`] libca's side of each: its handles, and who may use them
 //! * [`commands`] the one way of a command; [`get_coalescer`] gets that are sent together; [`group_sender`] requests to a group
 //! * [`send_window`] how much a server may be sent before libca could block; [`circuit`] the window and the sender thread of one
-//!   server, [`circuits`] those of a context; [`work`] what a sender thread does
+//!   server, [`circuits`] those of a context; [`work`] what a sender thread does; [`lingering`] the close of a circuit's last
+//!   channel
 //! * [`callbacks`] every function that libca calls, [`callback_table`] what they are known by; [`connection`] what libca tells of
 //!   a connection
 //! * [`messages`], [`error_log`], [`fork`] what libca and libCom have to say; [`text`], [`contained`] what all of these need
@@ -25,6 +26,7 @@ mod fork;
 mod get_coalescer;
 mod group_sender;
 mod io;
+mod lingering;
 mod messages;
 mod send_window;
 pub mod subscription;
