@@ -116,6 +116,14 @@ def connect(prefix: str, ioc: Ioc) -> Connect:
 
 
 @pytest.fixture(scope="session")
+def circuit(connect: Connect) -> None:
+    """Keeps the circuit to the IOC open: where the last channel is cleared, and another made at once, libca may attach
+    the new one to the circuit that it is about to close, and then takes seconds to connect again.
+    """
+    connect("calong")
+
+
+@pytest.fixture(scope="session")
 def bunch(prefix: str, ioc: Ioc) -> Iterator[ChannelGroup]:
     """The PVs of bunch.db, connected."""
     names = [f"{prefix}many{tens}_{ones}" for tens in range(BUNCHES) for ones in range(10)]

@@ -263,7 +263,7 @@ def write_values(
     datatype: int | None = None,
     *,
     wait: bool,
-    properties: list[Properties] | None = None,
+    properties: Sequence[Properties | None] | None = None,
 ) -> Writes: ...
 def subscribe_values(
     chid: chid,

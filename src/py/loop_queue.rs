@@ -2,6 +2,7 @@
 
 use super::thread::Thread;
 use crate::calls::{call, discard, truth};
+use crate::client::fork;
 use crate::client::queue::{EventQueue, Wake};
 use crate::deferred_decref::DeferredDecref;
 use crate::dispatch::drain;
@@ -17,7 +18,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 /// | called | asleep | the loop's thread, in `drain`, which has delivered all |
 /// | any | closed | `close`, or the waking thread, where the loop is closed |
 ///
-/// While the state is *called*, the waking thread sleeps: however many events come, the loop is asked once.
+/// While the state is *called*, the waking thread sleeps: however many events come, the loop is asked once. Whatever comes between
+/// the last look of `drain` and *asleep* is still in the queue, where the waking thread finds it: it looks there before it sleeps.
+/// A `drain` that raises leaves the rest in the queue, and the state *asleep*, so that the loop is asked again.
+///
+/// A forked child has neither the waking thread nor, maybe, the locks: there nothing is delivered, and nothing to close.
 #[pyclass(frozen, weakref, module = "cachannel._ca")]
 pub struct LoopQueue {
     shared: Arc<Shared>,
@@ -29,6 +34,7 @@ struct Shared {
     wake: DeferredDecref<PyAny>,
     state: Mutex<State>,
     changed: Condvar,
+    generation: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,7 +59,14 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    fn is_inherited(&self) -> bool {
+        self.generation != fork::generation()
+    }
+
     fn close(&self) {
+        if self.is_inherited() {
+            return;
+        }
         self.become_(State::Closed);
         self.queue.stop();
     }
@@ -103,6 +116,7 @@ impl LoopQueue {
             wake: DeferredDecref::new(wake.clone()),
             state: Mutex::new(State::Asleep),
             changed: Condvar::new(),
+            generation: fork::generation(),
         });
         let own = shared.clone();
         Thread::start("cachannel event loop", move |py| own.run(py))?;
@@ -111,6 +125,9 @@ impl LoopQueue {
 
     /// Delivers what has come, for a few milliseconds; true where there is more, for which the caller calls this again soon.
     fn drain(&self, py: Python<'_>) -> PyResult<bool> {
+        if self.shared.is_inherited() {
+            return Ok(false);
+        }
         let drained = drain(py, &self.shared.queue);
         if !matches!(drained, Ok(true)) {
             self.shared.become_(State::Asleep);

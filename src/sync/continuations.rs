@@ -15,9 +15,10 @@ type Continuation = Box<dyn FnOnce() + Send>;
 ///
 /// # Orderings
 ///
-/// A kept function counts as a waiter of [`Outstanding`]. So the thread that ends the last thing and the thread that adds a
-/// function cannot both miss each other (see there), and at least one of them looks into the list. The list's lock sees to it
-/// that only one of them finds the function.
+/// A kept function counts as a waiter of [`Outstanding`], from before it is in the list, so that whoever takes it out may count one
+/// less. The thread that ends the last thing and the thread that adds a function cannot both miss each other (see there): at least
+/// one of them calls what is kept. If the call of the first comes before the function is in the list, the second finds nothing
+/// outstanding, and calls the function itself. The list's lock sees to it that only one of them finds the function.
 #[derive(Default)]
 pub struct Continuations {
     kept: Mutex<Vec<Continuation>>,
@@ -27,8 +28,8 @@ impl Continuations {
     /// Has `then` called once nothing is outstanding: by this thread, at once, or by the one that ends the last thing. `then` must
     /// not wait.
     pub fn add(&self, outstanding: &Outstanding, then: impl FnOnce() + Send + 'static) {
-        lock(&self.kept).push(Box::new(then));
         outstanding.add_waiter();
+        lock(&self.kept).push(Box::new(then));
         if outstanding.is_done() {
             self.call(outstanding);
         }
@@ -52,6 +53,13 @@ mod models {
     use loom::sync::atomic::{AtomicUsize, Ordering};
     use loom::thread;
 
+    /// Ends one thing, as `PendingGuard` does.
+    fn end(io: &(Outstanding, Continuations)) {
+        if io.0.end() {
+            io.1.call(&io.0);
+        }
+    }
+
     /// A function that nobody calls, or that two call, shows in the count.
     #[test]
     fn a_continuation_is_called_once() {
@@ -61,11 +69,7 @@ mod models {
             io.0.begin();
             let ends = {
                 let io = io.clone();
-                thread::spawn(move || {
-                    if io.0.end() {
-                        io.1.call(&io.0);
-                    }
-                })
+                thread::spawn(move || end(&io))
             };
             let counts = called.clone();
             io.1.add(&io.0, move || {
@@ -73,6 +77,41 @@ mod models {
             });
             ends.join().unwrap();
             assert_eq!(called.load(Ordering::Relaxed), 1);
+        });
+    }
+
+    /// Two threads add a function, while a third ends the last thing, for which somebody waits already: each function is called
+    /// once, and nobody is left who counts as a waiter.
+    #[test]
+    fn functions_of_two_threads_are_called_once_each() {
+        loom::model(|| {
+            let io = Arc::new((Outstanding::default(), Continuations::default()));
+            let called = Arc::new(AtomicUsize::new(0));
+            let add = |io: &Arc<(Outstanding, Continuations)>| {
+                let counts = called.clone();
+                io.1.add(&io.0, move || {
+                    counts.fetch_add(1, Ordering::Relaxed);
+                });
+            };
+            io.0.begin();
+            add(&io);
+            let ends = {
+                let io = io.clone();
+                thread::spawn(move || end(&io))
+            };
+            let adds = {
+                let (io, counts) = (io.clone(), called.clone());
+                thread::spawn(move || {
+                    io.1.add(&io.0, move || {
+                        counts.fetch_add(1, Ordering::Relaxed);
+                    });
+                })
+            };
+            add(&io);
+            ends.join().unwrap();
+            adds.join().unwrap();
+            assert_eq!(called.load(Ordering::Relaxed), 3);
+            assert!(!io.0.is_awaited());
         });
     }
 }

@@ -20,6 +20,10 @@ the arguments and meanings that they have in aioca; :class:`PV` is an object wit
 event loop has channels of its own, which stay connected for the next call until the loop is closed, or
 :func:`purge_channel_caches`.
 
+Where aioca 2.1 differs: whatever fails for a PV raises :class:`CANothing` here, also what aioca raises as
+``cadef.CAException`` or ``cadef.Disconnected``; of a list, that of the first PV that failed, and a time-out is a
+TimeoutError as well. Nothing is delivered to a loop that is closed, and its subscriptions are closed with it.
+
 Values are those of :mod:`cachannel.values`; what failed raises :class:`CANothing`, or with ``throw=False`` is one.
 """
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .. import _ca, ca
 from .._constants import ECA_BADCOUNT, ECA_TIMEOUT
 from .._enums import DBF
-from .._errors import CaChannelException, CaChannelTypeError, CaChannelValueError
+from .._errors import CaChannelValueError
+from .._strings import is_long_string
 from .._value_specs import FORMAT_RAW, FORMAT_TIME, dbr_number, value_spec
 from .._writes import text_for
 from ..values import is_value
+from ._connecting import Places, channels_of, connected, settle, when_connected
 from ._loop import Channel, LoopState, state
-from ._nothing import CAInfo, CANothing, raised
+from ._nothing import CAInfo, CANothing
 from ._requests import (
     DBR_CHAR_BYTES,
     DBR_CHAR_STR,
@@ -27,34 +30,6 @@ from ._requests import (
 
 if TYPE_CHECKING:
     from ..values import Value
-
-
-async def connected(here: LoopState, names: list[str], deadline: float | None) -> list[Channel | CANothing]:
-    """The channels of the PVs, and a CANothing for each that does not connect in time."""
-    channels: list[Channel | CANothing] = []
-    for name in names:
-        try:
-            channels.append(here.channel(name))
-        except (CaChannelTypeError, CaChannelValueError):
-            raise
-        except CaChannelException as error:
-            channels.append(CANothing(name, int(error.status)))
-    chids = [channel.chid for channel in channels if isinstance(channel, Channel)]
-    if chids and not await here.until(_ca.wait_for_connections(chids), deadline):
-        return [
-            channel if isinstance(channel, CANothing) or channel.connected else CANothing(channel.name, ECA_TIMEOUT)
-            for channel in channels
-        ]
-    return channels
-
-
-def settle(results: list[Any], single: bool, throw: bool) -> Any:
-    """What a caller gets: raises the first failure where `throw`."""
-    if throw:
-        for result in results:
-            if isinstance(result, CANothing) and not result.ok:
-                raise raised(result)
-    return results[0] if single else results
 
 
 @overload
@@ -80,10 +55,10 @@ async def connect(
     names, single = names_of(pv)
     here = state()
     if not wait:
-        for name in names:
-            here.channel(name)
+        channels = channels_of(here, names)
         ca.flush_io()
-        return settle([CANothing(name) for name in names], single, throw)
+        results = [one if isinstance(one, CANothing) else CANothing(one.name) for one in channels]
+        return settle(results, single, throw)
     channels = await connected(here, names, deadline_of(timeout))
     results = [channel if isinstance(channel, CANothing) else CANothing(channel.name) for channel in channels]
     return settle(results, single, throw)
@@ -116,8 +91,10 @@ async def cainfo(
     names, single = names_of(pv)
     here = state()
     if not wait:
-        return settle([CAInfo(name, here.channel(name).chid) for name in names], single, throw)
-    channels = await connected(here, names, deadline_of(timeout))
+        channels = channels_of(here, names)
+        ca.flush_io()
+    else:
+        channels = await connected(here, names, deadline_of(timeout))
     results = [one if isinstance(one, CANothing) else CAInfo(one.name, one.chid) for one in channels]
     return settle(results, single, throw)
 
@@ -176,32 +153,45 @@ async def caget(
     :param count: elements to read at most; 0 for as many as there are, -1 for as many as the PV can hold.
     :param timeout: seconds for all of it, connecting included; None for no limit, ``(deadline,)`` in seconds since
         1970.
-    :param throw: False: a PV that fails is a :class:`CANothing` among the values.
+    :param throw: False: a PV that fails is a :class:`CANothing` among the values, and takes no time from the others,
+        each of which is read as soon as it is connected.
     :raises CANothing: ECA_TIMEOUT for a PV that is not found or does not answer in time, ECA_DISCONN for one whose
         server goes meanwhile, ECA_NORDACCESS.
     """
     names, single = names_of(pv)
     here, deadline = state(), deadline_of(timeout)
-    specs = {spec_of(name, datatype, format, count) for name in names}
-    channels = await connected(here, names, deadline)
-    if throw:
-        settle(channels, False, True)
-    results: list[Any] = list(channels)
-    # A name with a $ is asked for in another way than the others: one read for each way.
-    for spec in specs:
-        places = [
-            place
-            for place, channel in enumerate(channels)
-            if isinstance(channel, Channel)
-            and (len(specs) == 1 or spec_of(channel.name, datatype, format, count) is spec)
-        ]
-        if not places:
-            continue
-        reads = _ca.read_values([results[place].chid for place in places], spec)
-        await here.until(reads, deadline)
+    plain, long = spec_of("", datatype, format, count), spec_of("$", datatype, format, count)
+    has_long = "$" in "".join(names)  # sooner than to look at each
+    sent: list[tuple[Places, _ca.Reads]] = []
+
+    async def send(places: Places, channels: list[Channel]) -> None:
+        if not has_long:
+            sent.append((places, _ca.read_values([channel.chid for channel in channels], plain)))
+            return
+        # A name with a $ is asked for in another way than the others: one read for each way.
+        for spec, is_long in ((plain, False), (long, True)):
+            some = [pair for pair in zip(places, channels) if is_long_string(pair[1].name) == is_long]
+            if some:
+                reads = _ca.read_values([channel.chid for _, channel in some], spec)
+                sent.append(([place for place, _ in some], reads))
+
+    try:
+        results = await when_connected(here, names, deadline, throw, send)
+        for _, reads in sent:
+            await here.until(reads, deadline)
+    finally:
+        _forget(sent)
+    for places, reads in sent:
         for place, result in zip(places, reads.results()):
             results[place] = result if is_value(result) else CANothing(names[place], int(result))
     return settle(results, single, throw)
+
+
+def _forget(sent: Sequence[tuple[Any, _ca.Wait]]) -> None:
+    """Nobody waits for what is not done."""
+    for _, wait in sent:
+        if not wait.done:
+            wait.cancel()
 
 
 @overload
@@ -243,44 +233,50 @@ async def caput(
     :returns: a :class:`CANothing`, which is true; a list of them for several names.
     :raises CANothing: ECA_TIMEOUT for a PV that is not found, with `wait` for processing that is not complete in time
         (it goes on), without for a value that could not be handed over (it is withdrawn, unless libca has it in part).
-        ECA_DISCONN, ECA_NOWTACCESS; with `wait` ECA_PUTFAIL where the server refuses the value.
+        ECA_DISCONN, ECA_NOWTACCESS; with `wait` ECA_PUTFAIL where the server refuses the value; without, its refusal
+        is logged.
     :raises CaChannelValueError: for a value that does not convert or fit. CaChannelTypeError for objects that do not
-        convert at all. Nothing is sent then.
+        convert at all. Nothing is sent then; without `throw`, nothing to PVs that were found at the same time.
     """
     names, single = names_of(pv)
     values = [value] if single else _one_each(value, len(names), repeat_value)
     here, deadline = state(), deadline_of(timeout)
-    channels = await connected(here, names, deadline)
-    if throw:
-        settle(channels, False, True)
-    results: list[Any] = [one if isinstance(one, CANothing) else None for one in channels]
-    targets = [
-        (place, channel, text_for(channel.name, channel.chid, values[place]))
-        for place, channel in enumerate(channels)
-        if isinstance(channel, Channel)
-    ]
-    if targets:
-        await _settle_states(here, [(channel, text) for _, channel, text in targets], deadline)
-        failed = await _make_room(here, [channel for _, channel, _ in targets], deadline)
-        if failed is not None:
-            return settle([one or CANothing(name, ECA_TIMEOUT) for one, name in zip(results, names)], single, throw)
-        number = _number_of(datatype, names[0])
-        has_states = any(channel.known_properties is not None for _, channel, _ in targets)
-        properties = [channel.properties for _, channel, _ in targets] if has_states else None
-        writes = _ca.write_values(
-            [channel.chid for _, channel, _ in targets],
-            [text for _, _, text in targets],
-            number,
-            wait=wait,
-            properties=properties,
-        )
-        await here.until(writes, deadline)
-        for (place, channel, _), status in zip(targets, writes.results()):
-            results[place] = CANothing(channel.name, int(status))
+    number = _number_of(datatype, names[0] if names else None)
+    sent: list[tuple[Places, _ca.Writes]] = []
+
+    def write(places: Places, channels: list[Channel], texts: list[Any]) -> None:
+        if places:
+            chids = [channel.chid for channel in channels]
+            properties = [channel.known_properties for channel in channels]
+            sent.append((places, _ca.write_values(chids, texts, number, wait=wait, properties=properties)))
+
+    async def send(places: Places, channels: list[Channel]) -> None:
+        texts = [text_for(names[place], channel.chid, values[place]) for place, channel in zip(places, channels)]
+        await _settle_states(here, channels, texts, deadline)
+        targets = list(zip(places, channels, texts))
+        full = [target for target in targets if _ca.backlog(target[1].chid) is not None]
+        if not full:
+            write(places, channels, texts)
+            return
+        for place, channel, text in [target for target in targets if target not in full] + full:
+            if await _has_room(here, channel, deadline):
+                write([place], [channel], [text])
+
+    try:
+        results = await when_connected(here, names, deadline, throw, send)
+        for _, writes in sent:
+            await here.until(writes, deadline)
+    finally:
+        _forget(sent)
+    for places, writes in sent:
+        for place, status in zip(places, writes.results()):
+            results[place] = CANothing(names[place], int(status))
+    # What is a channel still has had no room.
+    results = [one if isinstance(one, CANothing) else CANothing(one.name, ECA_TIMEOUT) for one in results]
     return settle(results, single, throw)
 
 
-def _number_of(datatype: Any, name: str) -> int | None:
+def _number_of(datatype: Any, name: str | None) -> int | None:
     if isinstance(datatype, int) and datatype in (DBR_CHAR_BYTES, DBR_CHAR_UNICODE, DBR_CHAR_STR):
         return None  # a text goes to a CHAR array as one
     return dbr_number(datatype, name)
@@ -300,11 +296,11 @@ def _one_each(value: Any, number: int, repeat_value: bool) -> list[Any]:
     return values
 
 
-async def _settle_states(here: LoopState, targets: list[tuple[Channel, Any]], deadline: float | None) -> None:
+async def _settle_states(here: LoopState, channels: list[Channel], values: list[Any], deadline: float | None) -> None:
     """Awaits the names of the states of enums that get a text, where they are not known: the server compares these."""
     unknown = [
         channel
-        for channel, value in targets
+        for channel, value in zip(channels, values)
         if isinstance(value, (str, bytes))
         and ca.field_type(channel.chid) == DBF.ENUM
         and not channel.properties.settled
@@ -316,13 +312,11 @@ async def _settle_states(here: LoopState, targets: list[tuple[Channel, Any]], de
         reads.results()
 
 
-async def _make_room(here: LoopState, channels: list[Channel], deadline: float | None) -> Channel | None:
-    """Awaits that servers for which very much is queued read some of it; the channel of one that does not in time."""
-    for channel in channels:
-        while True:
-            room = _ca.backlog(channel.chid)
-            if room is None:
-                break
-            if not await here.until(room, deadline):
-                return channel
-    return None
+async def _has_room(here: LoopState, channel: Channel, deadline: float | None) -> bool:
+    """Awaits that a server for which very much is queued reads some of it; False where it does not in time."""
+    while True:
+        room = _ca.backlog(channel.chid)
+        if room is None:
+            return True
+        if not await here.until(room, deadline):
+            return False

@@ -7,7 +7,7 @@ import inspect
 import sys
 import traceback
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, overload
 
 from .. import _ca, ca
@@ -63,24 +63,24 @@ class Subscription:
         self._dropped = 0
         self._evid: ca.evid | None = None
         self._is_async: bool | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Future[Any] | None = None
         mask = _EVENTS[checked_format(format)] if events is None else events
         self._mask = checked_mask(mask, name)
         self._request = (datatype, format, count)
         spec_of(name, datatype, format, count)  # raises for what cannot be asked for
-        self._loop = asyncio.get_running_loop()
         self._here: LoopState = state()
+        loop = self._here.running()
         self.channel = self._here.channel(name)
         self.channel.listeners.add(self)
         self._timer: asyncio.TimerHandle | None = None
         if self.channel.connected:
             self._start()
-            self._loop.call_soon(self._opened)
+            loop.call_soon(self._opened)
             return
         # The PV's type is known when it connects, which this subscription is told.
         limit = deadline_of(connect_timeout)
         if limit is not None:
-            self._timer = self._loop.call_at(limit, self._not_connected)
+            self._timer = loop.call_at(limit, self._not_connected)
         if datatype != DBR_ENUM_STR:
             self._start()
         ca.flush_io()
@@ -91,19 +91,28 @@ class Subscription:
         return self._dropped + (0 if self._evid is None else _ca.dropped(self._evid))
 
     def close(self) -> None:
-        """Ends it: the callback is not called after this. See ca_clear_subscription."""
+        """Ends it: the callback is not called after this. One that is awaited is cancelled, unless it closes itself.
+
+        It may be called in any thread. See ca_clear_subscription.
+        """
         if self.state == self.CLOSED:
             return
+        # Before the look at _evid: see _start.
         self.state = self.CLOSED
         self.channel.listeners.discard(self)
+        self._clear()
+        if self._timer is not None or self._task is not None:
+            self._here.in_loop(self._stop)
+
+    def _clear(self) -> None:
         if self._evid is not None:
             ca.clear_subscription(self._evid)
             ca.flush_io()
-        if self._timer is not None:
-            self._timer.cancel()
-        task, self._task = self._task, None
-        if task is not None and not self._loop.is_closed() and task is not _current_task():
-            task.cancel()
+
+    def _stop(self) -> None:
+        self._stop_timer()
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
 
     def __repr__(self) -> str:
         return f"<Subscription to {self.name!r} {('opening', 'open', 'closed')[self.state]}>"
@@ -113,8 +122,7 @@ class Subscription:
         if self.state == self.CLOSED:
             return
         if connected:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._stop_timer()
             if self._evid is None:
                 self._start()
             self._opened()
@@ -133,12 +141,21 @@ class Subscription:
             latest_only=not self.all_updates,
         )
         ca.flush_io()
+        if self.state == self.CLOSED:  # meanwhile, by another thread
+            self._clear()
 
     def _opened(self) -> None:
         if self.state == self.OPENING:
             self.state = self.OPEN
 
+    def _stop_timer(self) -> None:
+        # A timer keeps the loop.
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
     def _not_connected(self) -> None:
+        self._timer = None
         if self.state == self.OPENING and not self.channel.connected:
             self._came(CANothing(self.name, ECA_TIMEOUT))
 
@@ -149,8 +166,8 @@ class Subscription:
         if self._is_async is False:
             try:
                 self.callback(value)
-            except Exception:
-                self._failed()
+            except Exception as error:
+                self._failed(error)
             return
         if not self.all_updates and self.pending_values:
             self._dropped += 1
@@ -161,44 +178,45 @@ class Subscription:
     def _call(self) -> None:
         """Calls back with what is pending, until a callback has to be awaited."""
         while self.pending_values and self.state != self.CLOSED:
+            if self._is_async and self._here.is_ending:
+                return self.close()
             try:
-                result = self.callback(self.pending_values.popleft())
-            except Exception:
-                self._failed()
-                return
+                result: Any = self.callback(self.pending_values.popleft())
+            except Exception as error:
+                return self._failed(error)
+            is_awaitable = inspect.isawaitable(result)
             if self._is_async is None:
-                self._is_async = inspect.isawaitable(result)
-            if self._is_async and inspect.isawaitable(result):
-                self._task = self._loop.create_task(self._work(result))
-                return
+                self._is_async = is_awaitable
+            if is_awaitable and self._is_async:
+                self._task = asyncio.ensure_future(result)
+                self._task.add_done_callback(self._done)
+                return None
+        return None
 
-    async def _work(self, result: Awaitable[object]) -> None:
-        """Awaits a callback, and calls back with what has come meanwhile."""
-        try:
-            await result
-            while self.pending_values and self.state != self.CLOSED:
-                following = self.callback(self.pending_values.popleft())
-                if inspect.isawaitable(following):
-                    await following
-        except Exception:
-            self._failed()
-        finally:
-            if self._task is _current_task():
-                self._task = None
+    def _done(self, task: asyncio.Future[Any]) -> None:
+        """A callback that was awaited has ended."""
+        self._task = None
+        if task.cancelled():
+            # Where asyncio.run has cancelled all tasks, the next update must not make another one.
+            return self.close()
+        error = task.exception()
+        if error is None:
+            self._call()
+        elif isinstance(error, Exception):
+            self._failed(error)
+        return None
 
-    def _failed(self) -> None:
+    def loop_ends(self) -> None:
+        """Nobody would end a task that is begun now, or has begun since all were cancelled."""
+        if self._is_async:
+            self.close()
+
+    def _failed(self, error: Exception) -> None:
         """A callback has raised: it is not called again."""
         print(f"Subscription {self.name} callback raised exception", file=sys.stderr)
-        traceback.print_exc()
+        traceback.print_exception(type(error), error, error.__traceback__)
         print(f"Subscription {self.name} closed", file=sys.stderr)
         self.close()
-
-
-def _current_task() -> asyncio.Task[Any] | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None
 
 
 @overload
@@ -248,8 +266,9 @@ def camonitor(
     :param events: which changes call back: ``DBE_VALUE``, ``DBE_LOG``, ``DBE_ALARM``, ``DBE_PROPERTY``, added. Where
         None, DBE_VALUE, with ``FORMAT_TIME`` DBE_ALARM as well, and with ``FORMAT_CTRL`` DBE_PROPERTY, too.
     :param datatype: as for :func:`caget`, and so are `format` and `count`.
-    :param all_updates: each update calls back. Without, those that come before the callback can be called are merged
-        into the newest, and counted in ``dropped_callbacks``.
+    :param all_updates: each update calls back (of those that come while the loop stands still, the newest 32,768 or 96
+        MiB; ``dropped_callbacks`` counts the others). Without, those that come before the callback can be called are
+        merged into the newest, and counted in ``dropped_callbacks``.
     :param notify_disconnect: a disconnect calls back with a :class:`CANothing` (ECA_DISCONN).
     :param connect_timeout: where the PV has not connected by then, calls back with a CANothing (ECA_TIMEOUT), once; the
         subscription waits on.

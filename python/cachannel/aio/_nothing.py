@@ -48,15 +48,20 @@ class _TimedOut(CANothing, CaChannelTimeout):
     """A time-out that is raised."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self.args
+        return _timed_out, self.args
 
 
 _TimedOut.__name__ = _TimedOut.__qualname__ = "CANothing"
+_TimedOut.__module__ = "cachannel.aio"
+
+
+def _timed_out(name: str, errorcode: int) -> CANothing:
+    return _TimedOut(name, errorcode)
 
 
 def raised(nothing: CANothing) -> CANothing:
     """The exception to raise for what failed."""
-    return _TimedOut(nothing.name, nothing.errorcode) if nothing.errorcode == ECA_TIMEOUT else nothing
+    return _timed_out(nothing.name, nothing.errorcode) if nothing.errorcode == ECA_TIMEOUT else nothing
 
 
 class CAInfo:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import deque
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from .. import _ca, ca
-from .._constants import DBE_ALARM, DBE_PROPERTY, DBE_VALUE, ECA_BADCOUNT, ECA_DISCONN, ECA_TIMEOUT
+from .._constants import DBE_ALARM, DBE_PROPERTY, DBE_VALUE, ECA_BADCOUNT, ECA_CHANDESTROY, ECA_DISCONN, ECA_TIMEOUT
 from .._errors import CaChannelValueError
 from .._strings import is_long_string
 from .._value_specs import FORMAT_TIME, checked_mask, dbr_number, value_spec
 from ..values import is_value
-from ._functions import caput, connected
-from ._loop import Channel, state
+from ._connecting import connected
+from ._functions import caput
+from ._loop import Channel, LoopState, settle_future, state
 from ._nothing import CANothing, raised
 from ._requests import DEFAULT_TIMEOUT, Timeout, deadline_of
 
@@ -128,15 +130,16 @@ class PV:
         :param wanted: a value, or a function of one that says whether it is. A str is compared with the text of the
             value.
         :returns: the value that was wanted.
-        :raises CANothing: ECA_TIMEOUT where it has not come in time. What the function raises.
+        :raises CANothing: ECA_TIMEOUT where it has not come in time, ECA_CHANDESTROY where the PV is closed meanwhile.
+            What the function raises.
         """
         deadline = self._deadline(timeout)
         updates = self.updates(as_string=isinstance(wanted, str))
         try:
             while True:
                 if not await updates._until(deadline):
-                    raise raised(CANothing(self._name, ECA_TIMEOUT))
-                value = await updates.__anext__()
+                    raise raised(CANothing(self._name, ECA_CHANDESTROY if updates._closed else ECA_TIMEOUT))
+                value: Value = updates._waiting.popleft()
                 if wanted(value) if callable(wanted) else value == wanted:
                     return value
         finally:
@@ -155,8 +158,9 @@ class PV:
     ) -> Updates:
         """The values, now and whenever they change, for ``async for``. See ca_create_subscription.
 
-        :param policy: what becomes of updates that come while the loop's body runs: ``"all"`` are kept, however many;
-            only the ``"latest"`` is; or the oldest are dropped (``"drop_oldest"``) where more than `maxsize` wait.
+        :param policy: what becomes of updates that come while the loop's body runs: ``"all"`` are kept, however many
+            (of those that come while the event loop stands still, the newest 32,768 or 96 MiB); only the ``"latest"``
+            is; or the oldest are dropped (``"drop_oldest"``) where more than `maxsize` wait.
             ``dropped`` counts.
         :param maxsize: for ``"drop_oldest"``.
         :param mask: which changes are updates: ``DBE_VALUE``, ``DBE_LOG``, ``DBE_ALARM``, ``DBE_PROPERTY``, added.
@@ -172,7 +176,8 @@ class PV:
             raise CaChannelValueError(ECA_BADCOUNT, self._name, detail)
         spec = self._spec(as_string, count, datatype)
         limit = {"all": None, "latest": 1, "drop_oldest": maxsize}[policy]
-        updates = Updates(self._channel, spec, checked_mask(mask, self._name), limit, notify_disconnect)
+        self._here.running()
+        updates = Updates(self._here, self._channel, spec, checked_mask(mask, self._name), limit, notify_disconnect)
         self._updates.add(updates)
         return updates
 
@@ -216,14 +221,22 @@ class Updates:
     """
 
     def __init__(
-        self, channel: Channel, spec: _ca.ValueSpec, mask: int, limit: int | None, notify_disconnect: bool
+        self,
+        here: LoopState,
+        channel: Channel,
+        spec: _ca.ValueSpec,
+        mask: int,
+        limit: int | None,
+        notify_disconnect: bool,
     ) -> None:
+        self._here = here
         self._channel = channel
         self._waiting: deque[Any] = deque()
         self._limit = limit
         self._dropped = 0
         self._notify_disconnect = notify_disconnect
-        self._waiter: asyncio.Future[bool] | None = None
+        # Of each task that waits for a value: several may iterate, and each value goes to one of them.
+        self._waiters: list[asyncio.Future[bool]] = []
         self._closed = False
         own = weakref.ref(self)
 
@@ -243,14 +256,15 @@ class Updates:
         return self._dropped + _ca.dropped(self._evid)
 
     def close(self) -> None:
-        """Ends it: a loop over it ends. See ca_clear_subscription."""
+        """Ends it: a loop over it ends, whatever is left. It may be called in any thread. See ca_clear_subscription."""
         if self._closed:
             return
         self._closed = True
         self._channel.listeners.discard(self._listener)
         ca.clear_subscription(self._evid)
         ca.flush_io()
-        self._wake()
+        if self._waiters:
+            self._here.in_loop(self._wake)
 
     def __del__(self) -> None:
         if hasattr(self, "_listener"):
@@ -264,28 +278,30 @@ class Updates:
             raise StopAsyncIteration
         return self._waiting.popleft()  # type: ignore[no-any-return]
 
-    async def batches(self) -> Any:
+    def batches(self) -> AsyncIterator[list[Value]]:
         """All that has gathered, list by list: ``async for batch in pv.updates().batches()``."""
-        while await self._until(None):
-            batch = list(self._waiting)
-            self._waiting.clear()
-            yield batch
+        return _Batches(self)
 
     async def _until(self, deadline: float | None) -> bool:
         """Awaits that a value is there; False where it is closed, or late."""
-        loop = asyncio.get_running_loop()
-        while not self._waiting:
-            if self._closed or (deadline is not None and loop.time() >= deadline):
+        loop = self._here.running()
+        while not self._closed:
+            if self._waiting:
+                return True
+            if deadline is not None and loop.time() >= deadline:
                 return False
-            self._waiter = loop.create_future()
-            timer = None if deadline is None else loop.call_at(deadline, self._wake)
+            waiter: asyncio.Future[bool] = loop.create_future()
+            self._waiters.append(waiter)
+            timer = None if deadline is None else loop.call_at(deadline, settle_future, waiter, False)
             try:
-                await self._waiter
+                # Between the last look and here, another thread may have closed it.
+                if not self._closed:
+                    await waiter
             finally:
-                self._waiter = None
+                self._waiters.remove(waiter)
                 if timer is not None:
                     timer.cancel()
-        return True
+        return False
 
     def _came(self, value: Any) -> None:
         if self._limit is not None and len(self._waiting) >= self._limit:
@@ -295,12 +311,29 @@ class Updates:
         self._wake()
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(True)
+        for waiter in self._waiters:
+            settle_future(waiter, True)
 
     def _connection_changed(self, connected: bool) -> None:
         if not connected and self._notify_disconnect:
             self._came(CANothing(self._channel.name, ECA_DISCONN))
+
+
+class _Batches:
+    """The values of some updates, list by list. (An asynchronous generator that is left needs a task to end in.)"""
+
+    def __init__(self, updates: Updates) -> None:
+        self._updates = updates
+
+    def __aiter__(self) -> _Batches:
+        return self
+
+    async def __anext__(self) -> list[Value]:
+        if not await self._updates._until(None):
+            raise StopAsyncIteration
+        batch = list(self._updates._waiting)
+        self._updates._waiting.clear()
+        return batch
 
 
 class _Listener:
@@ -313,6 +346,9 @@ class _Listener:
         updates = self._updates()
         if updates is not None:
             updates._connection_changed(connected)
+
+    def loop_ends(self) -> None:
+        pass
 
     def close(self) -> None:
         updates = self._updates()

@@ -34,7 +34,7 @@ enum Write {
 /// Converts a value for each channel, then sends all; raises, and sends nothing, where one does not convert.
 ///
 /// `wait`: until the processing that the writes started is complete; without, until they have left the process. `properties`: those
-/// of each channel, whose states a text to an enum is sent by: they have to be known then.
+/// of each channel, or None; a text to an enum is sent by the states in them.
 #[pyfunction]
 #[pyo3(signature = (chids, values, datatype=None, *, wait, properties=None))]
 pub fn write_values<'py>(
@@ -43,7 +43,7 @@ pub fn write_values<'py>(
     values: Vec<Bound<'py, PyAny>>,
     datatype: Option<i64>,
     wait: bool,
-    properties: Option<Vec<Bound<'py, PyProperties>>>,
+    properties: Option<Vec<Option<Bound<'py, PyProperties>>>>,
 ) -> PyResult<Bound<'py, Writes>> {
     let channels = channels_of(&chids)?;
     let context = context_of(&channels)?;
@@ -62,7 +62,7 @@ pub fn write_values<'py>(
         };
         let cell = properties
             .as_ref()
-            .and_then(|all| all.get(index))
+            .and_then(|all| all.get(index)?.as_ref())
             .map(|one| one.get().cell.clone());
         let states = move || {
             let known = cell.as_ref().map(|cell| cell.find_for(Base::Enum));
