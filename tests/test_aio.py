@@ -60,7 +60,7 @@ def test_an_alarm_shows(prefix: str) -> None:
 
 def test_a_record_that_was_never_processed_has_the_epoch_of_epics(prefix: str) -> None:
     async def main() -> None:
-        value = await aio.caget(prefix + "cawaves", format=aio.FORMAT_TIME)
+        value = await aio.caget(prefix + "unprocessed", format=aio.FORMAT_TIME)
         assert (value.raw_stamp, value.timestamp) == ((631152000, 0), 631152000.0)
 
     run(main())

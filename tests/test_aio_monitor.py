@@ -185,7 +185,7 @@ def test_updates_are_merged(prefix: str, kind: str) -> None:
             other: list[int] = []
             watch = aio.camonitor(name, other.append, all_updates=True)
             await numbered(name, 1, 10)
-            await until(lambda: other[-1] == 10)
+            await until(lambda: other and other[-1] == 10)
             watch.close()
             assert seen == [0]
             goes_on.set()
