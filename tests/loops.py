@@ -8,6 +8,8 @@ import time
 from collections.abc import Coroutine
 from typing import Any, Callable
 
+from cachannel import aio
+
 THREAD = "cachannel event loop"
 """The name of the thread that wakes an event loop."""
 
@@ -34,6 +36,19 @@ def run(coroutine: Coroutine[Any, Any, Any], timeout: float = 40.0) -> Any:
         return result
 
     return asyncio.run(limited())
+
+
+async def nudged(name: str, awaitable: Any) -> Any:
+    """Await it, and ask the server for something meanwhile.
+
+    Where the next update in an IOC's queue is of a subscription that is cleared just then, the IOC keeps back the one
+    before it, until it has something else to send.
+    """
+    awaited = asyncio.ensure_future(awaitable)
+    while not awaited.done():
+        await aio.caget(name)
+        await asyncio.wait([awaited], timeout=0.02)
+    return awaited.result()
 
 
 def wakers() -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from cachannel import CaChannel, CaChannelValueError, aio, ca
-from loops import run, until
+from loops import nudged, run, until
 
 MISSING = "no:such:pv"
 
@@ -86,7 +86,7 @@ def test_waiting_for_a_value(prefix: str) -> None:
         await until(lambda: aio.get_channel_infos()[0].subscriber_count == 2)
         for number in range(1, 4):
             await pv.put(number, wait=True)
-        assert await asyncio.gather(*waiting) == [3, 2]
+        assert await nudged(name, asyncio.gather(*waiting)) == [3, 2]
         assert aio.get_channel_infos()[0].subscriber_count == 0
         with pytest.raises(TimeoutError):
             await pv.wait_for(99, timeout=0.05)
@@ -208,8 +208,8 @@ def test_two_iterations_at_once(prefix: str) -> None:
         shared = [asyncio.ensure_future(collect(same)) for _ in range(2)]
         for number in range(1, 31):
             await pv.put(number, wait=number % 5 == 0)
-        assert await asyncio.gather(*own) == [list(range(31))] * 2
-        done, left = await asyncio.wait(shared, return_when=asyncio.FIRST_COMPLETED)
+        assert await nudged(pv.name, asyncio.gather(*own)) == [list(range(31))] * 2
+        done, left = await nudged(pv.name, asyncio.wait(shared, return_when=asyncio.FIRST_COMPLETED))
         same.close()  # ends the other's
         await asyncio.wait(left)
         assert sorted(shared[0].result() + shared[1].result()) == list(range(31))
