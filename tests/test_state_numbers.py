@@ -47,7 +47,7 @@ def test_each_update_has_its_own_state(make_channel: MakeChannel) -> None:
     true = monitor(numbers, ca.DBR_TIME_ENUM)
     switch(texts, 20)
     wait_for(lambda: seen[-1][0] == "zero" and true[-1][0] == 0)
-    assert sum(number == NAMELESS for number, *_ in true) > 10
+    assert sum(number == NAMELESS for number, *_ in true) > 4
     at = {tuple(stamp): number for number, *stamp in true}
     for text, *stamp in seen:
         number = at.get(tuple(stamp))
@@ -65,7 +65,7 @@ def test_so_have_those_without_a_time(make_channel: MakeChannel, req_type: int) 
     expected = iter(["three", *[str(NAMELESS), " one ", "2", "three"] * 10, "zero"])
     # In this order; a busy server may leave one out.
     assert all(text in expected for text, *_ in seen), seen
-    assert len(seen) > 35
+    assert len(seen) > 20
 
 
 @pytest.mark.parametrize("req_type", [ca.DBR_STRING, ca.DBR_TIME_STRING])
