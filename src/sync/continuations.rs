@@ -15,9 +15,10 @@ type Continuation = Box<dyn FnOnce() + Send>;
 ///
 /// # Orderings
 ///
-/// A kept function counts as a waiter of [`Outstanding`]. So the thread that ends the last thing and the thread that adds a
-/// function cannot both miss each other (see there), and at least one of them looks into the list. The list's lock sees to it
-/// that only one of them finds the function.
+/// A function counts as a waiter of [`Outstanding`] from before it is kept. So the thread that ends the last thing and the thread
+/// that adds a function cannot both miss each other (see there), and at least one of them looks into the list. Where the first
+/// looks before the function is there, the second has its lock after the first, and finds nothing outstanding. The list's lock
+/// sees to it that only one of them finds the function.
 #[derive(Default)]
 pub struct Continuations {
     kept: Mutex<Vec<Continuation>>,
@@ -27,8 +28,9 @@ impl Continuations {
     /// Has `then` called once nothing is outstanding: by this thread, at once, or by the one that ends the last thing. `then` must
     /// not wait.
     pub fn add(&self, outstanding: &Outstanding, then: impl FnOnce() + Send + 'static) {
-        lock(&self.kept).push(Box::new(then));
+        // Before it is in the list: whoever finds it there takes back its waiter.
         outstanding.add_waiter();
+        lock(&self.kept).push(Box::new(then));
         if outstanding.is_done() {
             self.call(outstanding);
         }
@@ -73,6 +75,39 @@ mod models {
             });
             ends.join().unwrap();
             assert_eq!(called.load(Ordering::Relaxed), 1);
+        });
+    }
+
+    /// Each finds the other's function, maybe, and takes back a waiter that has to be there.
+    #[test]
+    fn two_threads_add_while_one_ends() {
+        loom::model(|| {
+            let io = Arc::new((Outstanding::default(), Continuations::default()));
+            let called = Arc::new(AtomicUsize::new(0));
+            io.0.begin();
+            let add = |io: &(Outstanding, Continuations), called: &Arc<AtomicUsize>| {
+                let counts = called.clone();
+                io.1.add(&io.0, move || {
+                    counts.fetch_add(1, Ordering::Relaxed);
+                });
+            };
+            let adds = {
+                let (io, called) = (io.clone(), called.clone());
+                thread::spawn(move || add(&io, &called))
+            };
+            let ends = {
+                let io = io.clone();
+                thread::spawn(move || {
+                    if io.0.end() {
+                        io.1.call(&io.0);
+                    }
+                })
+            };
+            add(&io, &called);
+            adds.join().unwrap();
+            ends.join().unwrap();
+            assert_eq!(called.load(Ordering::Relaxed), 2);
+            assert!(!io.0.is_awaited());
         });
     }
 }

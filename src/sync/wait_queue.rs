@@ -140,7 +140,10 @@ impl Outstanding {
     }
 
     pub fn remove_waiter(&self) {
-        self.waiters.fetch_sub(1, Ordering::Relaxed);
+        let before = self.waiters.fetch_sub(1, Ordering::Relaxed);
+        if cfg!(any(loom, debug_assertions)) {
+            assert!(before > 0, "who waits no more has waited");
+        }
     }
 }
 
