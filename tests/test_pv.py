@@ -782,6 +782,15 @@ def test_what_is_waited_for_when_the_pv_is_closed() -> None:
         assert time.monotonic() - began < 5
 
 
+def test_a_wait_for_a_value_ends_when_the_pv_is_closed(pv: MakePV) -> None:
+    test = pv("plain")
+    test.get()
+    threading.Timer(0.2, test.close).start()
+    began = time.monotonic()
+    assert raised(CaChannelException, test.wait_for, lambda value: False, 20).status is ca.ECA.DISCONN
+    assert time.monotonic() - began < 5
+
+
 def test_many_that_are_dropped_leave_nothing(prefix: str) -> None:
     before = len(gc.get_objects())
     for number in range(100):

@@ -15,7 +15,7 @@ from cachannel import PV, CaChannelException, Subscription, ca
 from conftest import HARD_LIMIT, RESTART_PORT
 from helpers import RunScript, assert_quiet
 from ioc import HERE, Ioc
-from server_process import wait_for
+from server_process import free_port, wait_for
 from test_pv import MakePV, pv, raised
 
 __all__ = ["pv"]
@@ -253,6 +253,32 @@ def test_the_latest_only(pv: MakePV) -> None:
         test.put(11, wait=True)
         wait_for(lambda: got == [0, 10, 11])
         assert subscription.dropped == 9
+
+
+def test_all_values_that_waited_for_the_properties_come_to_a_callback_that_raises(run_script: RunScript) -> None:
+    """The server sends two values at once, and properties only when it is asked for them."""
+    port = free_port()
+    result = run_script(
+        f"""
+        import hostile_server
+        from cachannel import PV
+        logging.disable(logging.CRITICAL)
+        hostile_server.LIES["late"] = lambda answer, asked, chance: b"" if 28 <= asked.dbr_type < 35 else answer.wire
+        threading.Thread(target=hostile_server.serve, args=({port},), daemon=True).start()
+        got = []
+
+        def changed(value):
+            got.append(value.units)
+            raise ValueError
+
+        test = PV("hostile:n=1,event=late,next=late", timeout=20)
+        test.subscribe(changed)
+        wait_for(lambda: len(got) == 2)
+        print(got)
+        """,
+        env={"EPICS_CA_ADDR_LIST": f"127.0.0.1:{port}"},
+    )
+    assert_quiet(result, "['', '']\n")
 
 
 def test_a_forgotten_one_goes_on(run_script: RunScript) -> None:

@@ -276,7 +276,8 @@ class PV(PVAttributes):
             value, as of :meth:`get` with ``as_string``; an array, or another sequence, with all of an array.
         :param timeout: seconds for all of it; the PV's where None, ``math.inf`` for ever.
         :returns: the value that was wanted.
-        :raises CaChannelTimeout: where it has not come in time. What the function raises.
+        :raises CaChannelException: ECA_TIMEOUT (:class:`CaChannelTimeout`) where it has not come in time, ECA_DISCONN
+            where the PV is closed meanwhile. What the function raises.
         """
         if _ca.in_callback():
             raise CaChannelException(ECA_EVDISALLOW, self._name, "in a callback no value comes: subscribe to it")
@@ -288,6 +289,7 @@ class PV(PVAttributes):
             self._connect(deadline)
             found = watch.wait(deadline, self._chid)
         if found is None:
+            self._check_open()
             awaited = "the value that is wanted" if callable(wanted) else reprlib.repr(wanted)
             what = f"{awaited} did not come within {abs(round(limit, 3)):g} s"
             raise CaChannelException(ECA_TIMEOUT, self._name, what=what)

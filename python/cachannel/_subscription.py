@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -19,6 +18,8 @@ ValueCallback = Callable[["Value"], object]
 
 _TURN = 0.02
 """Seconds for which a thread that delivers updates itself does so before it looks what has come of them."""
+_LOOK = 0.1
+"""Seconds after which a thread that waits for an update looks whether its PV was closed."""
 
 
 class Subscription:
@@ -91,13 +92,15 @@ class Watch:
             self._news.add()
 
     def wait(self, deadline: Deadline, chid: ca.chid) -> Value | None:
-        """The value; None where it has not come in time."""
-        if _ca.delivers_events(chid):
-            # Nobody else calls `look`.
-            while not (self._news.count or deadline.is_over()):
+        """The value; None where it has not come in time, or the PV was closed."""
+        delivers = _ca.delivers_events(chid)
+        # A PV that another thread closes brings nothing any more, and does not say so.
+        while not (self._news.count or deadline.is_over() or ca.state(chid) == ChannelState.CLOSED):
+            if delivers:
+                # Nobody else calls `look`.
                 ca.pend_event(min(deadline.left() or _TURN, _TURN))
-        else:
-            self._news.wait(0, deadline.left() or threading.TIMEOUT_MAX)
+            else:
+                self._news.wait(0, min(deadline.left() or _LOOK, _LOOK))
         if self._error is not None:
             raise self._error
         return self._found

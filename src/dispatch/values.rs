@@ -7,6 +7,7 @@ use crate::client::channel::Channel;
 use crate::client::event::{Event, UserData};
 use crate::client::subscription::Subscription;
 use crate::protocol::error::Error;
+use crate::protocol::status::Status;
 use crate::protocol::value::{Answer, Dbr};
 use crate::values::make;
 use crate::values::monitor::{Admitted, ValueMonitor};
@@ -73,21 +74,8 @@ pub(super) fn properties(
         let Some(monitor) = &callback.values else {
             continue;
         };
-        match release(py, &subscription, monitor) {
-            // It ends only the callback that has raised it; the values of the other subscriptions are delivered.
-            Err(error) if error.is_instance_of::<PyException>(py) => {
-                let answer = Answer::failed(answer.status);
-                report(
-                    py,
-                    &Event::Update {
-                        subscription,
-                        answer,
-                    },
-                    error,
-                );
-            }
-            Err(error) => ended = Err(error),
-            Ok(()) => {}
+        if let Err(error) = release(py, &subscription, monitor) {
+            ended = Err(error);
         }
     }
     ended
@@ -111,6 +99,7 @@ fn ask(py: Python<'_>, channel: &Arc<Channel>, cell: &Arc<PropertyCell>) -> PyRe
     }
 }
 
+/// Delivers the values that were held, as far as their properties are known now.
 fn release(
     py: Python<'_>,
     subscription: &Arc<Subscription>,
@@ -119,10 +108,24 @@ fn release(
     let Some(channel) = subscription.channel() else {
         return Ok(());
     };
+    let mut ended = Ok(());
     while let Some((dbr, properties)) = monitor.release(channel.native_type()) {
-        deliver_value(py, subscription, &channel, monitor, &dbr, properties)?;
+        let delivered = deliver_value(py, subscription, &channel, monitor, &dbr, properties);
+        match delivered {
+            // It ends only the callback that has raised it: nothing else would deliver the values that are still held.
+            Err(error) if error.is_instance_of::<PyException>(py) => {
+                let (subscription, answer) = (subscription.clone(), Answer::failed(Status::NORMAL));
+                let event = Event::Update {
+                    subscription,
+                    answer,
+                };
+                report(py, &event, error);
+            }
+            Err(error) => ended = Err(error),
+            Ok(()) => {}
+        }
     }
-    Ok(())
+    ended
 }
 
 fn deliver_value(
