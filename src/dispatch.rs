@@ -3,6 +3,7 @@
 //! * [`handlers`] calls the function that an event is for
 //! * [`log`] logs failures of these functions, and [`repeated`] texts for which there is no function, equal ones gathered
 //!
+//! * [`patience`] reminds of values that wait for their properties in vain
 //! * [`values`] delivers values with their properties, where a callback gets values instead of dicts
 //!
 //! The way of an event: [`run`] (in the dispatcher thread) or [`pump`] (in a thread of a non-preemptive context that waits)
@@ -11,6 +12,7 @@
 
 mod handlers;
 mod log;
+mod patience;
 mod repeated;
 mod values;
 

@@ -9,7 +9,7 @@ import weakref
 from typing import Any
 
 import pytest
-from cachannel import CaChannel, CaChannelValueError, aio, ca
+from cachannel import PV, CaChannel, CaChannelValueError, aio, ca
 from loops import nudged, run, until
 
 MISSING = "no:such:pv"
@@ -118,13 +118,13 @@ def test_updates_come_with_time_and_properties(prefix: str) -> None:
             assert (value, value.enums[2]) == ("zero", "two")
             break
         await aio.caput(prefix + "cawave", [1, 2, 3], wait=True)
-        async for value in aio.PV(prefix + "cawave").updates(count=2, datatype=int):
+        async for value in aio.PV(prefix + "cawave").updates(count=2, datatype=aio.DBR_LONG):
             assert (value.tolist(), value.units) == ([1, 2], "V")
             break
         async for value in aio.PV(prefix + "number").updates(datatype=float):  # a STRING has no properties
             assert value == 12
             break
-        value = await pv.get(datatype=int)
+        value = await pv.get(datatype=aio.DBR_LONG)
         assert (value, value.units, type(+value)) == (1, "mm", int)
 
     run(main())
@@ -157,6 +157,8 @@ def test_policies(prefix: str, policy: Any, maxsize: int, expected: list[int], l
                     watch.close()
                 else:
                     write_many(name, 1, 20)
+                    # Its update comes behind those of the updates above.
+                    PV(name).wait_for(20, timeout=10)
             if value == 20:
                 break
         assert seen == expected

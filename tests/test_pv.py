@@ -154,7 +154,7 @@ def test_every_time_out_is_a_timeout_error(own_ioc: Ioc) -> None:
         assert error.status is ca.ECA.TIMEOUT
         again = pickle.loads(pickle.dumps(error))
         assert (type(again), str(again), again.pvname, again.errno) == (
-            CaChannelTimeout,
+            type(error),
             str(error),
             error.pvname,
             error.errno,
@@ -273,7 +273,6 @@ def test_datatypes(pv: MakePV) -> None:
     test = pv("catest")
     test.put(2.75, wait=True)
     for datatype, value, kind in (
-        (int, 2, int),
         (float, 2.75, float),
         (str, "2.7500", str),
         ("f4", 2.75, float),
@@ -287,6 +286,10 @@ def test_datatypes(pv: MakePV) -> None:
     assert test.get() == 3.5
     raised(ValueError, test.get, datatype=99)
     raised(TypeError, test.get, datatype=dict)
+    # To these a server would cut the value, and nobody would hear of it.
+    for datatype in (int, bool, "u1", "u2", np.uint32, np.int64):
+        raised(TypeError, test.get, datatype=datatype)
+        raised(TypeError, test.subscribe, print, datatype=datatype)
     test.put(0, wait=True)
 
 

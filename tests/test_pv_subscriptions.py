@@ -187,14 +187,14 @@ def test_counts_and_types(pv: MakePV) -> None:
         (wave, {}, [1, 2, 3]),
         (wave, {"count": 2}, [1, 2]),
         (wave, {"count": 1}, 1.0),
-        (wave, {"datatype": "i4"}, [1, 2, 3]),
+        (wave, {"datatype": ca.DBR_LONG}, [1, 2, 3]),
         (text, {"as_string": True}, "text"),
         (text, {"count": 2}, list(b"te")),
         (enum, {"as_string": True}, "Done"),
         (enum, {"datatype": str}, "Done"),
         (enum, {}, 0),
         (test, {"as_string": True}, 2.75),
-        (test, {"datatype": int}, 2),
+        (test, {"datatype": ca.DBR_LONG}, 2),
         (test, {"datatype": str}, "2.750"),
         (test, {"datatype": ca.DBR_CTRL_DOUBLE}, 2.75),
         (test, {"datatype": ca.DBR_STSACK_STRING}, "2.750"),
@@ -279,6 +279,28 @@ def test_all_values_that_waited_for_the_properties_come_to_a_callback_that_raise
         env={"EPICS_CA_ADDR_LIST": f"127.0.0.1:{port}"},
     )
     assert_quiet(result, "['', '']\n")
+
+
+def test_a_server_that_never_tells_the_properties_does_not_keep_the_values_back(run_script: RunScript) -> None:
+    """And what waits for them is bounded: here one value of 800 kB, of 20 a second."""
+    port = free_port()
+    result = run_script(
+        f"""
+        import hostile_server
+        from cachannel import PV
+        hostile_server.LIES["never"] = lambda answer, asked, chance: b"" if 28 <= asked.dbr_type < 35 else answer.wire
+        never = hostile_server.LIES["never"]
+        hostile_server.LIES["many"] = lambda *answer: never(*answer) * 20
+        threading.Thread(target=hostile_server.serve, args=({port},), daemon=True).start()
+        got = []
+        test = PV("hostile:type=6,n=100000,event=many,get=never,next=many", timeout=20)
+        subscription = test.subscribe(got.append, latest_only=True)
+        wait_for(lambda: got)
+        print(got[0].size, hasattr(got[0], "units"), subscription.dropped > 0)
+        """,
+        env={"EPICS_CA_ADDR_LIST": f"127.0.0.1:{port}"},
+    )
+    assert_quiet(result, "100000 False True\n")
 
 
 def test_a_forgotten_one_goes_on(run_script: RunScript) -> None:

@@ -42,7 +42,7 @@ MAY_USE: dict[str, list[str]] = {
     "deferred_decref": ["client::fork", "calls"],
     "errors": ["protocol", "calls", "convert::names", "thread_state"],
     "thread_state": ["client"],
-    "values": ["client", "protocol", "calls", "convert"],
+    "values": ["client", "protocol", "sync::mailbox", "calls", "convert"],
     "callback": ["client", "protocol", "calls", "convert", "errors", "deferred_decref", "values::monitor"],
     "states": ["client", "protocol", "sync::wait_queue", "convert", "calls", "errors", "thread_state"],
     "dispatch": ["client", "protocol", "sync::wait_queue", *PYTHON_SIDE],

@@ -29,7 +29,7 @@ class CaChannelException(Exception):
 
     def __new__(cls, status: int, *args: Any, **keywords: Any) -> CaChannelException:
         if cls is CaChannelException and status == ECA_TIMEOUT:
-            cls = CaChannelTimeout
+            cls = _Timeout
         # OSError, which TimeoutError is, would take these for its own.
         return super().__new__(cls) if not issubclass(cls, OSError) else OSError.__new__(cls)
 
@@ -72,7 +72,8 @@ class CaChannelException(Exception):
 class CaChannelTimeout(CaChannelException, TimeoutError):
     """No answer came in time: a :class:`CaChannelException` with ECA_TIMEOUT, and a TimeoutError.
 
-    Wherever such a status raises, it raises this class.
+    Wherever such a status raises, it raises this class. (That of a call of CaChannel 3.x goes by the name that it had
+    there.)
     """
 
     def __init__(self, status: int = ECA_TIMEOUT, pvname: str | None = None, detail: str = "", what: str = "") -> None:
@@ -82,6 +83,30 @@ class CaChannelTimeout(CaChannelException, TimeoutError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self.args
+
+
+class _Timeout(CaChannelTimeout):
+    """The same, of the calls that CaChannel 3.x had, and by the name that such an exception has there.
+
+    Programs, and the examples of 3.x, look at the name of the class that a traceback shows.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CaChannelException, self.args
+
+
+_Timeout.__name__ = _Timeout.__qualname__ = CaChannelException.__name__
+
+
+def failure(status: int, pvname: str | None, detail: str = "", what: str = "") -> CaChannelException:
+    """An exception of the classes of today, for a status."""
+    kind = CaChannelTimeout if status == ECA_TIMEOUT else CaChannelException
+    return kind(status, pvname, detail, what)
+
+
+def of_today(error: CaChannelException) -> CaChannelException:
+    """The same, where a time-out goes by its own name."""
+    return CaChannelTimeout(*error.args) if type(error) is _Timeout else error
 
 
 class _Misuse(CaChannelException):
@@ -99,5 +124,5 @@ class CaChannelTypeError(_Misuse, TypeError):
     """An object of a type that does not convert. Nothing was sent."""
 
 
-for _class in (CaChannelException, CaChannelTimeout, CaChannelValueError, CaChannelTypeError):
+for _class in (CaChannelException, CaChannelTimeout, _Timeout, CaChannelValueError, CaChannelTypeError):
     _class.__module__ = "cachannel"  # where they are to be imported from

@@ -23,13 +23,13 @@ from ._constants import (
     ECA_TIMEOUT,
 )
 from ._enums import CA_OP, DBF, ChannelState
-from ._errors import CaChannelException
+from ._errors import CaChannelException, CaChannelTimeout, failure, of_today
 from ._not_found import one_not_found
 from ._pv_attributes import PVAttributes
 from ._strings import is_long_string
 from ._subscription import Subscription, ValueCallback, Watch
 from ._timeouts import seconds
-from ._value_specs import FORMAT_TIME, Deadline, checked_mask, dbr_number, value_spec
+from ._value_specs import FORMAT_TIME, Deadline, checked_mask, dbr_number, type_to_read, value_spec
 from ._write_errors import write_failed
 from ._writes import text_for
 from .CaChannel import CaChannel
@@ -72,6 +72,9 @@ class PV(PVAttributes):
         it keeps the PV alive until :meth:`close`.
     :raises CaChannelException: for a name that cannot be one: empty, too long.
     """
+
+    # A misspelt attribute is no new one: what is written to it would reach no server.
+    __slots__ = ("__weakref__", "_chid", "_known_properties", "_name", "_process", "_timeout")
 
     def __init__(
         self,
@@ -152,8 +155,8 @@ class PV(PVAttributes):
             return result  # type: ignore[no-any-return]
         if result == ECA_TIMEOUT:
             what = f"the server did not answer within {abs(round(deadline.limit, 3)):g} s"
-            raise CaChannelException(result, self._name, what=what)
-        raise CaChannelException(result, self._name)
+            raise failure(result, self._name, what=what)
+        raise failure(result, self._name)
 
     def put(self, value: Any, *, wait: bool = False, timeout: float | None = None, datatype: Datatype = None) -> None:
         """Writes the value. See ca_array_put and ca_array_put_callback.
@@ -191,7 +194,7 @@ class PV(PVAttributes):
         if status == ECA_TIMEOUT:
             # What is done has been withdrawn.
             detail = _NOT_READ if writes.done else _LATE if wait else _IN_PART
-            raise CaChannelException(ECA_TIMEOUT, self._name, detail)
+            raise CaChannelTimeout(ECA_TIMEOUT, self._name, detail)
         if status != ECA_NORMAL:
             raise write_failed(status, self._name, value)
 
@@ -202,7 +205,7 @@ class PV(PVAttributes):
             if isinstance(error, ValueError):
                 raise
             if error.status == ECA_TIMEOUT:
-                raise CaChannelException(ECA_TIMEOUT, self._name, _LATE) from None
+                raise CaChannelTimeout(ECA_TIMEOUT, self._name, _LATE) from None
             raise write_failed(error.status, self._name, value) from None
 
     def _make_room(self, deadline: Deadline) -> None:
@@ -212,7 +215,8 @@ class PV(PVAttributes):
             if room is None:
                 return
             if not room.wait(deadline.left()):
-                raise CaChannelException(ECA_TIMEOUT, self._name, _NOT_READ)
+                room.cancel()
+                raise CaChannelTimeout(ECA_TIMEOUT, self._name, _NOT_READ)
 
     @property
     def value(self) -> Value:
@@ -292,7 +296,7 @@ class PV(PVAttributes):
             self._check_open()
             awaited = "the value that is wanted" if callable(wanted) else reprlib.repr(wanted)
             what = f"{awaited} did not come within {abs(round(limit, 3)):g} s"
-            raise CaChannelException(ECA_TIMEOUT, self._name, what=what)
+            raise CaChannelTimeout(ECA_TIMEOUT, self._name, what=what)
         return found
 
     def close(self) -> None:
@@ -331,7 +335,7 @@ class PV(PVAttributes):
 
     def _spec(self, datatype: Any, count: int | None, as_string: bool) -> _ca.ValueSpec:
         texts = as_string or is_long_string(self._name)
-        number = dbr_number(datatype, self._name)
+        number = type_to_read(datatype, self._name)
         return value_spec(FORMAT_TIME, number, count, texts=texts, state_texts=as_string)
 
     def _limit(self, timeout: float | None) -> float:
@@ -346,7 +350,7 @@ class PV(PVAttributes):
         waiting = _ca.wait_for_connections([self._chid])
         if not waiting.wait(deadline.left()):
             waiting.cancel()
-            raise one_not_found(self._name, deadline.limit, "")
+            raise of_today(one_not_found(self._name, deadline.limit, ""))
         self._check_open()
 
     def _check_open(self) -> None:

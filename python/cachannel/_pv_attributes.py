@@ -26,6 +26,8 @@ _ACCESS = {(True, True): "read/write", (True, False): "read-only", (False, True)
 class PVAttributes:
     """Each attribute waits for the connection, as long as the PV's timeout."""
 
+    __slots__ = ()
+
     _chid: ca.chid
 
     def get(self) -> Value:

@@ -9,7 +9,7 @@ from typing import Any
 from . import _ca, ca
 from ._connections import TIME_TO_ANSWER, remaining
 from ._enums import DBF
-from ._errors import CaChannelException
+from ._errors import CaChannelException, failure
 from ._strings import is_long_string
 from ._value_specs import FORMAT_CTRL, value_spec
 from .values import is_value
@@ -40,7 +40,7 @@ def read_values(
         if not reads.wait(remaining(deadline)):
             reads.cancel()
         for place, result in zip(places, reads.results()):
-            results[place] = result if is_value(result) else CaChannelException(int(result), names[place])
+            results[place] = result if is_value(result) else failure(int(result), names[place])
     return results
 
 

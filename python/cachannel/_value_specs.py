@@ -83,6 +83,18 @@ def dbr_number(datatype: Any, pvname: str | None) -> int | None:
         raise CaChannelTypeError(ECA_BADTYPE, pvname, f"{datatype!r} is no type of Channel Access") from None
 
 
+def type_to_read(datatype: Any, pvname: str) -> int | None:
+    """As :func:`dbr_number`, for values that nobody checks: refuses a class of integers, to which servers cut."""
+    number = dbr_number(datatype, pvname)
+    if number in (DBR.CHAR, DBR.SHORT, DBR.LONG) and not isinstance(datatype, int):
+        detail = (
+            f"the server would cut the value to {datatype!r} without a word: read it as it is, and convert it "
+            "(ca.DBR_LONG and its like ask for the cut)"
+        )
+        raise CaChannelTypeError(ECA_BADTYPE, pvname, detail)
+    return number
+
+
 def checked_mask(mask: Any, pvname: str) -> int:
     """A mask of events; raises where there is none in it."""
     if not isinstance(mask, int) or not 0 < mask <= _ALL_EVENTS:

@@ -45,7 +45,7 @@ pub enum Event {
         answer: Answer,
     },
     Exception(Box<Exception>),
-    /// What somebody who does not sleep waits for is done.
+    /// What somebody who does not sleep waits for is done, or its time is over.
     Done(UserData),
     /// A diagnostic of the backend.
     Message(String),

@@ -1,7 +1,7 @@
 //! Calls the function that an event is for, with the arguments that Python code expects.
 
 use super::repeated::warn;
-use super::values::{connection_changed, properties, property_cell, value_came};
+use super::values::{connection_changed, properties, property_cell, release_all, value_came};
 use crate::callback::{Callback, callback, chid_of};
 use crate::calls::getattr;
 use crate::client::channel::Channel;
@@ -207,7 +207,8 @@ pub(super) fn done(py: Python<'_>, handler: &UserData) -> PyResult<()> {
             callback.let_go(py);
             called
         }
-        None => Ok(()),
+        // The patience of values that wait for their properties is over.
+        None => property_cell(handler).map_or(Ok(()), |cell| release_all(py, &cell)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Updates for callbacks that get values, and the properties that go with these.
 
 use super::log::report;
+use super::patience::remind;
 use super::repeated::warn;
 use crate::callback::callback;
 use crate::client::channel::Channel;
@@ -66,6 +67,11 @@ pub(super) fn properties(
     answer: &Answer,
 ) -> PyResult<()> {
     cell.set(answer);
+    release_all(py, cell)
+}
+
+/// Delivers the values that wait for these properties, as far as they need not wait any longer.
+pub(super) fn release_all(py: Python<'_>, cell: &Arc<PropertyCell>) -> PyResult<()> {
     let mut ended = Ok(());
     for subscription in cell.listeners() {
         let Some(callback) = callback(&subscription.handler) else {
@@ -94,7 +100,10 @@ fn ask(py: Python<'_>, channel: &Arc<Channel>, cell: &Arc<PropertyCell>) -> PyRe
         channel.context().flush()
     });
     match asked {
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            remind(channel, cell);
+            Ok(())
+        }
         Err(error) => properties(py, cell, &Answer::failed(error.status)),
     }
 }

@@ -4,28 +4,47 @@ use super::Manner;
 use super::properties::{Found, PropertyCell};
 use crate::protocol::dbr::Base;
 use crate::protocol::value::Dbr;
+use crate::sync::mailbox::QueueLimits;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-/// Values that wait for their properties at most; older ones are dropped, and counted.
-const HELD_AT_MOST: usize = 1_000;
+/// How long values wait for properties for which the server was asked. One that does not answer is taken for one that has none.
+pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a subscription to values needs beside its callback.
 ///
-/// A value whose properties are unknown is *held* until they come, or until the server has said that it gives none; values keep
-/// their order. Only the thread that delivers the subscription's events holds and releases.
+/// A value whose properties are unknown is *held* until they come, until the server has said that it gives none, or for
+/// `PATIENCE`; values keep their order, and of more than the subscription's limits allow the oldest are dropped. Only the thread that delivers the subscription's events holds and releases.
 pub struct ValueMonitor {
     pub manner: Manner,
     pub properties: Option<Arc<PropertyCell>>,
     /// The values come as another type than the PV's own.
     converted: bool,
+    limits: QueueLimits,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     held: VecDeque<Arc<Dbr>>,
+    /// The memory of what is held.
+    bytes: usize,
+    /// Since when values have been held.
+    since: Option<Instant>,
     dropped: u64,
+}
+
+impl State {
+    fn is_out_of_patience(&self) -> bool {
+        self.since.is_some_and(|since| since.elapsed() > PATIENCE)
+    }
+
+    fn take_oldest(&mut self) -> Option<Arc<Dbr>> {
+        let oldest = self.held.pop_front()?;
+        self.bytes -= oldest.heap_len();
+        Some(oldest)
+    }
 }
 
 /// What is to be done with a value.
@@ -41,11 +60,13 @@ impl ValueMonitor {
         manner: Manner,
         properties: Option<Arc<PropertyCell>>,
         converted: bool,
+        limits: QueueLimits,
     ) -> ValueMonitor {
         ValueMonitor {
             manner,
             properties,
             converted,
+            limits,
             state: Mutex::default(),
         }
     }
@@ -73,23 +94,30 @@ impl ValueMonitor {
             return Admitted::Now(None);
         };
         let mut state = self.state();
-        let found = self.find(properties, value, native);
-        match found {
-            Found::Known(known) if state.held.is_empty() => Admitted::Now(Some(known)),
-            Found::None if state.held.is_empty() => Admitted::Now(None),
-            _ => {
-                state.held.push_back(value.clone());
-                let oldest = if state.held.len() > HELD_AT_MOST {
-                    state.dropped += 1;
-                    state.held.pop_front()
-                } else {
-                    None
-                };
-                drop(state);
-                drop(oldest);
-                Admitted::Held
+        match self.find(properties, value, native) {
+            Found::Known(known) if state.held.is_empty() => {
+                state.since = None;
+                return Admitted::Now(Some(known));
             }
+            Found::None if state.held.is_empty() => return Admitted::Now(None),
+            Found::Unknown if state.held.is_empty() && state.is_out_of_patience() => {
+                return Admitted::Now(None);
+            }
+            _ => {}
         }
+        state.since.get_or_insert_with(Instant::now);
+        state.bytes += value.heap_len();
+        state.held.push_back(value.clone());
+        let mut oldest = Vec::new();
+        while state.held.len() > 1
+            && (state.held.len() > self.limits.updates || state.bytes > self.limits.bytes)
+        {
+            oldest.extend(state.take_oldest());
+            state.dropped += 1;
+        }
+        drop(state);
+        drop(oldest);
+        Admitted::Held
     }
 
     /// The next of the values that were held and can be delivered now.
@@ -97,10 +125,14 @@ impl ValueMonitor {
         let properties = self.properties.as_ref()?;
         let mut state = self.state();
         let properties = match self.find(properties, state.held.front()?, native) {
-            Found::Known(known) => Some(known),
+            Found::Known(known) => {
+                state.since = None;
+                Some(known)
+            }
             Found::None => None,
+            Found::Unknown if state.is_out_of_patience() => None,
             Found::Unknown => return None,
         };
-        Some((state.held.pop_front()?, properties))
+        Some((state.take_oldest()?, properties))
     }
 }

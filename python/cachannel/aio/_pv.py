@@ -13,7 +13,7 @@ from .. import _ca, ca
 from .._constants import DBE_ALARM, DBE_PROPERTY, DBE_VALUE, ECA_BADCOUNT, ECA_CHANDESTROY, ECA_DISCONN, ECA_TIMEOUT
 from .._errors import CaChannelValueError
 from .._strings import is_long_string
-from .._value_specs import FORMAT_TIME, checked_mask, dbr_number, value_spec
+from .._value_specs import FORMAT_TIME, checked_mask, type_to_read, value_spec
 from ..values import is_value
 from ._connecting import connected
 from ._functions import caput
@@ -210,7 +210,7 @@ class PV:
 
     def _spec(self, as_string: bool, count: int | None, datatype: Any) -> _ca.ValueSpec:
         texts = as_string or is_long_string(self._name)
-        number = dbr_number(datatype, self._name)
+        number = type_to_read(datatype, self._name)
         return value_spec(FORMAT_TIME, number, count, texts=texts, state_texts=as_string, aio=True)
 
 

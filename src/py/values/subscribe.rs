@@ -28,13 +28,13 @@ pub fn subscribe_values(
 ) -> PyResult<Evid> {
     let spec = spec.get();
     let cell = properties.map(|properties| properties.get().cell.clone());
-    let monitor = ValueMonitor::new(spec.manner, cell.clone(), spec.converts());
-    let callback = Callback::of_values(callback, monitor)?;
     let channel = chid.get().channel()?;
     let mut limits = LIMITS;
     if latest_only {
         limits.updates = 1;
     }
+    let monitor = ValueMonitor::new(spec.manner, cell.clone(), spec.converts(), limits);
+    let callback = Callback::of_values(callback, monitor)?;
     let handler = callback.handler();
     let wanted = spec.subscription_spec(mask);
     let subscription =
