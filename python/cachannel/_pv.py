@@ -137,7 +137,8 @@ class PV(PVAttributes):
         :param as_string: an enum as the name of its state (its number where that has none), a CHAR array as the text in
             it up to its NUL; all other values come as they do without it.
         :param count: elements to read at most, and 1 gives a scalar; as many as there are where None.
-        :param datatype: another type than the PV's own: ``ca.DBR_DOUBLE``, … or int, float, str (the server's text).
+        :param datatype: another type than the PV's own, to which the server converts: float, str (the record's text), a
+            numpy dtype of floats; or ``ca.DBR_LONG``, …: to integers the server cuts, without a word.
         :returns: a value of :mod:`cachannel.values`, with time, alarm and properties.
         :raises CaChannelException: ECA_TIMEOUT (:class:`CaChannelTimeout`) where no server is found or the answer does
             not come in time, ECA_DISCONN where the server goes meanwhile, ECA_NORDACCESS where the PV may not be read.
