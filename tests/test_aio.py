@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import pickle
+import sys
 import time
 from typing import Any, Callable
 
@@ -446,3 +447,14 @@ def test_outside_of_a_loop() -> None:
         aio.camonitor("x", print)
     with pytest.raises(RuntimeError, match="no running event loop"):
         aio.PV("x")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exceptions have no notes")
+def test_a_time_out_of_a_missing_pv_says_where_to_look() -> None:
+    async def main() -> None:
+        with pytest.raises(aio.CANothing) as caught:
+            await aio.caget("no-such-pv:in-any-ioc", timeout=0.1)
+        (note,) = caught.value.__notes__  # type: ignore[attr-defined]
+        assert "python -m cachannel no-such-pv:in-any-ioc" in note
+
+    run(main())

@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any
 
 from .. import _ca
-from .._constants import ECA_CHANDESTROY, ECA_TIMEOUT
+from .._constants import ECA_CHANDESTROY
 from .._errors import CaChannelException, CaChannelTypeError, CaChannelValueError
 from ._loop import Channel, LoopState, settle_future
-from ._nothing import CANothing, raised
+from ._nothing import CANothing, not_found, raised
 
 Places = list[int]
 """Which of the names that a caller gave."""
@@ -53,7 +53,7 @@ async def connected(here: LoopState, names: list[str], deadline: float | None) -
 
 def _failed(channel: Channel) -> CANothing:
     """Why a channel is not connected."""
-    return CANothing(channel.name, ECA_CHANDESTROY if channel.is_closed else ECA_TIMEOUT)
+    return CANothing(channel.name, ECA_CHANDESTROY) if channel.is_closed else not_found(channel.name)
 
 
 async def when_connected(

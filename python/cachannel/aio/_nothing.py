@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from .. import _ca, ca
@@ -34,6 +35,9 @@ class CANothing(CaChannelException):
         self.ok = errorcode == ECA_NORMAL
         self.errorcode = int(errorcode)
 
+    _is_unfound = False
+    """No server has answered for the PV."""
+
     def __bool__(self) -> bool:
         return self.ok
 
@@ -61,7 +65,20 @@ def _timed_out(name: str, errorcode: int) -> CANothing:
 
 def raised(nothing: CANothing) -> CANothing:
     """The exception to raise for what failed."""
-    return _timed_out(nothing.name, nothing.errorcode) if nothing.errorcode == ECA_TIMEOUT else nothing
+    if nothing.errorcode != ECA_TIMEOUT:
+        return nothing
+    error = _timed_out(nothing.name, nothing.errorcode)
+    if nothing._is_unfound and sys.version_info >= (3, 11):
+        # Its text is that of aioca.
+        error.add_note(f"no server answered for it; python -m cachannel {nothing.name} says where was looked")
+    return error
+
+
+def not_found(name: str) -> CANothing:
+    """What stands for a PV for which no server has answered in time."""
+    nothing = CANothing(name, ECA_TIMEOUT)
+    nothing._is_unfound = True
+    return nothing
 
 
 class CAInfo:
