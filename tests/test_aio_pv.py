@@ -94,6 +94,7 @@ def test_waiting_for_a_value(prefix: str) -> None:
             await pv.wait_for(99, timeout=0)
         with pytest.raises(ZeroDivisionError):
             await pv.wait_for(lambda value: 1 / 0)
+        await aio.caput(prefix + "cabo", "Done", wait=True)
         assert await aio.PV(prefix + "cabo").wait_for("Done") == "Done"
         closed = asyncio.ensure_future(pv.wait_for(99))
         await until(lambda: aio.get_channel_infos()[0].subscriber_count == 1)

@@ -66,6 +66,7 @@ def test_clearing_with_everything_under_way(connect: Connect, prefix: str) -> No
     """A channel may be cleared at any moment; what was asked for on it ends, and the rest goes on."""
     other = connect("calong")
     write(other, 5)
+    ended = 0
     for _ in range(30):
         status, chid = ca.create_channel(prefix + "wfDOUBLE")
         assert status == ca.ECA_NORMAL
@@ -76,9 +77,13 @@ def test_clearing_with_everything_under_way(connect: Connect, prefix: str) -> No
         ca.create_subscription(chid, lambda args: None)
         assert ca.clear_channel(chid) == ca.ECA_NORMAL
         ca.pend_io(10)
-        with pytest.raises(CaChannelException):
+        try:
+            # The answer may have come before: another thread may have flushed the request.
             value.get()
+        except CaChannelException:
+            ended += 1
         assert read(other) == 5
+    assert ended > 20
 
 
 def test_threads_that_clear_what_others_use(run_script: RunScript) -> None:

@@ -375,7 +375,11 @@ def restarted(repeater: None) -> Iterator[dict[str, tuple[PV, list[Any]]]]:
     pvs = {name: PV(ioc.prefix + name, timeout=LONG) for name in ("same", "number", "text")}
     got: dict[str, tuple[PV, list[Any]]] = {name: (pv, []) for name, pv in pvs.items()}
     with ioc:
-        for pv, values in got.values():
+        # It stays what it is where the PV becomes another; its place among the subscriptions must not come first then.
+        converted: list[Any] = []
+        pvs["number"].subscribe(converted.append, datatype=float)
+        got["converted"] = (pvs["number"], converted)
+        for pv, values in list(got.values())[:3]:
             pv.put(1.5, wait=True)
             pv.subscribe(values.append)
             # With this one nothing that is not wanted comes after a reconnect.
@@ -416,6 +420,16 @@ def test_another_type(restarted: dict[str, tuple[PV, list[Any]]]) -> None:
     wait_for(lambda: got and got[-1] == 7)
     assert {type(+value) for value in got} == {int}
     assert {value.units for value in got} == {"kV"}
+
+
+def test_a_subscription_to_another_type_has_the_present_properties(
+    restarted: dict[str, tuple[PV, list[Any]]],
+) -> None:
+    test, got = restarted["converted"]
+    wait_for(lambda: got and got[-1].units == "kV")
+    for units in ("mm", "km", "kV"):
+        PV(f"{test.name}.EGU", timeout=LONG).put(units, wait=True)
+        wait_for(lambda units=units: got[-1].units == units)
 
 
 def test_no_number_any_more(restarted: dict[str, tuple[PV, list[Any]]]) -> None:

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 ///
 /// | state | moves to | who moves it |
 /// |---|---|---|
-/// | current | stale | libca's thread, as the PV connects as something else: what comes until the renewal is for the old PV, and dropped |
+/// | current | stale | libca's thread, as the PV connects as something else, or an earlier subscription is renewed: what comes until the renewal is dropped |
 /// | stale | current | the sender thread, which has had libca end the subscription and has not yet had it start anew |
 #[derive(Default)]
 pub struct LibcaSubscription {
@@ -45,6 +45,13 @@ unsafe impl Send for EventId {}
 impl LibcaSubscription {
     pub(super) fn is_stale(&self) -> bool {
         self.stale.load(Ordering::SeqCst)
+    }
+
+    /// It is to be renewed, so that it comes behind one that is; unless libca does not have it.
+    fn move_behind(&self) {
+        if !lock(&self.event).0.is_null() {
+            self.stale.store(true, Ordering::SeqCst);
+        }
     }
 
     /// Has libca start it (ca_create_subscription), unless the PV has come back as something else meanwhile and the renewal was
@@ -75,7 +82,7 @@ impl LibcaSubscription {
             }
         }
         // The PV may have come back as something else while libca was asked.
-        look_again(&channel, subscription);
+        let _ = look_again(&channel, subscription);
         Ok(())
     }
 
@@ -179,19 +186,26 @@ impl LibcaSubscription {
     }
 }
 
-/// Has the subscription renewed, where the PV is not what libca was asked for.
-fn look_again(channel: &Arc<Channel>, subscription: &Arc<Subscription>) {
-    if subscription.libca().look(channel, subscription)
-        && let Some(circuit) = channel.libca().circuit()
-    {
+/// Has the subscription renewed, where the PV is not what libca was asked for; `true` where it is.
+fn look_again(channel: &Arc<Channel>, subscription: &Arc<Subscription>) -> bool {
+    let stale = subscription.libca().look(channel, subscription);
+    if stale && let Some(circuit) = channel.libca().circuit() {
         circuit.send(Box::new(Renewal(subscription.clone())));
     }
+    stale
 }
 
 /// In libca's connection callback: all subscriptions of the channel are looked at, before any update of the new connection.
+///
+/// Where one is renewed, so are those that were made after it: a server sends updates in the order of the subscriptions, and a
+/// value relies on it that its properties come first.
 pub(super) fn look_at_all(channel: &Arc<Channel>) {
+    let mut renewed = false;
     for subscription in &channel.all_subscriptions() {
-        look_again(channel, subscription);
+        if renewed && subscription.recorded().is_none() {
+            subscription.libca().move_behind();
+        }
+        renewed |= look_again(channel, subscription);
     }
 }
 
