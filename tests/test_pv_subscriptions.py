@@ -71,6 +71,10 @@ def test_the_value_now_and_whenever_it_changes(pv: MakePV) -> None:
 def test_a_change_of_the_properties_calls_back(pv: MakePV) -> None:
     test, enum = pv("plain"), pv("latin")
     units, precision, high, state = pv("plain.EGU"), pv("plain.PREC"), pv("plain.HOPR"), pv("latin.ZRST")
+    # Other tests may have written these.
+    for field, name in (("ZRST", "none"), ("ONST", "some"), ("TWST", "all")):
+        pv(f"latin.{field}").put(name, wait=True)
+    enum.put(0, wait=True)
     values: list[Any] = []
     texts: list[Any] = []
     with test.subscribe(values.append), enum.subscribe(texts.append, as_string=True):
