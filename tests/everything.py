@@ -277,7 +277,7 @@ def loops(prefix: str) -> None:
                 if value == 7:
                     break
             waiting = asyncio.ensure_future(pv.wait_for(8, timeout=None))
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
             waiting.cancel()
         while len(seen) < 30:
             await asyncio.sleep(0.01)

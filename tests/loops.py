@@ -29,10 +29,8 @@ def run(coroutine: Coroutine[Any, Any, Any], timeout: float = 40.0) -> Any:
     async def limited() -> Any:
         # In a task of its own in all Pythons.
         result = await asyncio.wait_for(asyncio.ensure_future(coroutine), timeout)
-        # What was cancelled last ends.
-        await asyncio.sleep(0.01)
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        assert not left, left
+        # What was cancelled last ends by itself.
+        await until(lambda: asyncio.all_tasks() == {asyncio.current_task()}, 1, "a task is left")
         return result
 
     return asyncio.run(limited())

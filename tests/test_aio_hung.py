@@ -115,7 +115,7 @@ async def main():
             break
     for wait in (False, True):
         put = asyncio.ensure_future(aio.caput(P + "plain", 77, wait=wait, timeout=30))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0)
         put.cancel()
         await asyncio.wait([put])
         print(put.cancelled(), left())
@@ -192,7 +192,7 @@ async def main():
     await cancel_all()
     # Cancelled by the end of asyncio.run, in all their places.
     tasks = [asyncio.ensure_future(call()) for call in AWAITABLES.values()]
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0)
     global began
     began = time.monotonic()
 
@@ -310,7 +310,7 @@ async def main():
     one = asyncio.ensure_future(aio.caget(OTHER + "catest", timeout=None, throw=False))
     several = asyncio.ensure_future(aio.caget([OTHER + "cawave", P + "calong"], timeout=None, throw=False))
     put = asyncio.ensure_future(aio.caput(OTHER + "catest", 1, timeout=None, throw=False, wait=True))
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0)  # in which they are sent: the channels are connected
     os.kill(PID, signal.SIGKILL)
     one, several, put = await asyncio.gather(one, several, put)
     print(one.errorcode == put.errorcode == several[0].errorcode == ca.ECA_DISCONN, several[1], left())

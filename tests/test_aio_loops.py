@@ -29,9 +29,11 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="m
 
 def cancel_all(loop: asyncio.AbstractEventLoop) -> None:
     """As asyncio.run does."""
-    for task in asyncio.all_tasks(loop):
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
         task.cancel()
-    loop.run_until_complete(asyncio.sleep(0.01))
+    if tasks:
+        loop.run_until_complete(asyncio.wait(tasks))
 
 
 def test_loops_one_after_the_other_leave_nothing(run_script: RunScript) -> None:
@@ -133,7 +135,7 @@ def test_awaits_that_a_closed_loop_has_left(prefix: str) -> None:
     async def begin() -> weakref.ref[Any]:
         # Not cancelled, and not awaited.
         task = asyncio.ensure_future(aio.caget("no:such:pv", timeout=None))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
         aio.PV(prefix + "plain")
         task._log_destroy_pending = False  # type: ignore[attr-defined]
         return weakref.ref(task)
@@ -275,12 +277,13 @@ async def main():
     seen = []
     aio.camonitor(P + "calong", seen.append)
     await until(lambda: seen)
+    await aio.connect(P + "slow")
     calls = [
         asyncio.ensure_future(aio.caget("no:such:pv", timeout=None, throw=False)),
         asyncio.ensure_future(aio.caget(["no:such:pv", P + "calong"], timeout=None, throw=False)),
         asyncio.ensure_future(aio.caput(P + "slow", 1, timeout=None, throw=False, wait=True)),
     ]
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0)
     ca.destroy_context()
     results = await asyncio.wait_for(asyncio.gather(*calls), 5)
     print(results[0].ok, results[1][0].ok, type(results[2]).__name__)
@@ -370,7 +373,7 @@ def test_uvloop(prefix: str, many: list[str]) -> None:
                 assert value == 499
                 break
         task = asyncio.ensure_future(aio.caget("no:such:pv", timeout=30))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
         with pytest.raises(TimeoutError):
@@ -508,7 +511,7 @@ async def main(stays=False, at_last=lambda: None):
     await until(lambda: seen)
     started.set()
     task = asyncio.ensure_future(aio.caget("no:such:pv"))
-    await asyncio.sleep(1000 if stays else 0.01)
+    await asyncio.sleep(1000 if stays else 0)
     task.cancel()
     await asyncio.wait([task])
     at_last()

@@ -29,7 +29,7 @@ _libca.load()
 from . import _forgotten, _start, ca  # noqa: E402 (what follows needs libca)
 from ._ca import Recorder as Recorder  # noqa: E402
 from ._errors import CaChannelException  # noqa: E402
-from ._errors import CaChannelTimeout as CaChannelTimeout  # noqa: E402
+from ._errors import CaChannelTimeout as CaChannelTimeout  # noqa: E402 (as above)
 from ._errors import CaChannelTypeError as CaChannelTypeError  # noqa: E402
 from ._errors import CaChannelValueError as CaChannelValueError  # noqa: E402
 from ._group import ChannelGroup as ChannelGroup  # noqa: E402

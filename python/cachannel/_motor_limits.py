@@ -29,7 +29,7 @@ class Standing(NamedTuple):
 def violation(
     motor: str, limit: str, standing: Standing, request: Request | None, soft: Sequence[float] | None
 ) -> tuple[str, str]:
-    """Which limit it is, as far as that is clear, and the text.
+    """The limit that a move would exceed, as far as the motor tells which, and the text of the exception.
 
     :param soft: for a soft limit: the low and the high one, the target, both in the request's frame, and the size of a
         step.

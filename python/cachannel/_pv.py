@@ -153,7 +153,7 @@ class PV(PVAttributes):
             reads.cancel()
         result: Any = reads.results()[0]
         if is_value(result):
-            return result  # type: ignore[no-any-return]
+            return result  # type: ignore[no-any-return]  # to checkers, a Value is Any
         if result == ECA_TIMEOUT:
             what = f"the server did not answer within {abs(round(deadline.limit, 3)):g} s"
             raise failure(result, self._name, what=what)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import TYPE_CHECKING, Any
 
 from . import ca
@@ -23,22 +24,24 @@ _TYPES = {
 _ACCESS = {(True, True): "read/write", (True, False): "read-only", (False, True): "write-only"}
 
 
-class PVAttributes:
+class PVAttributes(abc.ABC):
     """Each attribute waits for the connection, as long as the PV's timeout."""
 
     __slots__ = ()
 
     _chid: ca.chid
 
+    @abc.abstractmethod
     def get(self) -> Value:
-        raise NotImplementedError
+        """The value, read now."""
 
+    @abc.abstractmethod
     def wait_connected(self, timeout: float | None = None) -> None:
-        raise NotImplementedError
+        """Waits until the PV is connected."""
 
+    @abc.abstractmethod
     def _property(self) -> _ca.Update:
         """The properties; raises AttributeError for a PV that has none."""
-        raise NotImplementedError
 
     # The value
 

@@ -250,10 +250,7 @@ class Value(_Base):
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         update = getattr(self, "_update", None)
         known = {name: getattr(update, name) for name in _NAMES if hasattr(update, name)}
-        return _restored, (type(self), self._plain(), known)
-
-    def _plain(self) -> Any:
-        raise NotImplementedError
+        return _restored, (type(self), +self, known)
 
 
 class _Known(SimpleNamespace):
@@ -276,16 +273,12 @@ class FloatValue(Value, float):  # type: ignore[misc]  # of its operators type c
     def __pos__(self) -> float:
         return float(self)
 
-    _plain = __pos__
-
 
 class IntValue(Value, int):  # type: ignore[misc]  # of its operators type checkers see those of Value
     """An int with what came along; of an enum the number of its state."""
 
     def __pos__(self) -> int:
         return int(self)
-
-    _plain = __pos__
 
 
 class StrValue(Value, str):
@@ -296,16 +289,12 @@ class StrValue(Value, str):
     def __pos__(self) -> str:
         return str.__str__(self)
 
-    _plain = __pos__
-
 
 class BytesValue(Value, bytes):
     """Bytes with what came along."""
 
     def __pos__(self) -> bytes:
         return bytes(self)
-
-    _plain = __pos__
 
 
 class ArrayValue(Value, numpy.ndarray):  # type: ignore[misc]  # of its operators type checkers see those of Value
@@ -327,8 +316,6 @@ class ArrayValue(Value, numpy.ndarray):  # type: ignore[misc]  # of its operator
 
     def __pos__(self) -> Any:
         return numpy.array(self)
-
-    _plain = __pos__
 
     # As all arrays.
     __hash__ = None

@@ -8,4 +8,4 @@ import cachannel.aio
 
 sys.modules["aioca"] = cachannel.aio
 
-from cabench.clients.aioca import *  # noqa: E402, F403
+from cabench.clients.aioca import *  # noqa: E402, F403 (the program, once its module is the other one)

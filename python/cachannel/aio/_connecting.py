@@ -87,7 +87,7 @@ async def when_connected(
     try:
         while True:
             if ready:
-                await send(ready, [channels[place] for place in ready])  # type: ignore[misc]
+                await send(ready, [channels[place] for place in ready])  # type: ignore[misc]  # all in `ready` are Channels
             ready = await arrivals.next(deadline)
             if not ready:
                 break

@@ -29,7 +29,8 @@ Callback = Callable[[Any], object]
 
 
 class Subscription:
-    """A subscription that :func:`camonitor` has made. It lives until it is closed, whoever refers to it.
+    """A subscription that :func:`camonitor` has made. The subscription lives until somebody closes it, also where
+    nobody refers to it.
 
     :ivar name: name of the PV.
     :ivar callback: what is called with each value.

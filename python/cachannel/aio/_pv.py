@@ -109,7 +109,7 @@ class PV:
         await self._here.until(reads, deadline)
         result: Any = reads.results()[0]
         if is_value(result):
-            return result  # type: ignore[no-any-return]
+            return result  # type: ignore[no-any-return]  # to checkers, a Value is Any
         raise raised(CANothing(self._name, int(result)))
 
     async def put(
@@ -276,7 +276,7 @@ class Updates:
     async def __anext__(self) -> Value:
         if not await self._until(None):
             raise StopAsyncIteration
-        return self._waiting.popleft()  # type: ignore[no-any-return]
+        return self._waiting.popleft()  # type: ignore[no-any-return]  # a Value, or a CANothing
 
     def batches(self) -> AsyncIterator[list[Value]]:
         """All that has gathered, list by list: ``async for batch in pv.updates().batches()``."""

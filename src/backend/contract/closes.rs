@@ -76,7 +76,7 @@ fn what_cannot_be_sent_as_its_channel_was_cleared_is_no_failure_of_a_wait() {
     server.answer_by_hand();
     let pending = client.context.pending_io();
     let request = client.read_awaited(&pending);
-    // Whoever is about to send it is in the channel, and finds the channel closed.
+    // A thread that is about to send the request has entered the channel; when it asks for the guard, the channel is closed.
     let sender = client.channel.enter();
     client.channel.dispose();
     let error = client.channel.guard().err().unwrap();

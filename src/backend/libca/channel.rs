@@ -29,7 +29,7 @@ pub struct LibcaChannel {
 
 /// Where a channel is connected. A channel that is connected and not closed counts as one of its circuit's.
 ///
-/// `circuit` is set by libca's connection callback, `is_closed` by whoever closes.
+/// libca's connection callback sets `circuit`. The thread that closes the channel sets `is_closed`.
 #[derive(Default)]
 struct Place {
     circuit: Option<Arc<Circuit>>,

@@ -36,10 +36,13 @@ pub(super) struct Circuit {
 
 /// The sender thread, and what it is to do.
 ///
-/// `has_thread` is set by whoever adds work and finds none running, and unset by the thread, under the same lock under which it
-/// has found nothing to do: so work that is added is done by a thread that runs, or by a new one. What is `lingering` is put in
-/// by whoever closes the last channel, who takes out what was there; otherwise the thread takes it out when its time has come,
-/// and does not end before. Once `closed`, nothing is added.
+/// | field | who sets it | who unsets it |
+/// |---|---|---|
+/// | `has_thread` | the thread that adds work, and starts a sender thread because none runs | the sender thread, before it ends: under the lock under which it has found nothing to do |
+/// | `lingering` | the thread that closes the circuit's last channel; it takes out an earlier close, and does that one | the sender thread, when the time of the close has come; the sender thread does not end before |
+/// | `closed` | the end of the context | nobody: nothing is added any more |
+///
+/// So work that is added is done by the sender thread that runs, or by a new one.
 #[derive(Default)]
 struct Sender {
     queue: VecDeque<(Box<dyn Work>, PendingGuard)>,

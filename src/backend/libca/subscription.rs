@@ -82,6 +82,7 @@ impl LibcaSubscription {
             }
         }
         // The PV may have come back as something else while libca was asked.
+        // Whether it is renewed matters to nobody here: those that were made after it look for themselves.
         let _ = look_again(&channel, subscription);
         Ok(())
     }

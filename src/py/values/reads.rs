@@ -92,6 +92,7 @@ impl ReadOne {
                 && matches!(cell.find_for(native), Found::Unknown)
                 && let Some(wanted) = PropertyCell::spec(native)
             {
+                // Properties that cannot be asked for are none; the read of the value says what is wrong.
                 properties = channel.get_later(wanted, pending.begin(), None).ok();
             }
             let wanted = spec.read_spec(native, channel.element_count());
